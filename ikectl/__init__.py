@@ -1,0 +1,1 @@
+"""ikectl: an IKE control plane for Linux."""
