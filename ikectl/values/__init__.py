@@ -1,0 +1,1 @@
+"""Values every floor speaks of: identities, selectors, addresses, durations, secrets."""

@@ -1,0 +1,43 @@
+"""Endpoint and Path: where the messages of an SA come from and go to."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and a UDP port. `address` is packed: 4 or 16 octets, network order."""
+
+    address: bytes
+    port: int
+
+    @classmethod
+    def parse(cls, address: str, port: int) -> Self:
+        """From text. Raises ValueError."""
+        return cls(ipaddress.ip_address(address).packed, port)
+
+    @property
+    def is_v6(self) -> bool:
+        return len(self.address) == 16
+
+    @property
+    def host(self) -> str:
+        """The address as text."""
+        return str(ipaddress.ip_address(self.address))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The two ends of a conversation, as this host sees them."""
+
+    local: Endpoint
+    remote: Endpoint
+
+    def __str__(self) -> str:
+        return f"{self.local} <-> {self.remote}"
