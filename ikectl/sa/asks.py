@@ -1,0 +1,239 @@
+"""The closed list of questions an exchange may put to the world, and nothing else it may do.
+
+An `Ask[T]` is a small record; `await ask` gives its `T` or raises an
+`IkectlError`. Whether it is answered in place (a table of functions) or by
+another process, and when, is the shell's matter: the exchange cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ikectl.config.model import Local, Remote
+from ikectl.crypto.ke import KePair
+from ikectl.crypto.signature import Scheme
+from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
+from ikectl.values.identity import Identity
+from ikectl.values.path import Path
+from ikectl.values.record import record
+from ikectl.values.secret import Secret
+
+if TYPE_CHECKING:
+    from ikectl.sa.child_sa import ChildSa
+
+T = TypeVar("T")
+
+
+class Ask(Generic[T]):
+    """A question whose answer is a `T`."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Ask[T], T, T]:
+        return (yield self)
+
+
+# -- key exchange ---------------------------------------------------------
+
+
+@record
+class GenerateKe(Ask[KePair]):
+    """An ephemeral key pair, made from `random` (octet count -> octets)."""
+
+    method: KeyExchangeMethod
+    random: Callable[[int], bytes]
+
+
+@record
+class CombineKe(Ask[Secret]):
+    """The shared secret of our `pair` and the peer's public value (initiator's side).
+
+    Raises PeerMisbehaved for a public value that is not good.
+    """
+
+    pair: KePair
+    public: bytes
+
+
+@record
+class AnswerKe(Ask[tuple[bytes, Secret]]):
+    """(our public value, the shared secret) for the initiator's public value (responder's side).
+
+    Raises PeerMisbehaved for a public value that is not good.
+    """
+
+    method: KeyExchangeMethod
+    public: bytes
+    random: Callable[[int], bytes]
+
+
+# -- credentials ----------------------------------------------------------
+
+
+@record
+class SharedSecret(Ask[Secret]):
+    """The pre-shared key for a pair of identities; the addresses (packed) count as identities too.
+
+    Raises CredentialError if there is none.
+    """
+
+    local_id: Identity
+    remote_id: Identity
+    local_address: bytes
+    remote_address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key we may sign with: a handle, never the key."""
+
+    key_id: str
+    scheme: Scheme
+    identity: Identity
+    """Subject DN of the leaf, for configurations that name no identity."""
+    certificates: tuple[bytes, ...]
+    """DER, leaf first, then intermediates; empty when none is to be sent."""
+
+
+@record
+class ChooseKey(Ask[Signer]):
+    """Which key, certificate chain and signature scheme to prove ourselves with.
+
+    `authorities` are the SHA-1 hashes of the CERTREQs received (empty: any),
+    `hashes` what the peer's SIGNATURE_HASH_ALGORITHMS listed (None: it sent
+    none, so the method numbers older than RFC 7427 must serve).
+    Raises CredentialError.
+    """
+
+    local: Local
+    authorities: tuple[bytes, ...]
+    hashes: tuple[HashAlgorithm, ...] | None
+
+
+@record
+class Sign(Ask[bytes]):
+    """A signature over `octets`, in the form `scheme` puts on the wire. Raises CredentialError."""
+
+    key_id: str
+    scheme: Scheme
+    octets: bytes
+
+
+@record
+class CheckChain(Ask[bytes]):
+    """The peer's SubjectPublicKeyInfo (DER), once its chain and identity are good for `remote`.
+
+    Raises CredentialError (NoTrustPath, Expired, Revoked).
+    """
+
+    certificates: tuple[bytes, ...]
+    remote: Remote
+    identity: Identity
+
+
+@record
+class Verify(Ask[Scheme]):
+    """The scheme by which `data` is a good signature over `octets`. Raises AuthenticationFailed."""
+
+    spki: bytes
+    method: AuthMethod
+    data: bytes
+    octets: bytes
+    hashes: tuple[HashAlgorithm, ...]
+    """The hash algorithms we announced; others are refused."""
+
+
+@record
+class Authorities(Ask[tuple[bytes, ...]]):
+    """SHA-1 hashes of the CA keys we trust for these remote ends, for CERTREQ (RFC 7296 §3.7)."""
+
+    remotes: tuple[Remote, ...]
+
+
+# -- the kernel -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a child carried so far."""
+
+    bytes_in: int = 0
+    packets_in: int = 0
+    bytes_out: int = 0
+    packets_out: int = 0
+    idle_in_for: float | None = None
+    """Seconds since the last packet in; None if there was none."""
+    idle_out_for: float | None = None
+
+
+@record
+class AllocSpi(Ask[int]):
+    """A fresh inbound SPI for `protocol`, reserved in the kernel. Raises BackendError."""
+
+    protocol: Protocol
+    path: Path
+
+
+@record
+class FreeSpi(Ask[None]):
+    """Give back an SPI that no child came to use."""
+
+    protocol: Protocol
+    path: Path
+    spi: int
+
+
+@record
+class InstallChild(Ask[None]):
+    """Put the named halves of `child` into the kernel, with its policies; all of it or nothing.
+
+    Inbound comes first: the peer may send before our outbound half stands.
+    Raises BackendError.
+    """
+
+    child: ChildSa
+    inbound: bool = True
+    outbound: bool = True
+
+
+@record
+class RemoveChild(Ask[None]):
+    """Take the named halves of `child` out of the kernel; what is gone already is no error."""
+
+    child: ChildSa
+    inbound: bool = True
+    outbound: bool = True
+
+
+@record
+class MovePath(Ask[None]):
+    """Move both halves of `child` from path `old` to `child.path`. Raises BackendError."""
+
+    child: ChildSa
+    old: Path
+
+
+@record
+class QueryUse(Ask[Usage]):
+    """What `child` carried so far. Raises BackendError."""
+
+    child: ChildSa
+
+
+# -- names and routes -----------------------------------------------------
+
+
+@record
+class Resolve(Ask[tuple[bytes, ...]]):
+    """The packed addresses of a host name. Raises BackendError."""
+
+    host: str
+
+
+@record
+class SourceAddress(Ask[bytes]):
+    """The packed address the kernel would send from to reach `remote`. Raises BackendError."""
+
+    remote: bytes
