@@ -1,0 +1,98 @@
+"""ChildSa: both halves of an ESP or AH SA pair, its selectors and its legal states."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum
+
+from ikectl.config.model import Child, Mode
+from ikectl.crypto.kdf_v2 import ChildKeys
+from ikectl.crypto.proposal import ChildSuite
+from ikectl.iana.v2 import Protocol
+from ikectl.values.path import Path
+from ikectl.values.selector import TrafficSelector
+
+
+class ChildState(Enum):
+    """Where a child stands. The names are the ones operators know."""
+
+    INSTALLING = "INSTALLING"
+    INSTALLED = "INSTALLED"
+    REKEYING = "REKEYING"
+    """Our CREATE_CHILD_SA that replaces it is in flight."""
+    REKEYED = "REKEYED"
+    """Replaced; the end that rekeyed it deletes it."""
+    DELETING = "DELETING"
+    """Our DELETE for it is in flight or waits for its turn."""
+    DELETED = "DELETED"
+    """Gone for the protocol; its inbound half lingers for packets under way."""
+
+
+# fmt: off
+LEGAL: dict[ChildState, frozenset[ChildState]] = {
+    ChildState.INSTALLING: frozenset({ChildState.INSTALLED, ChildState.DELETED}),
+    ChildState.INSTALLED:  frozenset({ChildState.REKEYING, ChildState.REKEYED, ChildState.DELETING, ChildState.DELETED}),
+    ChildState.REKEYING:   frozenset({ChildState.INSTALLED, ChildState.REKEYED, ChildState.DELETING, ChildState.DELETED}),
+    ChildState.REKEYED:    frozenset({ChildState.DELETING, ChildState.DELETED}),
+    ChildState.DELETING:   frozenset({ChildState.DELETED}),
+    ChildState.DELETED:    frozenset(),
+}
+# fmt: on
+
+
+@dataclass(slots=True, eq=False)
+class ChildSa:
+    """One pair of unidirectional SAs (RFC 7296 §1.3, RFC 4301).
+
+    `keys` are forgotten once both halves stand in the kernel: nothing needs
+    them afterwards.
+    """
+
+    uniqueid: int
+    config: Child
+    connection: str
+    initiator: bool
+    """We began the exchange that made it, so the initiator's keys are ours outbound (§2.17)."""
+    protocol: Protocol
+    mode: Mode
+    suite: ChildSuite
+    spi_in: int
+    spi_out: int
+    ts_local: tuple[TrafficSelector, ...]
+    ts_remote: tuple[TrafficSelector, ...]
+    path: Path
+    encap: bool
+    """ESP goes in UDP (RFC 3948)."""
+    reqid: int
+    """Ties the SAs to the policies in the kernel."""
+    policy_key: Hashable
+    """What makes its policies the same as another child's; equal keys share a reqid (`Reqids`)."""
+    if_id_in: int
+    if_id_out: int
+    keys: ChildKeys | None
+    state: ChildState = ChildState.INSTALLING
+    outbound: bool = False
+    """The outbound half stands in the kernel. The responder of a rekeying installs it late (§2.8)."""
+    inbound: bool = False
+    installed_at: float = 0.0
+    """When it was installed, in monotonic seconds; set by the engine."""
+
+    def move(self, state: ChildState) -> None:
+        """Change the state. Raises RuntimeError for a change the table does not have: our bug."""
+        if state not in LEGAL[self.state]:
+            raise RuntimeError(f"child {self.uniqueid} cannot go from {self.state.name} to {state.name}")
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def usable(self) -> bool:
+        """It carries traffic and nobody is about to take it away."""
+        return self.state in (ChildState.INSTALLED, ChildState.REKEYING)
+
+    def __repr__(self) -> str:
+        return f"<ChildSa {self.name} #{self.uniqueid} {self.state.name} in {self.spi_in:08x} out {self.spi_out:08x}>"
+

@@ -1,0 +1,73 @@
+"""Env: what an SA may know of the world. Randomness and settings; no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ikectl.sa.events import Event
+from ikectl.sa.reqids import Reqids
+
+Random = Callable[[int], bytes]
+"""Octet count -> octets nobody can predict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Daemon-wide settings, each with its default and reason. Durations in seconds."""
+
+    ike_port: int = 500
+    natt_port: int = 4500
+    retransmit_timeout: float = 4.0
+    """Wait before the first repeat of a request."""
+    retransmit_base: float = 1.8
+    """Each further wait is this many times longer."""
+    retransmit_tries: int = 5
+    """Repeats before giving up: 165 s in all with the defaults above."""
+    retransmit_jitter: float = 0.1
+    """A wait is shortened by up to this fraction, so that many tunnels do not repeat in step."""
+    half_open_timeout: float = 30.0
+    """A responder's SA without IKE_AUTH is dropped after this."""
+    half_open_limit: int = 20_000
+    """Half-open SAs kept at most; beyond it IKE_SA_INIT requests are dropped."""
+    cookie_threshold: int = 30
+    """Half-open SAs from which on every IKE_SA_INIT must bring a cookie (RFC 7296 §2.6)."""
+    cookie_threshold_ip: int = 3
+    """The same for one address."""
+    block_threshold: int = 5
+    """Half-open SAs of one address from which on its IKE_SA_INIT requests are dropped."""
+    keep_alive: float = 20.0
+    """NAT keepalive interval (RFC 3948 §4)."""
+    delete_rekeyed_delay: float = 5.0
+    """How long the inbound half of a replaced child stays for packets under way."""
+    max_children: int = 256
+    """Children of one IKE SA; NO_ADDITIONAL_SAS beyond (RFC 7296 §1.3)."""
+    max_queue: int = 64
+    """Exchanges that may wait for the window of one IKE SA."""
+    busy_retry: float = 5.0
+    """First wait after TEMPORARY_FAILURE; doubles each time (RFC 7296 §2.25)."""
+    busy_tries: int = 6
+    """Retries after TEMPORARY_FAILURE before giving up: about five minutes in all."""
+    invalid_spi_rate: float = 1.0
+    """Answers to messages of unknown SAs: at most one in this many seconds (RFC 7296 §2.21.4)."""
+
+
+@dataclass(slots=True)
+class Env:
+    """Shared by all SAs of one engine.
+
+    `random_for` gives each IKE SA its own source, so that in a simulation one
+    more draw in one SA does not shift what the others see.
+    """
+
+    random_for: Callable[[int], Random]
+    settings: Settings = field(default_factory=Settings)
+    reqids: Reqids = field(default_factory=Reqids)
+    events: list[Event] = field(default_factory=list)
+    """Where facts report; the engine drains it."""
+    last_child: int = 0
+
+    def next_child(self) -> int:
+        """A fresh unique id for a child."""
+        self.last_child += 1
+        return self.last_child

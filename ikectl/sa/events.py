@@ -1,0 +1,331 @@
+"""What observers may learn. Observers read events; nothing is ever told back.
+
+An event holds facts and makes its text only when somebody reads it, because a
+formatted line costs more than all the rest of an event. `group` and `level`
+are those of strongSwan's log, which operators' scripts know: level 0 matters
+always, 1 tells the story, 2 and more explain it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ikectl.iana.v2 import ExchangeType, NotifyType, PayloadType
+from ikectl.values.path import Path
+from ikectl.values.record import record
+
+if TYPE_CHECKING:
+    from ikectl.sa.child_sa import ChildSa
+    from ikectl.sa.ike_sa import IkeSa
+    from ikectl.wire.payload import Payload
+
+
+class Event:
+    """Something happened. `ike` is the SA it concerns; `token` the command it serves, if any."""
+
+    __slots__ = ()
+
+    group: ClassVar[str] = "ike"
+    level: ClassVar[int] = 1
+
+    @property
+    def ike(self) -> IkeSa | None:
+        return getattr(self, "sa", None)
+
+    def text(self) -> str:
+        """One line for a log, without the SA's name in front. Holds no secret."""
+        raise NotImplementedError
+
+
+# -- the ladder of messages -------------------------------------------------
+
+
+@record
+class MessageSent(Event):
+    """A message left. `payloads` are those inside the encryption."""
+
+    group: ClassVar[str] = "enc"
+    sa: IkeSa
+    exchange: ExchangeType
+    message_id: int
+    response: bool
+    payloads: list[Payload]
+    octets: int
+    path: Path
+
+    def text(self) -> str:
+        return f"sent     {_ladder(self.exchange, self.message_id, self.response, self.payloads)} ({self.octets} octets to {self.path.remote})"
+
+
+@record
+class MessageReceived(Event):
+    """A message arrived and, where it was protected, proved itself."""
+
+    group: ClassVar[str] = "enc"
+    sa: IkeSa
+    exchange: ExchangeType
+    message_id: int
+    response: bool
+    payloads: list[Payload]
+    octets: int
+    path: Path
+
+    def text(self) -> str:
+        return f"received {_ladder(self.exchange, self.message_id, self.response, self.payloads)} ({self.octets} octets from {self.path.remote})"
+
+
+def _ladder(exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload]) -> str:
+    kind = "response" if response else "request"
+    return f"{exchange} {kind} {message_id} [ {' '.join(_short(payload) for payload in payloads)} ]"
+
+
+SHORT = {
+    PayloadType.NONCE: "No",
+    PayloadType.IDI: "IDi",
+    PayloadType.IDR: "IDr",
+    PayloadType.TSI: "TSi",
+    PayloadType.TSR: "TSr",
+    PayloadType.VENDOR_ID: "V",
+    PayloadType.DELETE: "D",
+}
+
+
+def _short(payload: Payload) -> str:
+    kind = getattr(payload, "type", None)
+    if isinstance(kind, NotifyType):
+        return f"N({kind})"
+    return SHORT.get(payload.TYPE, str(payload.TYPE))
+
+
+@record
+class Retransmitted(Event):
+    """A request was sent again. `tries` counts from 1."""
+
+    group: ClassVar[str] = "net"
+    sa: IkeSa
+    exchange: ExchangeType
+    message_id: int
+    tries: int
+
+    def text(self) -> str:
+        return f"no answer yet: sent {self.exchange} request {self.message_id} again (repeat {self.tries})"
+
+
+@record
+class RetransmitTimeout(Event):
+    """The peer never answered."""
+
+    group: ClassVar[str] = "ike"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    exchange: ExchangeType
+    tries: int
+
+    def text(self) -> str:
+        return (
+            f"giving up: {self.sa.path.remote} answered none of {self.tries + 1} {self.exchange} requests; "
+            "check that the address is right, the peer runs, and UDP 500 and 4500 pass both ways"
+        )
+
+
+# -- lives of SAs -------------------------------------------------------------
+
+
+@record
+class IkeUp(Event):
+    """An IKE SA is established, both ends authenticated."""
+
+    level: ClassVar[int] = 0
+    sa: IkeSa
+
+    def text(self) -> str:
+        sa = self.sa
+        return f"IKE SA established between {sa.path.local.host}[{sa.local_id}] and {sa.path.remote.host}[{sa.remote_id}]"
+
+
+@record
+class IkeDown(Event):
+    """An established IKE SA is gone."""
+
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    why: str
+
+    def text(self) -> str:
+        return f"IKE SA closed: {self.why}"
+
+
+@record
+class IkeFailed(Event):
+    """An IKE SA was never established."""
+
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    why: str
+
+    def text(self) -> str:
+        return f"IKE SA not established: {self.why}"
+
+
+@record
+class IkeRekeyed(Event):
+    """`new` took over from `sa`, children and all."""
+
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    new: IkeSa
+
+    def text(self) -> str:
+        return f"IKE SA rekeyed: {self.new.name}[{self.new.uniqueid}] took over"
+
+
+@record
+class ChildUp(Event):
+    """A child stands in the kernel."""
+
+    group: ClassVar[str] = "chd"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    child: ChildSa
+
+    def text(self) -> str:
+        child = self.child
+        return (
+            f"child {child.name}{{{child.uniqueid}}} established: {child.protocol} {child.mode.value}, "
+            f"SPIs {child.spi_in:08x} in {child.spi_out:08x} out, "
+            f"{_selectors(child.ts_local)} === {_selectors(child.ts_remote)}"
+        )
+
+
+@record
+class ChildDown(Event):
+    """A child is gone from the kernel."""
+
+    group: ClassVar[str] = "chd"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    child: ChildSa
+    why: str
+
+    def text(self) -> str:
+        return f"child {self.child.name}{{{self.child.uniqueid}}} closed: {self.why}"
+
+
+@record
+class ChildRekeyed(Event):
+    """`new` took over from `old`."""
+
+    group: ClassVar[str] = "chd"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    old: ChildSa
+    new: ChildSa
+
+    def text(self) -> str:
+        return (
+            f"child {self.old.name}{{{self.old.uniqueid}}} rekeyed: {{{self.new.uniqueid}}} took over, "
+            f"SPIs {self.new.spi_in:08x} in {self.new.spi_out:08x} out"
+        )
+
+
+def _selectors(selectors: tuple[object, ...]) -> str:
+    return " ".join(str(selector) for selector in selectors)
+
+
+# -- refusals and faults ------------------------------------------------------
+
+
+@record
+class AuthFailed(Event):
+    """An end did not prove itself. The text is for the operator; the wire shows no reason."""
+
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    peer: bool
+    """The peer did not satisfy us; else we did not satisfy the peer, or could not sign."""
+    why: str
+
+    def text(self) -> str:
+        return f"{'peer' if self.peer else 'local'} authentication failed: {self.why}"
+
+
+@record
+class ProposalMismatch(Event):
+    """No proposal fits."""
+
+    group: ClassVar[str] = "cfg"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    child: str
+    """Name of the child, or empty for the IKE SA."""
+    why: str
+
+    def text(self) -> str:
+        return f"no proposal fits{f' for child {self.child}' if self.child else ''}: {self.why}"
+
+
+@record
+class TsMismatch(Event):
+    """No traffic selectors fit."""
+
+    group: ClassVar[str] = "cfg"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    child: str
+    why: str
+
+    def text(self) -> str:
+        return f"no traffic selectors fit{f' for child {self.child}' if self.child else ''}: {self.why}"
+
+
+@record
+class ChildFailed(Event):
+    """A child could not be set up; the IKE SA goes on."""
+
+    group: ClassVar[str] = "chd"
+    level: ClassVar[int] = 0
+    sa: IkeSa
+    child: str
+    why: str
+
+    def text(self) -> str:
+        return f"child {self.child or '(unnamed)'} not established: {self.why}"
+
+
+@record
+class Note(Event):
+    """Part of the story that no program needs to understand."""
+
+    sa: IkeSa | None
+    why: str
+
+    def text(self) -> str:
+        return self.why
+
+
+@record
+class Dropped(Event):
+    """A datagram was ignored, and why. Unauthenticated, so it says nothing for sure."""
+
+    group: ClassVar[str] = "net"
+    level: ClassVar[int] = 2
+    sa: IkeSa | None
+    path: Path
+    why: str
+
+    def text(self) -> str:
+        return f"ignored a datagram from {self.path.remote}: {self.why}"
+
+
+@record
+class CommandDone(Event):
+    """The command with this token ended; `error` is None if it did what was asked."""
+
+    level: ClassVar[int] = 2
+    token: int
+    error: str | None
+    matches: int = 0
+    done: int = 0
+
+    def text(self) -> str:
+        return f"command ended: {self.error or 'done'}"

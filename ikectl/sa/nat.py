@@ -1,0 +1,50 @@
+"""NAT detection: the hashes of RFC 7296 §2.23 and what they imply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+
+from ikectl.values.path import Endpoint
+from ikectl.values.record import record
+
+
+def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
+    """SHA-1(SPIi | SPIr | IP | port), 20 octets. SHA-1 is the RFC's choice and guards no secret."""
+    return sha1(spi_i + spi_r + endpoint.address + endpoint.port.to_bytes(2, "big"), usedforsecurity=False).digest()
+
+
+@record
+class Nat:
+    """Where translators stand between the ends."""
+
+    local: bool = False
+    """We are behind one: the peer sees another address than ours."""
+    remote: bool = False
+    """The peer is behind one."""
+
+    @property
+    def found(self) -> bool:
+        return self.local or self.remote
+
+
+def judge(
+    spi_i: bytes,
+    spi_r: bytes,
+    local: Endpoint,
+    remote: Endpoint,
+    sources: Sequence[bytes],
+    destinations: Sequence[bytes],
+) -> Nat:
+    """What the NAT_DETECTION hashes of a received message say.
+
+    `local` and `remote` are the ends as the message arrived. The peer may list
+    several sources (it may not know which address it sends from): one match is
+    enough. A peer that sent no hashes is not judged.
+    """
+    if not sources or not destinations:
+        return Nat()
+    return Nat(
+        local=detection_hash(spi_i, spi_r, local) not in destinations,
+        remote=detection_hash(spi_i, spi_r, remote) not in sources,
+    )

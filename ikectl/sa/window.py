@@ -1,0 +1,95 @@
+"""Window: message IDs, the request in flight and the reply kept for a repeat (RFC 7296 §2.1-2.3).
+
+Theory. Each side numbers its own requests 0, 1, 2 ...; a response carries the
+number of its request. Our window and the peer's are one message wide (§2.3):
+we send the next request once the last one was answered, and of the peer's we
+expect exactly one number. The reply to its last request is kept as sealed
+octets until the next request comes, because a repeat must get the very same
+octets: a fresh seal would draw a new IV for the same number.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from ikectl.iana.v2 import ExchangeType
+from ikectl.values.record import record
+
+
+class Verdict(Enum):
+    """What an incoming request is, by its number."""
+
+    NEW = auto()
+    REPEAT = auto()
+    OUTSIDE = auto()
+
+
+@record
+class InFlight:
+    """Our request that waits for its response."""
+
+    exchange: ExchangeType
+    message_id: int
+    octets: bytes
+    """The datagram as sent, to be repeated bit by bit (§2.1)."""
+    tries: int = 0
+    """How often it was sent again."""
+
+
+class Window:
+    """The two counters of one IKE SA, each way one message wide."""
+
+    __slots__ = ("_reply", "_reply_to", "expected", "in_flight", "next_request")
+
+    def __init__(self) -> None:
+        self.next_request = 0
+        self.expected = 0
+        self.in_flight: InFlight | None = None
+        self._reply: bytes = b""
+        self._reply_to: bytes = b""
+
+    def send(self, exchange: ExchangeType, octets: bytes) -> InFlight:
+        """Take the next number for a request of `octets`."""
+        self.in_flight = InFlight(exchange, self.next_request, octets)
+        self.next_request += 1
+        return self.in_flight
+
+    def resend_as(self, octets: bytes) -> None:
+        """The request in flight is replaced under its own number (IKE_SA_INIT with a cookie, §2.6)."""
+        if self.in_flight is None:
+            raise RuntimeError("no request is in flight")
+        self.in_flight = InFlight(self.in_flight.exchange, self.in_flight.message_id, octets)
+
+    def answers(self, exchange: ExchangeType, message_id: int) -> bool:
+        """Whether a response with these numbers answers the request in flight (§2.2)."""
+        request = self.in_flight
+        return request is not None and request.message_id == message_id and request.exchange == exchange
+
+    def settle(self) -> None:
+        """The request in flight was answered."""
+        self.in_flight = None
+
+    def judge(self, message_id: int) -> Verdict:
+        """Where a request number stands."""
+        if message_id == self.expected:
+            return Verdict.NEW
+        if message_id == self.expected - 1 and self._reply:
+            return Verdict.REPEAT
+        return Verdict.OUTSIDE
+
+    def replied(self, request: bytes, reply: bytes) -> None:
+        """The expected request was answered with `reply`; keep it for a repeat."""
+        self.expected += 1
+        self._reply_to = request[-REPEAT_MARK_OCTETS:]
+        self._reply = reply
+
+    def repeat(self, request: bytes) -> bytes | None:
+        """The kept reply, if `request` is the one it answered, bit by bit as far as we kept it.
+
+        Comparing the tail, which is the integrity checksum of a protected
+        message, keeps a forged repeat from making us an amplifier.
+        """
+        return self._reply if request[-REPEAT_MARK_OCTETS:] == self._reply_to else None
+
+
+REPEAT_MARK_OCTETS = 16
