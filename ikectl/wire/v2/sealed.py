@@ -1,0 +1,136 @@
+"""Encrypted payloads: framing of SK and SKF (RFC 7296 §3.14, RFC 7383 §2.5).
+
+The cipher is an argument, bound to the keys of one direction. It authenticates
+what it is given, whichever way it does that: as AEAD with associated data
+(RFC 5282), or by encrypting and then computing a MAC over the associated data,
+the IV and the ciphertext.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import ClassVar, Protocol, Self
+
+from ikectl.errors import IntegrityFailure, WireError
+from ikectl.iana.v2 import PayloadType
+from ikectl.values.record import record
+from ikectl.wire.header import HEADER_OCTETS
+from ikectl.wire.octets import GENERIC, GENERIC_OCTETS
+from ikectl.wire.payload import Enclosing, payload, read_chain, write_chain
+from ikectl.wire.v2.message import Message
+
+
+class SkCipher(Protocol):
+    """Encryption and integrity of one direction of an IKE SA."""
+
+    @property
+    def iv_octets(self) -> int:
+        """Octets of the explicit IV in the payload."""
+
+    @property
+    def icv_octets(self) -> int:
+        """Octets of the integrity check value at the end."""
+
+    @property
+    def block_octets(self) -> int:
+        """The plain text is padded to a multiple of this; 1 for no padding."""
+
+    def seal(self, iv: bytes, associated: bytes, plain: bytes, /) -> bytes:
+        """Ciphertext and ICV."""
+
+    def open(self, iv: bytes, associated: bytes, sealed: bytes, /) -> bytes:
+        """The plain text. Raises IntegrityFailure."""
+
+
+@payload(PayloadType.SK)
+@record
+class SK(Enclosing):
+    """Encrypted and Authenticated payload, closed: `data` is IV, ciphertext and ICV."""
+
+    first: PayloadType
+    data: bytes
+
+    @classmethod
+    def read(cls, body: bytes, first: PayloadType = PayloadType.NONE) -> Self:
+        return cls(first, body)
+
+    def body(self) -> bytes:
+        return self.data
+
+
+@payload(PayloadType.SKF)
+@record
+class SKF(Enclosing):
+    """Encrypted and Authenticated Fragment, closed (RFC 7383 §2.5).
+
+    `first` is NONE in all fragments but number 1. A number of 0 or beyond
+    `total` is malformed.
+    """
+
+    LAYOUT: ClassVar = Struct("!HH")  # fragment number, total fragments
+
+    first: PayloadType
+    number: int
+    total: int
+    data: bytes
+
+    @classmethod
+    def read(cls, body: bytes, first: PayloadType = PayloadType.NONE) -> Self:
+        number, total = cls.LAYOUT.unpack_from(body)
+        if not 0 < number <= total:
+            raise WireError(f"fragment {number} of {total}")
+        return cls(first, number, total, body[4:])
+
+    def body(self) -> bytes:
+        return self.LAYOUT.pack(self.number, self.total) + self.data
+
+
+def seal(message: Message, cipher: SkCipher, iv: bytes) -> bytes:
+    """The octets of the message with all its payloads inside one SK payload.
+
+    `iv` is fresh, unpredictable or a counter as the cipher wants it, and of
+    its `iv_octets`. Padding is the least the cipher needs.
+    """
+    first, chain = write_chain(message.payloads)
+    padding = -(len(chain) + 1) % cipher.block_octets
+    plain = b"%b%b%c" % (chain, bytes(padding), padding)
+    sk_octets = GENERIC_OCTETS + len(iv) + len(plain) + cipher.icv_octets
+    head = message.write_header(PayloadType.SK, HEADER_OCTETS + sk_octets)
+    associated = head + GENERIC.pack(first, 0, sk_octets)
+    return b"".join((associated, iv, cipher.seal(iv, associated, plain)))
+
+
+def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
+    """The message that is inside the SK payload of this one, which was read from `datagram`.
+
+    Payloads that stood in clear before the SK payload are left out.
+
+    Raises:
+        IntegrityFailure: there is no SK payload, or it did not verify.
+        WireError: it verified, and its content is malformed.
+    """
+    sk = message.payloads[-1] if message.payloads else None
+    if not isinstance(sk, SK):
+        raise IntegrityFailure("the message is not protected")
+    iv_octets = cipher.iv_octets
+    encrypted = len(sk.data) - iv_octets - cipher.icv_octets
+    if encrypted <= 0 or encrypted % cipher.block_octets:
+        raise IntegrityFailure("the length of the encrypted payload is not one of this cipher")
+    associated = datagram[: -len(sk.data)]
+    plain = cipher.open(sk.data[:iv_octets], associated, sk.data[iv_octets:])
+    end = len(plain) - 1 - plain[-1]  # the last octet is the Pad Length; the padding may be anything
+    if end < 0:
+        raise WireError(f"{plain[-1]} octets of padding in {len(plain)} octets")
+    payloads = read_chain(sk.first, plain[:end])
+    if payloads and isinstance(payloads[-1], Enclosing):
+        raise WireError("an encrypted payload inside the encrypted payload")
+    return Message(
+        message.spi_i,
+        message.spi_r,
+        message.exchange,
+        message.message_id,
+        message.response,
+        message.initiator,
+        payloads,
+        message.version,
+    )

@@ -1,0 +1,109 @@
+"""Traffic selector payloads (RFC 7296 §3.13)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from struct import Struct
+from typing import ClassVar, Self
+
+from ikectl.errors import WireError
+from ikectl.iana.v2 import PayloadType, TsType
+from ikectl.values.record import record
+from ikectl.values.selector import TrafficSelector
+from ikectl.wire.payload import Payload, payload
+
+REMEMBERED_SELECTORS = 1024
+"""Many peers ask for the same networks; they share the objects then."""
+
+OPAQUE_PORTS = (65535, 0)
+"""The only ports that run backwards: those of packets that have none to look at (§3.13.1)."""
+
+_HEAD = Struct("!BxH")  # type, protocol (not looked at), length
+_SELECTOR_V4 = Struct("!BBHHHII")  # type, protocol, length, ports, addresses
+_SELECTOR_V6 = Struct("!BBHHH16s16s")
+_HEAD_OCTETS = _HEAD.size
+
+
+class Selectors(Payload):
+    """What TSi and TSr have in common.
+
+    Selectors of a type we do not know are left out of `selectors`, as if the
+    peer had not offered them, and kept as octets in `unknown`; they are written
+    behind the others. A range that runs backwards is malformed.
+    """
+
+    __slots__ = ()
+
+    LAYOUT: ClassVar = Struct("!B3x")  # number of selectors, RESERVED
+
+    selectors: tuple[TrafficSelector, ...]
+    unknown: tuple[bytes, ...]
+
+    def __init__(self, selectors: tuple[TrafficSelector, ...], unknown: tuple[bytes, ...] = ()) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        (count,) = cls.LAYOUT.unpack_from(body)
+        known: list[TrafficSelector] = []
+        unknown: list[bytes] = []
+        start, end = 4, len(body)
+        for _ in range(count):
+            kind, length = _HEAD.unpack_from(body, start)
+            stop = start + length
+            if length < _HEAD_OCTETS or stop > end:
+                raise WireError(f"a traffic selector of {length} octets")
+            if kind == TsType.IPV4_ADDR_RANGE or kind == TsType.IPV6_ADDR_RANGE:
+                known.append(_read_selector(body[start:stop]))
+            else:
+                unknown.append(body[start:stop])
+            start = stop
+        if start != end:
+            raise WireError(f"{end - start} octets follow {count} traffic selectors")
+        return cls(tuple(known), tuple(unknown))
+
+    def body(self) -> bytes:
+        head = self.LAYOUT.pack(len(self.selectors) + len(self.unknown))
+        return b"".join((head, *map(_write_selector, self.selectors), *self.unknown))
+
+
+@payload(PayloadType.TSI)
+@record
+class TSi(Selectors):
+    """Traffic selectors of the initiator's side."""
+
+    selectors: tuple[TrafficSelector, ...]
+    unknown: tuple[bytes, ...] = ()
+
+
+@payload(PayloadType.TSR)
+@record
+class TSr(Selectors):
+    """Traffic selectors of the responder's side."""
+
+    selectors: tuple[TrafficSelector, ...]
+    unknown: tuple[bytes, ...] = ()
+
+
+@lru_cache(REMEMBERED_SELECTORS)
+def _read_selector(octets: bytes) -> TrafficSelector:
+    v6 = octets[0] == TsType.IPV6_ADDR_RANGE
+    layout = _SELECTOR_V6 if v6 else _SELECTOR_V4
+    if len(octets) != layout.size:
+        raise WireError(f"a traffic selector of {len(octets)} octets instead of {layout.size}")
+    _, protocol, _, start_port, end_port, start, end = layout.unpack(octets)
+    if v6:
+        start, end = int.from_bytes(start, "big"), int.from_bytes(end, "big")
+    if start > end or (start_port > end_port and (start_port, end_port) != OPAQUE_PORTS):
+        raise WireError("a traffic selector that runs backwards")
+    return TrafficSelector(protocol, start_port, end_port, start, end, v6)
+
+
+@lru_cache(REMEMBERED_SELECTORS)
+def _write_selector(selector: TrafficSelector) -> bytes:
+    protocol, ports = selector.protocol, (selector.start_port, selector.end_port)
+    if not selector.v6:
+        head = (TsType.IPV4_ADDR_RANGE, protocol, _SELECTOR_V4.size, *ports)
+        return _SELECTOR_V4.pack(*head, selector.start, selector.end)
+    head = (TsType.IPV6_ADDR_RANGE, protocol, _SELECTOR_V6.size, *ports)
+    return _SELECTOR_V6.pack(*head, selector.start.to_bytes(16, "big"), selector.end.to_bytes(16, "big"))
