@@ -1,0 +1,1 @@
+"""Configuration in swanctl's words: files and vici trees in, model objects out."""

@@ -1,0 +1,364 @@
+"""The configuration as the engine uses it: frozen values in swanctl's words.
+
+Attribute names are option names, so `schema.py` documents each of them.
+Times are seconds, volumes octets; 0 switches a limit off. Defaults that
+depend on other options are filled in by `build.py`, so nothing here is
+"unset" except where the type says None.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Self
+
+from ikectl.iana.v2 import HashAlgorithm, Protocol
+from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.values.secret import Secret
+from ikectl.values.selector import SelectorSpec
+from ikectl.wire.v2.sa import Proposal
+
+NO_ADDRESS_MATCH = 0
+ANY_ADDRESS_MATCH = 1
+EXACT_ADDRESS_MATCH = 200
+"""How close an AddressSpec is to an address; between them, 2 + the bits of the network prefix."""
+
+
+class AuthKind(StrEnum):
+    """How one side proves its identity."""
+
+    PSK = "psk"
+    PUBKEY = "pubkey"
+
+
+class Unique(StrEnum):
+    """What happens to older IKE SAs with the same peer identity."""
+
+    NEVER = "never"
+    NO = "no"
+    KEEP = "keep"
+    REPLACE = "replace"
+
+
+class SendCert(StrEnum):
+    """When CERT payloads are sent."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+    IFASKED = "ifasked"
+
+
+class Mode(StrEnum):
+    """Encapsulation of a child."""
+
+    TUNNEL = "tunnel"
+    TRANSPORT = "transport"
+
+
+class Action(StrEnum):
+    """What to do at load, at a dead peer, at a close by the peer."""
+
+    NONE = "none"
+    START = "start"
+
+
+class HwOffload(StrEnum):
+    """IPsec offload to the network card."""
+
+    NO = "no"
+    CRYPTO = "crypto"
+    PACKET = "packet"
+    AUTO = "auto"
+
+
+class CopyDscp(StrEnum):
+    """Which way the DSCP field is copied between outer and inner header."""
+
+    OUT = "out"
+    IN = "in"
+    YES = "yes"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSpec:
+    """IKE addresses that fit: any, one, a network, a range, or those of a host name.
+
+    `low` and `high` are packed and included; both are empty for `%any` and
+    for a host name.
+    """
+
+    text: str
+    low: bytes = b""
+    high: bytes = b""
+    hostname: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `%any`, an address, `10.0.0.0/8`, `10.0.0.1-10.0.0.9` or a DNS name. Raises ValueError."""
+        text = text.strip()
+        if text == "%any":
+            return cls(text)
+        for word, network in (
+            ("%any4", "0.0.0.0/0"),
+            ("0.0.0.0", "0.0.0.0/0"),
+            ("%any6", "::/0"),
+            ("::", "::/0"),
+        ):
+            if text == word:
+                return cls._of_network(text, ipaddress.ip_network(network))
+        try:
+            address = ipaddress.ip_address(text)
+            return cls(text, address.packed, address.packed)
+        except ValueError:
+            pass
+        try:
+            if "/" in text:
+                return cls._of_network(text, ipaddress.ip_network(text, strict=False))
+            first, dash, last = text.partition("-")
+            if dash and first.strip() and (first.strip()[-1].isdigit() or ":" in first):
+                low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
+                if low.version == high.version and low.packed <= high.packed:
+                    return cls(text, low.packed, high.packed)
+        except ValueError:
+            pass
+        if not _is_hostname(text):
+            raise ValueError(
+                f"{text[:80]!r} is not an address, a network, a range of addresses, a host name or %any"
+            )
+        return cls(text, hostname=text)
+
+    @classmethod
+    def _of_network(cls, text: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Self:
+        return cls(text, network[0].packed, network[-1].packed)
+
+    @property
+    def is_any(self) -> bool:
+        """`%any` itself; `%any4` and `%any6` are networks."""
+        return not self.low and self.hostname is None
+
+    @property
+    def concrete(self) -> bytes | None:
+        """The single address it stands for, packed; None when there is none or a name must be looked up."""
+        return self.low if self.low and self.low == self.high else None
+
+    def match(self, address: bytes, resolved: Mapping[str, Sequence[bytes]] | None = None) -> int:
+        """How well a packed address fits; 0 not at all.
+
+        `resolved` gives the addresses of host names; a name it does not hold
+        fits nothing.
+        """
+        if self.hostname is not None:
+            known = (resolved or {}).get(self.hostname, ())
+            return EXACT_ADDRESS_MATCH if address in known else NO_ADDRESS_MATCH
+        if not self.low:
+            return ANY_ADDRESS_MATCH
+        if len(address) != len(self.low) or not self.low <= address <= self.high:
+            return NO_ADDRESS_MATCH
+        if self.low == self.high:
+            return EXACT_ADDRESS_MATCH
+        spread = int.from_bytes(self.low, "big") ^ int.from_bytes(self.high, "big")
+        return 2 + 8 * len(address) - spread.bit_length()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConstraint:
+    """One acceptable sort of key and signature; empty members do not restrict.
+
+    `key` is rsa, ecdsa, ed25519, ed448, or "" for any. `pss` demands RSA-PSS.
+    """
+
+    key: str = ""
+    min_bits: int = 0
+    pss: bool = False
+    hashes: tuple[HashAlgorithm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """An authentication method with its constraints.
+
+    `ike` restricts the signature in AUTH, `chain` the keys and signatures of
+    the certificates; each lists alternatives and empty means anything goes.
+    """
+
+    kind: AuthKind = AuthKind.PUBKEY
+    ike: tuple[KeyConstraint, ...] = ()
+    chain: tuple[KeyConstraint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """How we authenticate. `id` None stands for our address; `certs` are DER."""
+
+    name: str = "local"
+    auth: Auth = Auth()
+    id: Identity | None = None
+    certs: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What the peer must prove. `certs` and `cacerts` are DER; empty ones do not restrict."""
+
+    name: str = "remote"
+    auth: Auth = Auth()
+    id: IdentityPattern = field(default_factory=lambda: IdentityPattern.parse("%any"))
+    certs: tuple[bytes, ...] = field(default=(), repr=False)
+    cacerts: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A packet mark and the bits of it that count; mask 0 is no mark."""
+
+    value: int = 0
+    mask: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A CHILD_SA to be. One of `esp_proposals` and `ah_proposals` may be empty, not both."""
+
+    name: str
+    esp_proposals: tuple[Proposal, ...]
+    ah_proposals: tuple[Proposal, ...] = ()
+    local_ts: tuple[SelectorSpec, ...] = (SelectorSpec(None),)
+    remote_ts: tuple[SelectorSpec, ...] = (SelectorSpec(None),)
+    mode: Mode = Mode.TUNNEL
+    sha256_96: bool = False
+    rekey_time: int = 3600
+    life_time: int = 3960
+    rand_time: int = 360
+    rekey_bytes: int = 0
+    life_bytes: int = 0
+    rand_bytes: int = 0
+    rekey_packets: int = 0
+    life_packets: int = 0
+    rand_packets: int = 0
+    start_action: Action = Action.NONE
+    dpd_action: Action = Action.NONE
+    close_action: Action = Action.NONE
+    policies: bool = True
+    policies_fwd_out: bool = False
+    reqid: int = 0
+    priority: int = 0
+    interface: str = ""
+    mark_in: Mark = Mark()
+    mark_out: Mark = Mark()
+    mark_in_sa: bool = False
+    set_mark_in: Mark = Mark()
+    set_mark_out: Mark = Mark()
+    if_id_in: int = 0
+    if_id_out: int = 0
+    replay_window: int = 32
+    hw_offload: HwOffload = HwOffload.NO
+    copy_df: bool = True
+    copy_ecn: bool = True
+    copy_dscp: CopyDscp = CopyDscp.OUT
+    icmp: bool = False
+
+    @property
+    def protocol(self) -> Protocol:
+        """What is offered: ESP unless only AH proposals are configured."""
+        return Protocol.ESP if self.esp_proposals else Protocol.AH
+
+    @property
+    def proposals(self) -> tuple[Proposal, ...]:
+        """Every proposal in order of preference, ESP before AH."""
+        return self.esp_proposals + self.ah_proposals
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An IKE configuration and its children."""
+
+    name: str
+    proposals: tuple[Proposal, ...]
+    version: int = 0
+    local_addrs: tuple[AddressSpec, ...] = (AddressSpec("%any"),)
+    remote_addrs: tuple[AddressSpec, ...] = (AddressSpec("%any"),)
+    local_port: int = 500
+    remote_port: int = 500
+    encap: bool = False
+    dpd_delay: int = 0
+    send_certreq: bool = True
+    send_cert: SendCert = SendCert.IFASKED
+    keyingtries: int = 1
+    unique: Unique = Unique.NO
+    rekey_time: int = 14400
+    over_time: int = 1440
+    rand_time: int = 1440
+    if_id_in: int = 0
+    if_id_out: int = 0
+    local: tuple[Local, ...] = (Local(),)
+    remote: tuple[Remote, ...] = (Remote(),)
+    children: tuple[Child, ...] = ()
+
+    def child(self, name: str) -> Child | None:
+        """The child of that name."""
+        return next((child for child in self.children if child.name == name), None)
+
+    def same_ike(self, other: Connection) -> bool:
+        """Whether all but the children is equal, so that a reload touches children only."""
+        return replace(self, children=()) == replace(other, children=())
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A certification authority by name. `cacert` is DER."""
+
+    name: str
+    cacert: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """A pre-shared key and whom it belongs to; no owners: anybody's."""
+
+    name: str
+    owners: tuple[IdentityPattern, ...]
+    data: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate (DER) to be known; `ca` makes it a trust anchor."""
+
+    data: bytes = field(repr=False)
+    ca: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """A private key, unencrypted PKCS#8 DER; `kind` is rsa, ecdsa, ed25519 or ed448."""
+
+    kind: str
+    data: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """All that one configuration says, in the order it says it."""
+
+    connections: tuple[Connection, ...] = ()
+    secrets: tuple[SharedSecret, ...] = ()
+    authorities: tuple[Authority, ...] = ()
+    certs: tuple[Certificate, ...] = ()
+    keys: tuple[PrivateKey, ...] = ()
+
+
+def _is_hostname(text: str) -> bool:
+    labels = text.rstrip(".").split(".")
+    return (
+        0 < len(text) <= 253
+        and text.isascii()
+        and all(0 < len(label) <= 63 and not label.startswith("-") for label in labels)
+        and all(c.isalnum() or c in "-_" for label in labels for c in label)
+        and not labels[-1].isdigit()
+    )
