@@ -16,6 +16,7 @@ export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C.UTF-8
 wanted=${1:-tests}
 log=.lab/setup.log
 stamp=.venv/.installed
+shim=.lab/xstate.so
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() {
@@ -56,6 +57,16 @@ missing_packages() {
             *) command -v "$program" >/dev/null || echo "$package" ;;
         esac
     done <<<"$table" | sort -u
+    if needs_shim && [ ! -e $shim ] && ! compiler >/dev/null; then echo tcc; fi
+}
+
+# Processors with AMX need a helping hand for user-mode Linux: tests/lab/xstate.c
+needs_shim() { grep -qw amx_tile /proc/cpuinfo; }
+compiler() { command -v cc || command -v gcc || command -v tcc; }
+build_shim() {
+    if ! needs_shim || [ $shim -nt tests/lab/xstate.c ]; then return; fi
+    "$(compiler)" -shared -fPIC -o $shim.new tests/lab/xstate.c >>$log 2>&1 && mv $shim.new $shim ||
+        { tail -n 15 $log >&2; die "tests/lab/xstate.c could not be compiled."; }
 }
 
 # The first Python that is new enough and can make virtual environments.
@@ -144,3 +155,4 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 [ -n "$python" ] || die "no Python 3.11 or later with venv was found; set PYTHON=/path/to/one."
 python_packages
+build_shim
