@@ -1,0 +1,277 @@
+"""The verdict on a peer's certificates at a given time.
+
+Paths are built and checked by OpenSSL (signatures, validity, CA-ness and path
+length, key usage of CAs, name constraints, unknown critical extensions), never
+here. cryptography's own verifier does not fit: its profile is the web's and
+refuses every Ed25519, Ed448 and brainpool CA. What is added here is IKE's:
+what a leaf may be used for (RFC 4945), whether it speaks for the identity, and
+what the configuration pins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Protocol
+
+from OpenSSL import crypto as openssl
+
+from ikectl.errors import CredentialError, Expired, NoTrustPath
+from ikectl.iana.v2 import HashAlgorithm
+from ikectl.pki.certificate import Certificate
+from ikectl.values.identity import Identity
+from ikectl.values.record import record
+
+MAX_PEER_CERTIFICATES = 10
+"""CERT payloads looked at; a chain of intermediates is two or three long in practice."""
+
+MAX_PATH = 8
+"""Certificates of one path, leaf and trust anchor included."""
+
+MIN_RSA_BITS = 2048
+"""Shorter RSA keys are refused unless the configuration names a shorter minimum."""
+
+_BROKEN_HASHES = frozenset(("md5", "sha1", "unknown"))
+_HASH_NAMES = {
+    HashAlgorithm.SHA1: "sha1",
+    HashAlgorithm.SHA2_256: "sha256",
+    HashAlgorithm.SHA2_384: "sha384",
+    HashAlgorithm.SHA2_512: "sha512",
+}
+
+# X509_V_ERR_*, stable numbers of openssl/x509_vfy.h
+_NOT_YET_VALID, _HAS_EXPIRED = 9, 10
+_REASONS = {
+    2: "no trusted CA issued the certificate of {name}",
+    7: "the signature on the certificate of {name} is wrong",
+    18: "the certificate of {name} is self-signed, and no remote.certs names it",
+    19: "the root {name} is not a CA we trust",
+    20: "no trusted CA issued the certificate of {name} (issuer {issuer})",
+    21: "no trusted CA issued the certificate of {name} (issuer {issuer})",
+    24: "{name} is no CA but issued a certificate",
+    25: "the CA {name} allows no path of this length",
+    32: "the key usage of {name} allows it to sign no certificates",
+    34: "the certificate of {name} has a critical extension we do not know",
+    41: "the certificate of {name} has an extension that cannot be read",
+    47: "a name in the certificate of {name} is outside what its CA may name",
+    48: "a name in the certificate of {name} is one its CA must not name",
+    79: "{name} is no CA (basicConstraints, keyUsage) but issued a certificate",
+}
+
+
+class Constraint(Protocol):
+    """One acceptable sort of key and signature: `config.model.KeyConstraint`."""
+
+    @property
+    def key(self) -> str:
+        """rsa, ecdsa, ed25519, ed448; "" for any."""
+
+    @property
+    def min_bits(self) -> int:
+        """The shortest key accepted; 0 leaves it to us."""
+
+    @property
+    def pss(self) -> bool:
+        """Whether RSA signatures must be RSASSA-PSS."""
+
+    @property
+    def hashes(self) -> tuple[HashAlgorithm, ...]:
+        """The hashes accepted in signatures; empty leaves it to us."""
+
+
+class AuthConstraints(Protocol):
+    """What is demanded of keys and signatures; alternatives, empty for nothing in particular."""
+
+    @property
+    def chain(self) -> Sequence[Constraint]:
+        """Of the certificates of a path."""
+
+    @property
+    def ike(self) -> Sequence[Constraint]:
+        """Of the signature in AUTH."""
+
+
+class Trust(Protocol):
+    """What a configuration says of the peers it accepts: `config.model.Remote`."""
+
+    @property
+    def certs(self) -> tuple[bytes, ...]:
+        """The exact end-entity certificates accepted, DER; empty: any."""
+
+    @property
+    def cacerts(self) -> tuple[bytes, ...]:
+        """The CAs one of which must have issued it, DER; empty: any we trust."""
+
+    @property
+    def auth(self) -> AuthConstraints:
+        """The method with its constraints."""
+
+
+@record
+class Verdict:
+    """A leaf found good for an identity: its key, and for how long the finding holds."""
+
+    spki: bytes
+    valid_from: datetime
+    valid_until: datetime
+
+
+def check(
+    certificates: Sequence[bytes],
+    trust: Trust,
+    identity: Identity,
+    at: datetime,
+    *,
+    anchors: Iterable[Certificate] = (),
+    intermediates: Iterable[Certificate] = (),
+) -> Verdict:
+    """Judge the peer's certificates (DER, the leaf first: RFC 7296 §3.6).
+
+    A leaf that `trust.certs` names is trusted by that alone, self-signed or
+    not, while it is valid; with `trust.cacerts` as well both must hold.
+    `trust.cacerts` replace `anchors`, and may be intermediates. Others of the
+    peer's certificates only help to build the path; junk among them is ignored.
+
+    Raises:
+        NoTrustPath, Expired, CredentialError: with the reason for the log.
+    """
+    if not certificates:
+        raise CredentialError(f"{identity} sent no certificate, and none is known here")
+    leaf = Certificate.of_peer(certificates[0])
+    if not leaf.confirms(identity):
+        raise CredentialError(
+            f"the certificate of {leaf} does not speak for {identity}, only for {_listed(leaf)}"
+        )
+    if leaf.unfit:
+        raise CredentialError(f"the certificate of {leaf} is not for IKE: {leaf.unfit}")
+    if trust.certs and leaf.der not in trust.certs:
+        raise NoTrustPath(f"the certificate of {leaf} is none of remote.certs")
+
+    helpers = [*_readable(certificates[1:MAX_PEER_CERTIFICATES]), *intermediates]
+    if trust.cacerts:
+        roots = [Certificate.of_peer(der) for der in trust.cacerts]
+    elif trust.certs:
+        roots = [leaf]
+    else:
+        roots = list(anchors)
+    path = build_path(leaf, helpers, roots, at)
+    _demand_strength(path, trust.auth.chain)
+    return Verdict(
+        leaf.spki,
+        max(certificate.not_before for certificate in path),
+        min(certificate.not_after for certificate in path),
+    )
+
+
+def build_path(
+    leaf: Certificate,
+    intermediates: Sequence[Certificate],
+    anchors: Sequence[Certificate],
+    at: datetime | None,
+) -> tuple[Certificate, ...]:
+    """The path from `leaf` to one of `anchors`, both included, good at `at` (None: whenever).
+
+    Any anchor ends a path, self-signed or not. Raises NoTrustPath, Expired, CredentialError.
+    """
+    try:
+        store = openssl.X509Store()
+        for anchor in anchors:
+            store.add_cert(anchor.native)
+        if at is None:
+            store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN | _NO_CHECK_TIME)
+        else:
+            store.set_flags(openssl.X509StoreFlags.PARTIAL_CHAIN)
+            store.set_time(at.astimezone(UTC))
+        context = openssl.X509StoreContext(store, leaf.native, [helper.native for helper in intermediates])
+        path = context.get_verified_chain()
+    except openssl.X509StoreContextError as error:
+        raise _judgement(error, at) from None
+    except openssl.Error:
+        raise CredentialError(f"OpenSSL cannot use the certificate of {leaf} or of a CA") from None
+    if len(path) > MAX_PATH:
+        raise NoTrustPath(f"the path from {leaf} to a trusted CA is longer than {MAX_PATH} certificates")
+    known = {certificate.der: certificate for certificate in (*intermediates, *anchors, leaf)}
+    return tuple(known[openssl.dump_certificate(openssl.FILETYPE_ASN1, member)] for member in path)
+
+
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL does not name
+
+
+def _demand_strength(path: Sequence[Certificate], rules: Sequence[Constraint]) -> None:
+    """Refuse keys and signatures an attacker may forge, or the configuration does not want.
+
+    An anchor's own signature proves nothing and is not looked at.
+    """
+    for certificate in path:
+        if not _key_fits(certificate, rules):
+            kind, bits = certificate.kind.upper(), certificate.key_bits
+            raise CredentialError(f"the {kind} key of {certificate} with {bits} bits is not accepted")
+    for certificate, issuer in pairwise(path):
+        if not _signature_fits(certificate, issuer, rules):
+            scheme = "RSA-PSS with " if certificate.signed_pss else ""
+            raise CredentialError(
+                f"the certificate of {certificate} is signed with {scheme}{certificate.signed_with.upper()}, "
+                "which is not accepted"
+            )
+
+
+def _key_fits(certificate: Certificate, rules: Sequence[Constraint]) -> bool:
+    floor = MIN_RSA_BITS if certificate.kind == "rsa" else 0
+    if not rules:
+        return certificate.key_bits >= floor
+    return any(
+        rule.key in ("", certificate.kind) and certificate.key_bits >= (rule.min_bits or floor)
+        for rule in rules
+    )
+
+
+def _signature_fits(certificate: Certificate, issuer: Certificate, rules: Sequence[Constraint]) -> bool:
+    used = certificate.signed_with
+    if used == "identity":
+        return True  # EdDSA brings its own hash; its key was judged already
+    if not rules:
+        return used not in _BROKEN_HASHES
+    return any(
+        rule.key in ("", issuer.kind)
+        and (certificate.signed_pss or not (rule.pss and issuer.kind == "rsa"))
+        and (used in map(_HASH_NAMES.get, rule.hashes) if rule.hashes else used not in _BROKEN_HASHES)
+        for rule in rules
+    )
+
+
+def _readable(certificates: Iterable[bytes]) -> list[Certificate]:
+    found = []
+    for der in certificates:
+        try:
+            found.append(Certificate.of_peer(der))
+        except CredentialError:
+            continue
+    return found
+
+
+def _judgement(error: openssl.X509StoreContextError, at: datetime | None) -> CredentialError:
+    code = error.errors[0]
+    der = openssl.dump_certificate(openssl.FILETYPE_ASN1, error.certificate)
+    subject = Certificate.of_peer(der)
+    if at is not None and code == _HAS_EXPIRED:
+        return Expired(f"the certificate of {subject} expired {_span(at - subject.not_after)} ago")
+    if at is not None and code == _NOT_YET_VALID:
+        return Expired(f"the certificate of {subject} becomes valid in {_span(subject.not_before - at)}")
+    text = _REASONS.get(code, "the certificate of {name} is not trusted: " + str(error.errors[2]))
+    return NoTrustPath(text.format(name=subject, issuer=subject.issuer))
+
+
+def _span(duration: timedelta) -> str:
+    """`3 days`, `5 hours`, `2 minutes`: the largest unit that fits."""
+    seconds = int(duration.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
+
+
+def _listed(certificate: Certificate) -> str:
+    shown = ", ".join(str(name) for name in certificate.names[:5])
+    return shown + (", ..." if len(certificate.names) > 5 else "") if shown else "nobody"
