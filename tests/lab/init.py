@@ -24,16 +24,16 @@ MODULES = (
     "xfrm_user", "af_key", "esp4", "esp6", "ah4", "ah6", "ipcomp", "ipcomp6", "xfrm4_tunnel", "xfrm6_tunnel",
     "udp_tunnel", "ip6_udp_tunnel",
     # templates, IV generators and the random numbers these start from
-    "drbg", "jitterentropy_rng", "authenc", "authencesn", "seqiv", "echainiv", "gcm", "ccm", "ctr", "cbc", "ecb",
-    "cmac", "xcbc", "hmac", "ghash-generic",
+    "drbg", "jitterentropy_rng", "authenc", "authencesn", "seqiv", "echainiv", "gcm", "ccm", "ctr", "cbc",
+    "ecb", "cmac", "xcbc", "hmac", "ghash-generic",
     # ciphers and hashes
-    "aes_generic", "chacha20poly1305", "chacha_generic", "poly1305_generic", "camellia_generic", "des_generic",
-    "blowfish_generic", "cast5_generic", "serpent_generic", "crypto_null", "md5", "sha1_generic",
-    "sha256_generic", "sha512_generic", "rmd160",
+    "aes_generic", "chacha20poly1305", "chacha_generic", "poly1305_generic", "camellia_generic",
+    "des_generic", "blowfish_generic", "cast5_generic", "serpent_generic", "crypto_null", "md5",
+    "sha1_generic", "sha256_generic", "sha512_generic", "rmd160",
     # links, queueing and NAT
-    "veth", "dummy", "tun", "ip_gre", "ip_vti", "ipip", "sch_netem", "ip_tables", "ip6_tables", "iptable_nat",
-    "iptable_filter", "iptable_mangle", "ip6table_filter", "nf_nat", "xt_MASQUERADE", "xt_tcpudp", "xt_policy",
-    "xt_mark", "xt_conntrack",
+    "veth", "dummy", "tun", "ip_gre", "ip_vti", "ipip", "sch_netem", "ip_tables", "ip6_tables",
+    "iptable_nat", "iptable_filter", "iptable_mangle", "ip6table_filter", "nf_nat",
+    "xt_MASQUERADE", "xt_tcpudp", "xt_policy", "xt_mark", "xt_conntrack",
     # tcpdump and ss
     "af_packet", "af_packet_diag", "udp_diag", "inet_diag", "unix_diag",
 )
