@@ -6,12 +6,9 @@ sending never blocks, and a caller inside an event loop loses nothing by it.  (W
 does take time, the kernel building keys or loading a module, happens in ``send``.)
 """
 
-import ctypes
 import errno as _errno
-import os
 import select
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any, Final, TypeVar
@@ -19,7 +16,8 @@ from typing import Any, Final, TypeVar
 from .errors import Interrupted, Malformed, NoAnswer, Overrun, XfrmError, error_for
 from .messages import Message, walk
 from .requests import Request
-from .uapi import NETLINK_XFRM, SOL_NETLINK, MessageFlag, SocketOption, Type
+from .sockets import xfrm_socket
+from .uapi import MessageFlag, Type
 
 A = TypeVar("A")
 
@@ -36,73 +34,6 @@ PATIENCE_MS: Final = 5000
 
 _ACK: Final = Struct("=IHHIIi").unpack_from
 _ACK_SIZE: Final = 36
-_CLONE_NEWNET: Final = 0x40000000
-_NETNS_DIRECTORY: Final = "/run/netns"
-
-
-def open_socket(netns: str | None = None, receive_buffer: int = RECEIVE_BUFFER) -> socket.socket:
-    """A NETLINK_XFRM socket bound to this or another network namespace, talking to the kernel alone.
-
-    ``netns`` is a name as ``ip netns`` shows it, or a path such as /proc/1/ns/net.
-
-    Raises:
-        XfrmError: Gone without such a namespace, Denied, Unsupported without XFRM.
-    """
-    try:
-        sock = _make_socket() if netns is None else _make_socket_in(netns)
-    except OSError as error:
-        raise error_for(
-            error.errno or _errno.EIO, f"NETLINK_XFRM in {netns or 'this namespace'}", ""
-        ) from error
-    try:
-        _tune(sock, receive_buffer)
-    except OSError as error:
-        sock.close()
-        raise error_for(error.errno or _errno.EIO, "NETLINK_XFRM", "") from error
-    return sock
-
-
-def _make_socket() -> socket.socket:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_XFRM)
-
-
-def _make_socket_in(netns: str) -> socket.socket:
-    """A namespace belongs to a thread, so a thread of its own visits it and nobody has to come back."""
-    path = netns if "/" in netns else f"{_NETNS_DIRECTORY}/{netns}"
-    outcome: list[socket.socket | OSError] = []
-
-    def visit() -> None:
-        try:
-            place = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                libc = ctypes.CDLL(None, use_errno=True)  # os.setns exists from Python 3.12 on
-                if libc.setns(place, _CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"cannot enter {path}")
-                outcome.append(_make_socket())
-            finally:
-                os.close(place)
-        except OSError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=visit, name="xfrm-netns")
-    thread.start()
-    thread.join()
-    (made,) = outcome
-    if isinstance(made, OSError):
-        raise made
-    return made
-
-
-def _tune(sock: socket.socket, receive_buffer: int) -> None:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, 33, receive_buffer)  # SO_RCVBUFFORCE, beyond rmem_max
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    sock.setsockopt(SOL_NETLINK, SocketOption.CAP_ACK, 1)  # refusals shall not repeat our keys
-    sock.setsockopt(SOL_NETLINK, SocketOption.EXT_ACK, 1)
-    sock.bind((0, 0))
-    # Connected to the kernel: nobody else's unicast is delivered to us.
-    sock.connect((0, 0))
 
 
 class Channel:
@@ -115,9 +46,14 @@ class Channel:
 
     __slots__ = ("_buffer", "_netns", "_seq", "_socket", "_view")
 
-    def __init__(self, netns: str | None = None) -> None:
+    def __init__(self, netns: str | None = None, sock: socket.socket | None = None) -> None:
+        """``netns`` as for ``sockets.netlink_socket``; ``sock`` is one opened elsewhere, which we close.
+
+        Raises:
+            XfrmError: as ``sockets.xfrm_socket``.
+        """
         self._netns = netns
-        self._socket = open_socket(netns)
+        self._socket = xfrm_socket(netns, RECEIVE_BUFFER) if sock is None else sock
         self._seq = 0
         self._buffer = bytearray(DATAGRAM_MAX)
         self._view = memoryview(self._buffer)

@@ -2,11 +2,12 @@
 
 import asyncio
 import errno as _errno
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from .channel import DATAGRAM_MAX, Channel, open_socket
+from .channel import DATAGRAM_MAX, Channel
 from .errors import Malformed, error_for
 from .events import Event, Overrun, read_event
 from .messages import Message, walk
@@ -54,6 +55,7 @@ from .requests import (
     UpdPolicy,
     UpdSa,
 )
+from .sockets import xfrm_socket
 from .uapi import SOL_NETLINK, Group, Mode, PolicyType, Proto, SocketOption
 
 A = TypeVar("A")
@@ -77,7 +79,7 @@ class Xfrm:
     """
 
     def __init__(self, netns: str | None = None) -> None:
-        """Open the socket; ``netns`` is a name or a path as for ``channel.open_socket``."""
+        """Open the socket; ``netns`` is a name or a path as for ``sockets.netlink_socket``."""
         self.channel = Channel(netns)
 
     @classmethod
@@ -233,7 +235,7 @@ class EventStream:
     def __init__(
         self, groups: Iterable[int], netns: str | None = None, receive_buffer: int = EVENT_BUFFER
     ) -> None:
-        self._socket = open_socket(netns, receive_buffer)
+        self._socket = xfrm_socket(netns, receive_buffer)
         self._ready: deque[Event | Malformed] = deque()
         try:
             self._socket.setblocking(False)

@@ -1,5 +1,6 @@
 """Policies, templates and the names of policies: records to octets and back."""
 
+from ipaddress import IPv4Address
 from socket import htonl
 from typing import Final
 
@@ -7,7 +8,6 @@ from . import messages as msg
 from . import structs
 from .codec import (
     MODES,
-    NO_SELECTOR,
     PROTOS,
     family_of,
     need_selector,
@@ -27,9 +27,11 @@ from .codec import (
 )
 from .errors import Malformed
 from .messages import Attributes, Message
-from .model import Policy, PolicyIndex, PolicyInfo, PolicyKey, Template
+from .model import Policy, PolicyIndex, PolicyInfo, PolicyKey, Selector, Template
 from .uapi import TEMPLATES_MAX, Attr, Direction
 
+# With an index the kernel reads nothing of the selector; this is what ip puts there.
+_UNREAD_SELECTOR: Final = pack_selector(Selector(IPv4Address(0), 0, IPv4Address(0), 0))
 _NO_USAGE: Final = bytes(structs.LIFETIME_CUR.size)
 DIRECTIONS: Final[dict[int, int]] = {int(member): member for member in Direction}
 
@@ -151,8 +153,7 @@ def read_policy(octets: bytes, attributes: Attributes) -> PolicyInfo:
 def pack_policy_name(name: PolicyKey | PolicyIndex) -> bytes:
     """The body of DELPOLICY and GETPOLICY: by selector, or by index alone."""
     if isinstance(name, PolicyIndex):
-        # With an index the kernel reads nothing of the selector.
-        parts = [structs.USERPOLICY_ID.pack(NO_SELECTOR, name.index, name.direction)]
+        parts = [structs.USERPOLICY_ID.pack(_UNREAD_SELECTOR, name.index, name.direction)]
     else:
         parts = [structs.USERPOLICY_ID.pack(pack_selector(name.selector), 0, name.direction)]
         if name.security is not None:

@@ -117,6 +117,8 @@ def _pack_replay(replay: Replay, esn: bool) -> bytes:
         replay.seq >> 32,
         window,
     )
+    if not replay.bitmap:  # the kernel takes a head alone as one with zeros
+        return msg.attribute(Attr.REPLAY_ESN_VAL, head)
     bitmap = (replay.bitmap >> 32 * word & _ALL_BITS for word in range(words))
     return msg.attribute(Attr.REPLAY_ESN_VAL, head + Struct(f"={words}I").pack(*bitmap))
 
@@ -128,6 +130,8 @@ def _read_replay(attributes: Attributes, window: int) -> Replay | None:
         if len(payload) < head:
             raise Malformed("a replay state shorter than its header")
         words, oseq, seq, oseq_hi, seq_hi, window = structs.REPLAY_STATE_ESN.unpack_from(payload, 0)
+        if len(payload) == head:
+            words = 0
         if head + 4 * words > len(payload):
             raise Malformed(f"a replay bitmap of {words} words in an attribute of {len(payload)} octets")
         bitmap = 0
