@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Protocol
 
 from OpenSSL import crypto as openssl
 
 from ikectl.errors import CredentialError, Expired, NoTrustPath
-from ikectl.iana.v2 import HashAlgorithm
 from ikectl.pki.certificate import Certificate
+from ikectl.pki.constraints import Constraint, Trust, key_fits, signature_fits
 from ikectl.values.identity import Identity
 from ikectl.values.record import record
 
@@ -28,17 +27,6 @@ MAX_PEER_CERTIFICATES = 10
 
 MAX_PATH = 8
 """Certificates of one path, leaf and trust anchor included."""
-
-MIN_RSA_BITS = 2048
-"""Shorter RSA keys are refused unless the configuration names a shorter minimum."""
-
-_BROKEN_HASHES = frozenset(("md5", "sha1", "unknown"))
-_HASH_NAMES = {
-    HashAlgorithm.SHA1: "sha1",
-    HashAlgorithm.SHA2_256: "sha256",
-    HashAlgorithm.SHA2_384: "sha384",
-    HashAlgorithm.SHA2_512: "sha512",
-}
 
 # X509_V_ERR_*, stable numbers of openssl/x509_vfy.h
 _NOT_YET_VALID, _HAS_EXPIRED = 9, 10
@@ -58,54 +46,6 @@ _REASONS = {
     48: "a name in the certificate of {name} is one its CA must not name",
     79: "{name} is no CA (basicConstraints, keyUsage) but issued a certificate",
 }
-
-
-class Constraint(Protocol):
-    """One acceptable sort of key and signature: `config.model.KeyConstraint`."""
-
-    @property
-    def key(self) -> str:
-        """rsa, ecdsa, ed25519, ed448; "" for any."""
-
-    @property
-    def min_bits(self) -> int:
-        """The shortest key accepted; 0 leaves it to us."""
-
-    @property
-    def pss(self) -> bool:
-        """Whether RSA signatures must be RSASSA-PSS."""
-
-    @property
-    def hashes(self) -> tuple[HashAlgorithm, ...]:
-        """The hashes accepted in signatures; empty leaves it to us."""
-
-
-class AuthConstraints(Protocol):
-    """What is demanded of keys and signatures; alternatives, empty for nothing in particular."""
-
-    @property
-    def chain(self) -> Sequence[Constraint]:
-        """Of the certificates of a path."""
-
-    @property
-    def ike(self) -> Sequence[Constraint]:
-        """Of the signature in AUTH."""
-
-
-class Trust(Protocol):
-    """What a configuration says of the peers it accepts: `config.model.Remote`."""
-
-    @property
-    def certs(self) -> tuple[bytes, ...]:
-        """The exact end-entity certificates accepted, DER; empty: any."""
-
-    @property
-    def cacerts(self) -> tuple[bytes, ...]:
-        """The CAs one of which must have issued it, DER; empty: any we trust."""
-
-    @property
-    def auth(self) -> AuthConstraints:
-        """The method with its constraints."""
 
 
 @record
@@ -204,40 +144,16 @@ def _demand_strength(path: Sequence[Certificate], rules: Sequence[Constraint]) -
     An anchor's own signature proves nothing and is not looked at.
     """
     for certificate in path:
-        if not _key_fits(certificate, rules):
+        if not key_fits(certificate, rules):
             kind, bits = certificate.kind.upper(), certificate.key_bits
             raise CredentialError(f"the {kind} key of {certificate} with {bits} bits is not accepted")
     for certificate, issuer in pairwise(path):
-        if not _signature_fits(certificate, issuer, rules):
+        if not signature_fits(certificate, issuer, rules):
             scheme = "RSA-PSS with " if certificate.signed_pss else ""
             raise CredentialError(
                 f"the certificate of {certificate} is signed with {scheme}{certificate.signed_with.upper()}, "
                 "which is not accepted"
             )
-
-
-def _key_fits(certificate: Certificate, rules: Sequence[Constraint]) -> bool:
-    floor = MIN_RSA_BITS if certificate.kind == "rsa" else 0
-    if not rules:
-        return certificate.key_bits >= floor
-    return any(
-        rule.key in ("", certificate.kind) and certificate.key_bits >= (rule.min_bits or floor)
-        for rule in rules
-    )
-
-
-def _signature_fits(certificate: Certificate, issuer: Certificate, rules: Sequence[Constraint]) -> bool:
-    used = certificate.signed_with
-    if used == "identity":
-        return True  # EdDSA brings its own hash; its key was judged already
-    if not rules:
-        return used not in _BROKEN_HASHES
-    return any(
-        rule.key in ("", issuer.kind)
-        and (certificate.signed_pss or not (rule.pss and issuer.kind == "rsa"))
-        and (used in map(_HASH_NAMES.get, rule.hashes) if rule.hashes else used not in _BROKEN_HASHES)
-        for rule in rules
-    )
 
 
 def _readable(certificates: Iterable[bytes]) -> list[Certificate]:

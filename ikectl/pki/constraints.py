@@ -1,0 +1,98 @@
+"""What a configuration demands of keys and signatures, and whether one meets it.
+
+The protocols here are met by the records of `config.model`, a neighbour that
+this floor does not import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ikectl.iana.v2 import HashAlgorithm
+from ikectl.pki.certificate import Certificate
+
+MIN_RSA_BITS = 2048
+"""Shorter RSA keys are refused unless the configuration names a shorter minimum."""
+
+_BROKEN_HASHES = frozenset(("md5", "sha1", "unknown"))
+_HASH_NAMES = {
+    HashAlgorithm.SHA1: "sha1",
+    HashAlgorithm.SHA2_256: "sha256",
+    HashAlgorithm.SHA2_384: "sha384",
+    HashAlgorithm.SHA2_512: "sha512",
+}
+
+
+class Constraint(Protocol):
+    """One acceptable sort of key and signature: `config.model.KeyConstraint`."""
+
+    @property
+    def key(self) -> str:
+        """rsa, ecdsa, ed25519, ed448; "" for any."""
+
+    @property
+    def min_bits(self) -> int:
+        """The shortest key accepted; 0 leaves it to us."""
+
+    @property
+    def pss(self) -> bool:
+        """Whether RSA signatures must be RSASSA-PSS."""
+
+    @property
+    def hashes(self) -> tuple[HashAlgorithm, ...]:
+        """The hashes accepted in signatures; empty leaves it to us."""
+
+
+class AuthConstraints(Protocol):
+    """What is demanded of keys and signatures; alternatives, empty for nothing in particular."""
+
+    @property
+    def chain(self) -> Sequence[Constraint]:
+        """Of the certificates of a path."""
+
+    @property
+    def ike(self) -> Sequence[Constraint]:
+        """Of the signature in AUTH."""
+
+
+class Trust(Protocol):
+    """What a configuration says of the peers it accepts: `config.model.Remote`."""
+
+    @property
+    def certs(self) -> tuple[bytes, ...]:
+        """The exact end-entity certificates accepted, DER; empty: any."""
+
+    @property
+    def cacerts(self) -> tuple[bytes, ...]:
+        """The CAs one of which must have issued it, DER; empty: any we trust."""
+
+    @property
+    def auth(self) -> AuthConstraints:
+        """The method with its constraints."""
+
+
+def key_fits(certificate: Certificate, rules: Sequence[Constraint]) -> bool:
+    """Whether the key of a certificate is of an accepted kind and long enough."""
+    floor = MIN_RSA_BITS if certificate.kind == "rsa" else 0
+    if not rules:
+        return certificate.key_bits >= floor
+    return any(
+        rule.key in ("", certificate.kind) and certificate.key_bits >= (rule.min_bits or floor)
+        for rule in rules
+    )
+
+
+def signature_fits(certificate: Certificate, issuer: Certificate, rules: Sequence[Constraint]) -> bool:
+    """Whether the signature of `issuer` on `certificate` is of an accepted kind."""
+    used = certificate.signed_with
+    if used == "identity":
+        return True  # EdDSA brings its own hash; its key was judged already
+    if not rules:
+        return used not in _BROKEN_HASHES
+    return any(
+        rule.key in ("", issuer.kind)
+        and (certificate.signed_pss or not (rule.pss and issuer.kind == "rsa"))
+        and (used in map(_HASH_NAMES.get, rule.hashes) if rule.hashes else used not in _BROKEN_HASHES)
+        for rule in rules
+    )
