@@ -138,7 +138,7 @@ def write_chain(payloads: Iterable[Payload]) -> tuple[PayloadType, bytes]:
     """The type of the first payload and the octets of all, in their order.
 
     Raises:
-        ValueError: a body is longer than a payload can be, or something follows an SK payload.
+        ValueError: something is too large for its field, or follows an SK payload.
     """
     parts: list[bytes] = []
     following = PayloadType.NONE
@@ -156,6 +156,6 @@ def write_chain(payloads: Iterable[Payload]) -> tuple[PayloadType, bytes]:
             parts.append(GENERIC.pack(following, flags, len(body) + GENERIC_OCTETS))
             following = item.TYPE
     except struct.error:
-        raise ValueError(f"{len(body)} octets are too many for one payload") from None
+        raise ValueError(f"the fields of {type(item).__name__} do not fit its layout") from None
     parts.reverse()
     return following, b"".join(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ikectl.errors import WireError
-from ikectl.iana.v2 import KeyExchangeMethod, PayloadType, payload_type
+from ikectl.iana.v2 import KeyExchangeMethod, PayloadType, key_exchange_method, payload_type
 from ikectl.wire.payload import MAX_PAYLOADS, Payload, Unknown, read_chain, write_chain
 from ikectl.wire.v2 import KE, SK, Nonce, VendorId
 
@@ -107,5 +107,7 @@ def test_the_number_of_payloads_is_bounded() -> None:
 
 def test_a_body_that_no_payload_can_hold_is_not_written() -> None:
     assert len(write_chain([VendorId(bytes(65531))])[1]) == 65535
-    with pytest.raises(ValueError, match="65532 octets"):
+    with pytest.raises(ValueError, match="fields of VendorId"):
         write_chain([VendorId(bytes(65532))])
+    with pytest.raises(ValueError, match="fields of KE"):
+        write_chain([KE(key_exchange_method(65536), b"")])

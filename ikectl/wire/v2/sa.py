@@ -1,8 +1,8 @@
 """Security Association payload: proposals and transforms (RFC 7296 §3.3).
 
 Thousands of peers send the same offer. What was read is therefore remembered
-by its octets, proposal by proposal and without the SPI, and shared: equal
-offers hold the same tuple of transforms.
+by its octets and shared: an offer without SPIs as a whole, any other proposal
+by proposal, the SPI left out. Equal offers hold the same transforms.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from ikectl.iana.v2 import AttributeType, PayloadType, Protocol, TransformType, 
 from ikectl.values.record import record
 from ikectl.wire.payload import Payload, payload
 
-REMEMBERED_PROPOSALS = 256
+REMEMBERED = 256
+"""How many offers without SPI, and how many sequences of transforms, are remembered."""
 
 MAX_REMEMBERED_OCTETS = 1024
-"""Longer proposals are read afresh each time, so that what is remembered is bounded in octets as well."""
+"""What is longer is read afresh each time, so that what is remembered is bounded in octets as well."""
 
 MAX_PROPOSALS = 255
 """Proposals are numbered from 1 in one octet (§3.3.1): more cannot be meant."""
@@ -33,6 +34,8 @@ _ATTRIBUTE = Struct("!HH")  # format bit and type, value or length
 _PROPOSAL_OCTETS = _PROPOSAL.size
 _TRANSFORM_OCTETS = _TRANSFORM.size
 _ATTRIBUTE_OCTETS = _ATTRIBUTE.size
+
+_FIRST_SPI_SIZE = 6  # where in the payload the first proposal says how long its SPI is
 
 _LAST = 0
 _MORE_PROPOSALS = 2
@@ -82,28 +85,9 @@ class SA(Payload):
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        proposals: list[Proposal] = []
-        start, end, last = 0, len(body), _MORE_PROPOSALS
-        while last != _LAST:
-            if len(proposals) == MAX_PROPOSALS:
-                raise WireError(f"more than {MAX_PROPOSALS} proposals")
-            last, length, number, protocol_id, spi_octets, count = _PROPOSAL.unpack_from(body, start)
-            transforms_at = start + _PROPOSAL_OCTETS + spi_octets
-            stop = start + length
-            if not transforms_at <= stop <= end or last not in (_LAST, _MORE_PROPOSALS):
-                raise WireError(f"proposal {number} is malformed")
-            kind = protocol(protocol_id)
-            if spi_octets not in SPI_OCTETS.get(kind, (spi_octets,)):
-                raise WireError(f"an SPI of {spi_octets} octets in a proposal for {kind}")
-            octets = body[transforms_at:stop]
-            read = _read_transforms if length <= MAX_REMEMBERED_OCTETS else _read_transforms.__wrapped__
-            proposals.append(
-                Proposal(number, kind, body[transforms_at - spi_octets : transforms_at], read(count, octets))
-            )
-            start = stop
-        if start != end:
-            raise WireError(f"{end - start} octets follow the last proposal")
-        return cls(tuple(proposals))
+        if len(body) > MAX_REMEMBERED_OCTETS or body[_FIRST_SPI_SIZE : _FIRST_SPI_SIZE + 1] != b"\0":
+            return cls(_read_proposals(body))
+        return cls(_remembered_proposals(body))
 
     def body(self) -> bytes:
         if not 0 < len(self.proposals) <= MAX_PROPOSALS:
@@ -120,7 +104,33 @@ class SA(Payload):
         return b"".join(parts)
 
 
-@lru_cache(REMEMBERED_PROPOSALS)
+def _read_proposals(body: bytes) -> tuple[Proposal, ...]:
+    proposals: list[Proposal] = []
+    start, end, last = 0, len(body), _MORE_PROPOSALS
+    while last != _LAST:
+        if len(proposals) == MAX_PROPOSALS:
+            raise WireError(f"more than {MAX_PROPOSALS} proposals")
+        last, length, number, protocol_id, spi_octets, count = _PROPOSAL.unpack_from(body, start)
+        transforms_at = start + _PROPOSAL_OCTETS + spi_octets
+        stop = start + length
+        if not transforms_at <= stop <= end or last not in (_LAST, _MORE_PROPOSALS):
+            raise WireError(f"proposal {number} is malformed")
+        kind = protocol(protocol_id)
+        if spi_octets not in SPI_OCTETS.get(kind, (spi_octets,)):
+            raise WireError(f"an SPI of {spi_octets} octets in a proposal for {kind}")
+        spi = body[transforms_at - spi_octets : transforms_at]
+        read = _read_transforms if length <= MAX_REMEMBERED_OCTETS else _read_transforms.__wrapped__
+        proposals.append(Proposal(number, kind, spi, read(count, body[transforms_at:stop])))
+        start = stop
+    if start != end:
+        raise WireError(f"{end - start} octets follow the last proposal")
+    return tuple(proposals)
+
+
+_remembered_proposals = lru_cache(REMEMBERED)(_read_proposals)
+
+
+@lru_cache(REMEMBERED)
 def _read_transforms(count: int, octets: bytes) -> tuple[Transform, ...]:
     transforms: list[Transform] = []
     start, end = 0, len(octets)
@@ -153,7 +163,7 @@ def _read_attributes(octets: bytes) -> tuple[int, bytes]:
     return 0, octets
 
 
-@lru_cache(REMEMBERED_PROPOSALS)
+@lru_cache(REMEMBERED)
 def _write_transforms(transforms: tuple[Transform, ...]) -> bytes:
     parts: list[bytes] = []
     left = len(transforms)
