@@ -1,0 +1,173 @@
+"""Framing of SK and SKF (RFC 7296 §3.14, RFC 7383 §2.5)."""
+
+from __future__ import annotations
+
+import hmac
+
+import pytest
+
+from ikectl.errors import IntegrityFailure, WireError
+from ikectl.iana.v2 import ExchangeType, PayloadType
+from ikectl.wire.payload import read_chain, write_chain
+from ikectl.wire.v2 import SK, SKF, Message, Nonce, VendorId, open_sealed, seal
+
+SPI_I = bytes.fromhex("0102030405060708")
+SPI_R = bytes.fromhex("1112131415161718")
+
+
+class Blocks:
+    """Blocks of 8 octets, an IV of 8, an ICV of 12, and a cipher that leaves the plain text as it is."""
+
+    iv_octets = 8
+    icv_octets = 12
+    block_octets = 8
+
+    def seal(self, iv: bytes, associated: bytes, plain: bytes, /) -> bytes:
+        assert len(iv) == 8
+        assert len(plain) % 8 == 0
+        return plain + self._icv(iv, associated, plain)
+
+    def open(self, iv: bytes, associated: bytes, sealed: bytes, /) -> bytes:
+        plain, icv = sealed[:-12], sealed[-12:]
+        if not hmac.compare_digest(self._icv(iv, associated, plain), icv):
+            raise IntegrityFailure
+        return plain
+
+    def _icv(self, iv: bytes, associated: bytes, plain: bytes) -> bytes:
+        return hmac.digest(b"key", associated + iv + plain, "sha256")[:12]
+
+
+IV = b"\xaa" * 8
+
+
+def message(*payloads: VendorId | Nonce) -> Message:
+    return Message(SPI_I, SPI_R, ExchangeType.INFORMATIONAL, 3, False, True, list(payloads))
+
+
+def protected(plain: bytes, first: int = 43, before: bytes = b"") -> bytes:
+    """A datagram whose SK payload holds exactly this plain text, some octets of payloads before it."""
+    length = 28 + len(before) + 4 + 8 + len(plain) + 12
+    head = (
+        SPI_I + SPI_R + bytes((43 if before else 46, 0x20, 37, 0x08, 0, 0, 0, 3)) + length.to_bytes(4, "big")
+    )
+    associated = head + before + bytes((first, 0)) + (4 + 8 + len(plain) + 12).to_bytes(2, "big")
+    return associated + IV + Blocks().seal(IV, associated, plain)
+
+
+def opened(datagram: bytes) -> Message:
+    return open_sealed(Message.read(datagram), datagram, Blocks())
+
+
+def test_a_protected_message_octet_by_octet() -> None:
+    datagram = seal(message(VendorId(b"ab")), Blocks(), IV)
+    assert datagram[:-12] == SPI_I + SPI_R + bytes.fromhex(
+        "2e 20 25 08 00000003 0000003c"  # SK, version 2.0, INFORMATIONAL, from the initiator, 60 octets
+        "2b 00 0020 aaaaaaaaaaaaaaaa"  # inside is a vendor id; 32 octets with IV and ICV
+        "00 00 0006 6162 00 01"  # the vendor id, one octet of padding, the Pad Length
+    )
+    assert datagram == protected(bytes.fromhex("00 00 0006 6162 00 01"))
+    assert opened(datagram) == message(VendorId(b"ab"))
+
+
+@pytest.mark.conformance("v2-39")
+def test_a_message_with_nothing_inside() -> None:
+    datagram = seal(message(), Blocks(), IV)
+    assert datagram[28:29] == b"\0"
+    assert datagram[40:48] == b"\0\0\0\0\0\0\0\x07"
+    assert opened(datagram) == message()
+
+
+def test_padding_is_the_least_the_blocks_need() -> None:
+    for octets in range(24):
+        datagram = seal(message(VendorId(bytes(octets))), Blocks(), IV)
+        assert datagram[-13] == -(4 + octets + 1) % 8
+        assert opened(datagram) == message(VendorId(bytes(octets)))
+
+
+@pytest.mark.conformance("v2-20")
+@pytest.mark.parametrize("padding", [3, 11, 59, 251])
+def test_padding_of_any_content_and_length_is_accepted(padding: int) -> None:
+    plain = bytes.fromhex("00 00 0004") + b"\xa5" * padding + bytes((padding,))
+    assert opened(protected(plain)) == message(VendorId(b""))
+
+
+@pytest.mark.conformance("v2-20")
+def test_a_pad_length_of_255() -> None:
+    plain = bytes.fromhex("00 00 0008 61626364") + b"\x01" * 255 + b"\xff"
+    assert opened(protected(plain)) == message(VendorId(b"abcd"))
+
+
+def test_more_padding_than_there_is_text_is_refused() -> None:
+    with pytest.raises(WireError, match="octets of padding"):
+        opened(protected(bytes(7) + b"\x08"))
+    assert opened(protected(bytes(7) + b"\x07", first=0)) == message()
+
+
+@pytest.mark.conformance("v2-19")
+def test_inner_payloads_begin_with_the_type_the_sk_payload_names() -> None:
+    assert opened(
+        protected(bytes.fromhex("00 00 0014") + bytes(16) + bytes(3) + b"\x03", first=40)
+    ) == message(Nonce(bytes(16)))
+
+
+@pytest.mark.conformance("v2-19")
+def test_payloads_before_the_sk_payload_are_covered_and_left_out() -> None:
+    plain = bytes.fromhex("00 00 0006 6162 00 01")
+    datagram = protected(plain, before=bytes.fromhex("2e 00 0005 21"))
+    assert Message.read(datagram).payloads[0] == VendorId(b"!")
+    assert opened(datagram) == message(VendorId(b"ab"))
+    with pytest.raises(IntegrityFailure):
+        opened(datagram.replace(b"\x05!", b"\x05?"))
+
+
+@pytest.mark.conformance("v2-14")
+@pytest.mark.parametrize("plain", ["00 00 0009 6162 00 01", "2b 00 0006 6162 00 01", "00 00 0003 6162 00 01"])
+def test_a_malformed_content_is_a_wire_error_once_it_verified(plain: str) -> None:
+    with pytest.raises(WireError):
+        opened(protected(bytes.fromhex(plain)))
+
+
+def test_an_encrypted_payload_inside_is_refused() -> None:
+    with pytest.raises(WireError, match="inside"):
+        opened(protected(bytes.fromhex("00 00 0004 000000 03"), first=46))
+
+
+@pytest.mark.conformance("v2-21")
+def test_every_changed_octet_is_seen() -> None:
+    datagram = seal(message(VendorId(b"ab")), Blocks(), IV)
+    for place in {*range(len(datagram))} - {16, 17, *range(24, 28), 30, 31}:
+        changed = bytearray(datagram)
+        changed[place] ^= 0x40
+        with pytest.raises(IntegrityFailure):
+            opened(bytes(changed))
+
+
+def test_a_message_without_protection_is_refused() -> None:
+    for clear in (message(), message(VendorId(b"ab"))):
+        with pytest.raises(IntegrityFailure, match="not protected"):
+            opened(clear.write())
+
+
+@pytest.mark.parametrize("octets", [0, 1, 8, 19, 20, 21, 27, 29])
+def test_lengths_that_the_cipher_cannot_have_are_refused(octets: int) -> None:
+    outer = message()
+    outer.payloads = [SK(PayloadType.NONE, bytes(octets))]
+    with pytest.raises(IntegrityFailure, match="length"):
+        opened(outer.write())
+
+
+@pytest.mark.conformance("v2-108")
+def test_a_fragment_octet_by_octet() -> None:
+    first, octets = write_chain([SKF(PayloadType.IDI, 1, 2, b"\xaa\xbb")])
+    assert (first, octets) == (PayloadType.SKF, bytes.fromhex("23 00 000a 0001 0002 aabb"))
+    assert read_chain(first, octets) == [SKF(PayloadType.IDI, 1, 2, b"\xaa\xbb")]
+    with pytest.raises(WireError, match="follow the last payload"):
+        read_chain(first, octets + bytes(4))
+
+
+@pytest.mark.conformance("v2-108")
+@pytest.mark.parametrize(("number", "total"), [(0, 0), (0, 1), (2, 1), (65535, 1)])
+def test_a_fragment_number_that_cannot_be_is_refused(number: int, total: int) -> None:
+    body = number.to_bytes(2, "big") + total.to_bytes(2, "big")
+    with pytest.raises(WireError, match=f"fragment {number} of {total}"):
+        read_chain(PayloadType.SKF, b"\0\0\0\x08" + body)
