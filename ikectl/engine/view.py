@@ -7,8 +7,13 @@ are seconds counted from the instant the snapshot was taken.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
+from ikectl.config.model import Mark
+from ikectl.crypto.proposal import ChildSuite, IkeSuite
 from ikectl.sa.asks import Usage
+from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
@@ -30,7 +35,28 @@ class SuiteView:
     ke: str = ""
     """The key exchange; of a child the one of its last CREATE_CHILD_SA, if that had one."""
     additional: tuple[str, ...] = ()
-    """Additional key exchanges 1 to 7 (RFC 9370), empty names for the rounds not used."""
+    """Additional key exchanges in order (RFC 9370)."""
+
+    @classmethod
+    def of_ike(cls, suite: IkeSuite) -> Self:
+        return cls(
+            encryption=suite.encryption.name,
+            encryption_bits=suite.encryption.transform.key_bits,
+            integrity=suite.integrity.name if suite.integrity else "",
+            prf=suite.prf_row.name,
+            ke=suite.ke.name,
+            additional=tuple(method.name for method in suite.additional),
+        )
+
+    @classmethod
+    def of_child(cls, suite: ChildSuite) -> Self:
+        return cls(
+            encryption=suite.encryption.name if suite.encryption else "",
+            encryption_bits=suite.encryption.transform.key_bits if suite.encryption else 0,
+            integrity=suite.integrity.name if suite.integrity else "",
+            ke=suite.ke.name if suite.ke is not None else "",
+            additional=tuple(method.name for method in suite.additional),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +119,32 @@ class ChildSaView:
     if_id_out: int = 0
     marks: MarksView = field(default_factory=MarksView)
 
+    @classmethod
+    def of(cls, child: ChildSa, now: float, usage: Usage | None = None) -> Self:
+        """A snapshot taken at `now`, in the same monotonic seconds as the instants."""
+        return cls(
+            name=child.name,
+            uniqueid=child.uniqueid,
+            reqid=child.reqid,
+            state=child.state.name,
+            mode=child.mode.name,
+            protocol=child.protocol.name,
+            spi_in=child.spi_in,
+            spi_out=child.spi_out,
+            ts_local=child.ts_local,
+            ts_remote=child.ts_remote,
+            suite=SuiteView.of_child(child.suite),
+            esn=child.suite.esn,
+            encap=child.encap,
+            usage=usage,
+            installed_for=now - child.installed_at,
+            rekey_in=_until(child.rekey_at, now),
+            expires_in=_until(child.expire_at, now),
+            if_id_in=child.if_id_in,
+            if_id_out=child.if_id_out,
+            marks=MarksView(_mark(child.config.mark_in), _mark(child.config.mark_out)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class IkeSaView:
@@ -121,3 +173,44 @@ class IkeSaView:
     if_id_out: int = 0
     tasks: TasksView = field(default_factory=TasksView)
     children: tuple[ChildSaView, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        sa: IkeSa,
+        now: float,
+        children: tuple[ChildSaView, ...] = (),
+        tasks: TasksView | None = None,
+    ) -> Self:
+        """A snapshot taken at `now`, in the same monotonic seconds as the instants."""
+        connection = sa.connection
+        fake = connection is not None and connection.encap and not (sa.nat.local or sa.nat.remote)
+        return cls(
+            name=sa.name,
+            uniqueid=sa.uniqueid,
+            version=2,
+            state=sa.state.name,
+            initiator=sa.initiator,
+            spi_i=sa.spi_i,
+            spi_r=sa.spi_r,
+            path=sa.path,
+            local_id=sa.local_id,
+            remote_id=sa.remote_id,
+            suite=SuiteView.of_ike(sa.suite) if sa.suite is not None else None,
+            nat=NatView(sa.nat.local, sa.nat.remote, fake),
+            established_for=now - sa.established_at if sa.established_at else None,
+            rekey_in=_until(sa.rekey_at, now),
+            if_id_in=connection.if_id_in if connection else 0,
+            if_id_out=connection.if_id_out if connection else 0,
+            tasks=tasks or TasksView(),
+            children=children,
+        )
+
+
+def _until(at: float, now: float) -> float | None:
+    """0.0 stands for never."""
+    return max(0.0, at - now) if at else None
+
+
+def _mark(mark: Mark) -> tuple[int, int] | None:
+    return (mark.value, mark.mask) if mark.mask else None
