@@ -1,28 +1,63 @@
 """What a lab test asks for.
 
-`netns`: this process in a network namespace of its own, for tests of the
-kernel's tables: xfrm states, policies, links and addresses of one test are not
-seen by the next.
+`lab`         lays topologies: `world = lab.lay(SITE_TO_SITE)`; gone after the test
+`module_lab`  the same for all tests of a file, which then share daemons
+`netns`       this process in a network namespace of its own
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-CLONE_NEWNET = 0x40000000
-"""setns(2), unshare(2)."""
+from tests.lab.guest import LAB
+from tests.lab.namespaces import entered
+from tests.lab.topology import Topology
+from tests.lab.world import World
 
-libc = ctypes.CDLL(None, use_errno=True)
+
+class Lab:
+    """Lays worlds, and takes them down in the end."""
+
+    standing: list[World] = []
+    """Every world that stands in this process, whoever laid it: a failing test collects from all of them."""
+
+    _laid = 0
+
+    def __init__(self) -> None:
+        self._worlds: list[World] = []
+
+    def lay(self, topology: Topology) -> World:
+        """Lay a topology; about half a second."""
+        Lab._laid += 1
+        world = World(topology, prefix=f"w{Lab._laid}-")
+        self._worlds.append(world)
+        Lab.standing.append(world)
+        return world
+
+    def close(self) -> None:
+        for world in reversed(self._worlds):
+            Lab.standing.remove(world)
+            world.close()
 
 
-def _checked(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab()
+    yield lab
+    lab.close()
+
+
+@pytest.fixture(scope="module")
+def module_lab() -> Iterator[Lab]:
+    lab = Lab()
+    yield lab
+    lab.close()
 
 
 @pytest.fixture
@@ -30,16 +65,21 @@ def netns() -> Iterator[None]:
     """A fresh, empty network namespace around this test, loopback up.
 
     Sockets opened during the test belong to it, and so do programs the test
-    starts. The process returns to its own namespace afterwards, and the fresh
-    one goes away with its last socket.
+    starts: xfrm states, policies, links and addresses of one test are not seen
+    by the next. It goes away with its last socket.
     """
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _checked(libc.unshare(CLONE_NEWNET), "unshare")
-        try:
-            os.spawnlp(os.P_WAIT, "ip", "ip", "link", "set", "lo", "up")
-            yield
-        finally:
-            _checked(libc.setns(home, CLONE_NEWNET), "setns")
-    finally:
-        os.close(home)
+    with entered(None):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test leaves .lab/artefacts/TEST/ behind, and says so."""
+    report = yield
+    if report.failed and Lab.standing and "IKECTL_GUEST" in os.environ:
+        directory = LAB / "artefacts" / re.sub(r"[^\w.=-]+", "_", item.nodeid)
+        shutil.rmtree(directory, ignore_errors=True)
+        tails = [world.collect(directory / world.namespace("")) for world in Lab.standing]
+        report.sections.append(("lab", "\n".join([f"logs, pcaps and kernel state: {directory}", *tails])))
+    return report

@@ -27,7 +27,7 @@ import pytest
 from tests.lab.guest import Guest, GuestFailed
 
 LAB_DIRECTORIES = ("kernel", "interop", "examples")
-LAB_FIXTURES = {"lab", "netns"}
+LAB_FIXTURES = {"lab", "module_lab", "netns"}
 TESTS = Path(__file__).resolve().parents[1]
 
 SILENT_FOR = 300.0
