@@ -197,22 +197,22 @@ def _cipher(
 SIZES = (128, 192, 256)
 
 ENCRYPTION: tuple[Encryption, ...] = (
-    #        id               keywords                   bits    salt IV ICV block  v1: IKE, ESP
-    *_cipher(E.AES_GCM_16,    "aes{}gcm16 aes{}gcm128",  SIZES,  (4,  8, 16,  1), (0, 20), aead=Gcm()),
-    *_cipher(E.AES_GCM_12,    "aes{}gcm12 aes{}gcm96",   SIZES,  (4,  8, 12,  1), (0, 19), aead=ShortGcm(12)),
-    *_cipher(E.AES_GCM_8,     "aes{}gcm8 aes{}gcm64",    SIZES,  (4,  8,  8,  1), (0, 18), aead=ShortGcm(8)),
-    *_cipher(E.CHACHA20_POLY1305, "chacha20poly1305",    (256,), (4,  8, 16,  1), (0,  0), aead=ChaChaPoly()),
-    *_cipher(E.AES_CCM_16,    "aes{}ccm16 aes{}ccm128",  SIZES,  (3,  8, 16,  1), (0, 16), aead=Ccm(16)),
-    *_cipher(E.AES_CCM_12,    "aes{}ccm12 aes{}ccm96",   SIZES,  (3,  8, 12,  1), (0, 15), aead=Ccm(12)),
-    *_cipher(E.AES_CCM_8,     "aes{}ccm8 aes{}ccm64",    SIZES,  (3,  8,  8,  1), (0, 14), aead=Ccm(8)),
-    *_cipher(E.AES_CBC,       "aes{}",                   SIZES,  (0, 16,  0, 16), (7, 12), block=Cbc(AES)),
-    *_cipher(E.AES_CTR,       "aes{}ctr",                SIZES,  (4,  8,  0,  1), (0, 13), block=AesCtr()),
-    *_cipher(E.CAMELLIA_CBC,  "camellia{}",              SIZES,  (0, 16,  0, 16), (8, 22), block=Cbc(Camellia)),
-    *_cipher(E.DES3,          "3des",                    (192,), (0,  8,  0,  8), (5,  3), block=Cbc(TripleDES),
+    #        id              keywords                  bits    salt IV ICV block  v1: IKE, ESP
+    *_cipher(E.AES_GCM_16,   "aes{}gcm16 aes{}gcm128", SIZES,  (4,  8, 16,  1), (0, 20), aead=Gcm()),
+    *_cipher(E.AES_GCM_12,   "aes{}gcm12 aes{}gcm96",  SIZES,  (4,  8, 12,  1), (0, 19), aead=ShortGcm(12)),
+    *_cipher(E.AES_GCM_8,    "aes{}gcm8 aes{}gcm64",   SIZES,  (4,  8,  8,  1), (0, 18), aead=ShortGcm(8)),
+    *_cipher(E.CHACHA20_POLY1305, "chacha20poly1305",  (256,), (4,  8, 16,  1), (0,  0), aead=ChaChaPoly()),
+    *_cipher(E.AES_CCM_16,   "aes{}ccm16 aes{}ccm128", SIZES,  (3,  8, 16,  1), (0, 16), aead=Ccm(16)),
+    *_cipher(E.AES_CCM_12,   "aes{}ccm12 aes{}ccm96",  SIZES,  (3,  8, 12,  1), (0, 15), aead=Ccm(12)),
+    *_cipher(E.AES_CCM_8,    "aes{}ccm8 aes{}ccm64",   SIZES,  (3,  8,  8,  1), (0, 14), aead=Ccm(8)),
+    *_cipher(E.AES_CBC,      "aes{}",                  SIZES,  (0, 16,  0, 16), (7, 12), block=Cbc(AES)),
+    *_cipher(E.AES_CTR,      "aes{}ctr",               SIZES,  (4,  8,  0,  1), (0, 13), block=AesCtr()),
+    *_cipher(E.CAMELLIA_CBC, "camellia{}",             SIZES,  (0, 16,  0, 16), (8, 22), block=Cbc(Camellia)),
+    *_cipher(E.DES3,         "3des",                   (192,), (0,  8,  0,  8), (5,  3), block=Cbc(TripleDES),
              weak=True),
     # For children only: RFC 7296 §5 forbids NULL for IKE, and RFC 4543 is for ESP and AH.
-    *_cipher(E.NULL_AUTH_AES_GMAC, "aes{}gmac",          SIZES,  (4,  8, 16,  1), (0, 23), combined=True),
-    *_cipher(E.NULL,          "null",                    (0,),   (0,  0,  0,  1), (0, 11), weak=True),
+    *_cipher(E.NULL_AUTH_AES_GMAC, "aes{}gmac",        SIZES,  (4,  8, 16,  1), (0, 23), combined=True),
+    *_cipher(E.NULL,         "null",                   (0,),   (0,  0,  0,  1), (0, 11), weak=True),
 )
 
 INTEGRITY: tuple[Integrity, ...] = (
