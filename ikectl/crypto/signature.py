@@ -77,17 +77,20 @@ class _Hash(NamedTuple):
     ecdsa: bytes
 
 
+def _hash(primitive: hashes.HashAlgorithm, *oids: str) -> _Hash:
+    return _Hash(primitive, *map(bytes.fromhex, oids))
+
+
 # fmt: off
-_h = bytes.fromhex
 _HASHES: dict[HashAlgorithm, _Hash] = {
-    HashAlgorithm.SHA2_256: _Hash(
-        hashes.SHA256(), _h("0609608648016503040201"), _h("06092a864886f70d01010b"), _h("06082a8648ce3d040302")),
-    HashAlgorithm.SHA2_384: _Hash(
-        hashes.SHA384(), _h("0609608648016503040202"), _h("06092a864886f70d01010c"), _h("06082a8648ce3d040303")),
-    HashAlgorithm.SHA2_512: _Hash(
-        hashes.SHA512(), _h("0609608648016503040203"), _h("06092a864886f70d01010d"), _h("06082a8648ce3d040304")),
-    HashAlgorithm.SHA1: _Hash(
-        hashes.SHA1(),   _h("06052b0e03021a"),         _h("06092a864886f70d010105"), _h("06072a8648ce3d0401")),
+    HashAlgorithm.SHA2_256: _hash(
+        hashes.SHA256(), "0609608648016503040201", "06092a864886f70d01010b", "06082a8648ce3d040302"),
+    HashAlgorithm.SHA2_384: _hash(
+        hashes.SHA384(), "0609608648016503040202", "06092a864886f70d01010c", "06082a8648ce3d040303"),
+    HashAlgorithm.SHA2_512: _hash(
+        hashes.SHA512(), "0609608648016503040203", "06092a864886f70d01010d", "06082a8648ce3d040304"),
+    HashAlgorithm.SHA1: _hash(
+        hashes.SHA1(),   "06052b0e03021a",         "06092a864886f70d010105", "06072a8648ce3d0401"),
 }
 # fmt: on
 
