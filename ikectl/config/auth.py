@@ -1,0 +1,76 @@
+"""The `auth` option: a method, or constraints on keys, hashes and signatures."""
+
+from __future__ import annotations
+
+import re
+
+from ikectl.config.model import Auth, AuthKind, KeyConstraint
+from ikectl.config.tree import suggestion
+from ikectl.iana.v2 import HashAlgorithm
+
+_KEYS = {
+    # word      (key, pss)
+    "pubkey":  ("", False),
+    "rsa":     ("rsa", False),
+    "rsa/pss": ("rsa", True),
+    "ecdsa":   ("ecdsa", False),
+    "ed25519": ("ed25519", False),
+    "ed448":   ("ed448", False),
+}  # fmt: skip
+_HASHES = {
+    "sha1": HashAlgorithm.SHA1,
+    "sha256": HashAlgorithm.SHA2_256,
+    "sha384": HashAlgorithm.SHA2_384,
+    "sha512": HashAlgorithm.SHA2_512,
+    "identity": HashAlgorithm.IDENTITY,
+}
+_LATER = ("eap", "xauth", "any", "null", "hybrid", "bliss", "dsa")
+
+
+def read_auth(text: str) -> Auth:
+    """From `psk`, `pubkey`, `rsa-3072-sha256-ecdsa-256-sha384`, `ike:rsa/pss-sha256`. Raises ValueError.
+
+    Hashes belong to the keys since the hashes before them. What stands after
+    `ike:` restricts the signature in AUTH only; without it the constraints
+    hold for that signature and for the certificates alike.
+    """
+    if text == "psk":
+        return Auth(AuthKind.PSK)
+    for word in _LATER:
+        if re.match(rf"{word}\b", text):
+            raise ValueError(f"{text[:40]!r} is not built yet; this version knows psk and pubkey")
+    chain_text, marker, ike_text = text.partition("ike:")
+    chain_text = chain_text.rstrip("-") if marker else chain_text
+    chain = _constraints(chain_text) if chain_text else ()
+    ike = _constraints(ike_text) if marker else chain
+    return Auth(AuthKind.PUBKEY, ike, chain)
+
+
+def _constraints(text: str) -> tuple[KeyConstraint, ...]:
+    finished: list[KeyConstraint] = []
+    keys: list[KeyConstraint] = []
+    hashes: list[HashAlgorithm] = []
+    for word in text.split("-"):
+        if word in _KEYS:
+            if hashes:
+                finished += _with_hashes(keys, hashes)
+                keys, hashes = [], []
+            key, pss = _KEYS[word]
+            keys.append(KeyConstraint(key, 0, pss))
+        elif word in _HASHES and keys:
+            hashes.append(_HASHES[word])
+        elif word.isdecimal() and word.isascii() and keys and not hashes and not keys[-1].min_bits:
+            if len(word) > 5:
+                raise ValueError(f"no key has {word[:20]} bits")
+            keys[-1] = KeyConstraint(keys[-1].key, int(word), keys[-1].pss)
+        else:
+            near = suggestion(word, [*_KEYS, *_HASHES, "psk"])
+            raise ValueError(f"{word[:40]!r} in {text[:80]!r} is no key type, key size or hash{near}")
+    finished += _with_hashes(keys, hashes)
+    if finished == [KeyConstraint()]:
+        return ()
+    return tuple(finished)
+
+
+def _with_hashes(keys: list[KeyConstraint], hashes: list[HashAlgorithm]) -> list[KeyConstraint]:
+    return [KeyConstraint(key.key, key.min_bits, key.pss, tuple(hashes)) for key in keys]

@@ -1,0 +1,324 @@
+"""Sections to model, from files and from vici messages alike, collecting all mistakes.
+
+In the trees read here certificates are octets already: `load.py` puts the
+contents of files in, a vici client sends them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ikectl.config.credentials import read_certificate, read_key, subject_of
+from ikectl.config.kinds import raw_secret
+from ikectl.config.model import (
+    Authority,
+    Certificate,
+    Child,
+    Connection,
+    Local,
+    PrivateKey,
+    Remote,
+    SharedSecret,
+)
+from ikectl.config.read import Checked, check
+from ikectl.config.schema import AUTHORITY, CERT, CHILD, CONNECTION, LOCAL, REMOTE
+from ikectl.config.tree import Errors, Section, ViciTree, from_vici, suggestion
+from ikectl.errors import ConfigErrors
+from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.wire.v2.sa import Proposal
+
+MAX_NAME = 255
+MAX_CHILDREN = 1000
+MAX_OWNERS = 255
+
+ReadFile = Callable[[str], bytes]
+"""Octets of a file by absolute path; raises OSError."""
+
+
+def connection_from_vici(name: str, tree: ViciTree, read_file: ReadFile | None = None) -> Connection:
+    """The connection of a load-conn message. `read_file` serves `cert.file`. Raises ConfigErrors."""
+    errors = Errors()
+    connection = build_connection(from_vici(name, tree), errors, read_file)
+    errors.raise_any()
+    assert connection is not None
+    return connection
+
+
+def authority_from_vici(name: str, tree: ViciTree, read_file: ReadFile | None = None) -> Authority:
+    """The authority of a load-authority message. Raises ConfigErrors."""
+    errors = Errors()
+    authority = build_authority(from_vici(name, tree), errors, read_file)
+    errors.raise_any()
+    assert authority is not None
+    return authority
+
+
+def secret_from_vici(message: ViciTree) -> SharedSecret:
+    """The pre-shared key of a load-shared message; its name is empty if none was sent.
+
+    Raises ConfigErrors.
+    """
+    kind = _message_word(message, "type", ("ike",), ("eap", "xauth", "ntlm", "ppk"))
+    owners = _message_list(message, "owners")
+    try:
+        data = raw_secret(_message_octets(message, "data"))
+        name = _message_octets(message, "id", b"").decode()
+        if len(owners) > MAX_OWNERS:
+            raise ValueError(f"owners: more than {MAX_OWNERS}")
+        patterns = tuple(IdentityPattern.parse(owner.decode()) for owner in owners)
+    except ValueError as error:
+        why = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise _refused(f"{kind} secret: {why}") from None
+    return SharedSecret(name, patterns, data)
+
+
+def certificate_from_vici(message: ViciTree) -> Certificate:
+    """The certificate of a load-cert message. Raises ConfigErrors."""
+    kind = _message_word(
+        message,
+        "type",
+        ("x509", "x509ca"),
+        ("x509_ac", "x509_crl", "x509aa", "x509ocsp", "x509ac", "x509crl", "pubkey", "ocsp_response"),
+    )
+    flag = _message_word(message, "flag", ("none", "ca"), ("aa", "ocsp"), default="none")
+    try:
+        der = read_certificate(_message_octets(message, "data"))
+    except ValueError as error:
+        raise _refused(f"certificate: {error}") from None
+    return Certificate(der, ca=kind == "x509ca" or flag == "ca")
+
+
+def key_from_vici(message: ViciTree) -> PrivateKey:
+    """The private key of a load-key message, which is not encrypted. Raises ConfigErrors."""
+    known = ("any", "rsa", "ecdsa", "ed25519", "ed448", "pkcs8")
+    kind = _message_word(message, "type", known, ("dsa", "bliss"), default="any")
+    try:
+        key = read_key(_message_octets(message, "data"))
+    except ValueError as error:
+        raise _refused(f"private key: {error}") from None
+    if kind not in ("any", "pkcs8", key.kind):
+        raise _refused(f"private key: type {kind} was announced, but it is {key.kind}")
+    return key
+
+
+def build_connection(
+    section: Section, errors: Errors, read_file: ReadFile | None = None
+) -> Connection | None:
+    """None when there was a mistake, which is in `errors`."""
+    before = len(errors.found)
+    label = section.name
+    if not _good_name(label):
+        errors.add(f"{label[:40]!r}: a name is 1 to {MAX_NAME} printable characters", section.place)
+    checked = check(section, CONNECTION, label, errors)
+    values = checked.values
+    local = _build_local(section, label, errors, read_file)
+    remote = _build_remote(section, label, errors, read_file)
+    children = _build_children(section, label, errors)
+    if len(errors.found) != before:
+        return None
+    _fill(values, "over_time", values["rekey_time"] // 10)
+    _fill(values, "rand_time", values["over_time"])
+    values["rand_time"] = min(values["rand_time"], values["rekey_time"])
+    values["proposals"] = _numbered(values["proposals"])
+    return Connection(name=label, local=(local,), remote=(remote,), children=children, **values)
+
+
+def build_authority(section: Section, errors: Errors, read_file: ReadFile | None = None) -> Authority | None:
+    """None when there was a mistake, which is in `errors`."""
+    label = f"authorities.{section.name}" if section.place.path else section.name
+    before = len(errors.found)
+    checked = check(section, AUTHORITY, label, errors)
+    given = [key for key in ("cacert", "file") if checked.values[key] is not None]
+    if checked.good and len(given) != 1:
+        errors.add(f"{label}: set one of cacert and file", section.place)
+    if len(errors.found) != before:
+        return None
+    octets = checked.values["cacert"]
+    if octets is None:
+        octets = _read(checked, "file", errors, read_file)
+    cacert = _certificate(octets, checked, given[0], errors)
+    return Authority(section.name, cacert) if cacert is not None else None
+
+
+def _build_local(section: Section, label: str, errors: Errors, read_file: ReadFile | None) -> Local:
+    found = _round(section, "local", errors)
+    if found is None:
+        return Local()
+    checked = check(found, LOCAL, f"{label}.{found.name}", errors)
+    certs = _certificates(checked, "certs", "cert", errors, read_file)
+    auth, identity = checked.values["auth"], checked.values["id"]
+    if auth is None:
+        return Local()
+    if identity is not None and identity.is_any:
+        identity = None
+    if identity is None and len(certs) == 1:
+        identity = Identity.of_dn(subject_of(certs[0]))
+    return Local(found.name, auth, identity, certs)
+
+
+def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadFile | None) -> Remote:
+    found = _round(section, "remote", errors)
+    if found is None:
+        return Remote()
+    checked = check(found, REMOTE, f"{label}.{found.name}", errors)
+    certs = _certificates(checked, "certs", "cert", errors, read_file)
+    cacerts = _certificates(checked, "cacerts", "cacert", errors, read_file)
+    auth = checked.values["auth"]
+    if auth is None or checked.values["id"] is None:
+        return Remote()
+    return Remote(found.name, auth, checked.values["id"], certs, cacerts)
+
+
+def _round(section: Section, prefix: str, errors: Errors) -> Section | None:
+    """The one authentication round of a side, if it is there."""
+    rounds = [child for name, child in section.sections.items() if name.startswith(prefix)]
+    for further in rounds[1:]:
+        errors.add(
+            f"{section.name}.{further.name}: not built yet: a second authentication round;"
+            f" keep one {prefix} section",
+            further.place,
+        )
+    return rounds[0] if rounds else None
+
+
+def _build_children(section: Section, label: str, errors: Errors) -> tuple[Child, ...]:
+    listing = section.sections.get("children")
+    if listing is None:
+        return ()
+    for key, value in listing.values.items():
+        errors.add(f"{label}.children: unknown option {key[:40]!r}; children are sections", value.place)
+    if len(listing.sections) > MAX_CHILDREN:
+        errors.add(f"{label}.children: more than {MAX_CHILDREN} children", listing.place)
+        return ()
+    built = (
+        _build_child(child, f"{label}.children.{name}", errors) for name, child in listing.sections.items()
+    )
+    return tuple([child for child in built if child is not None])
+
+
+def _build_child(section: Section, label: str, errors: Errors) -> Child | None:
+    if not _good_name(section.name):
+        errors.add(f"{label[:80]!r}: a name is 1 to {MAX_NAME} printable characters", section.place)
+    checked = check(section, CHILD, label, errors)
+    if not checked.good:
+        return None
+    values = checked.values
+    if not values["esp_proposals"] and not values["ah_proposals"]:
+        esp = CHILD.option("esp_proposals")
+        assert esp is not None
+        values["esp_proposals"] = esp.kind.read(b"default")
+    esp_count = len(values["esp_proposals"])
+    numbered = _numbered(values["esp_proposals"] + values["ah_proposals"])
+    values["esp_proposals"], values["ah_proposals"] = numbered[:esp_count], numbered[esp_count:]
+    if values["rekey_time"] is None:
+        life = values["life_time"]
+        values["rekey_time"] = 3600 if life is None else life - life // 10
+    for unit in ("time", "bytes", "packets"):
+        rekey = values[f"rekey_{unit}"]
+        _fill(values, f"life_{unit}", rekey + rekey // 10)
+        _fill(values, f"rand_{unit}", max(values[f"life_{unit}"] - rekey, 0))
+        # What is subtracted from the soft limit must leave something of it.
+        values[f"rand_{unit}"] = min(values[f"rand_{unit}"], rekey)
+    for way in ("in", "out"):
+        if values[f"set_mark_{way}"] is None:
+            values[f"set_mark_{way}"] = values[f"mark_{way}"]
+    values["interface"] = values["interface"] or ""
+    return Child(name=section.name, **values)
+
+
+def _fill(values: dict[str, Any], key: str, default: int) -> None:
+    if values[key] is None:
+        values[key] = default
+
+
+def _numbered(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """Numbered from 1 on, as an offer must be (RFC 7296 §3.3.1)."""
+    return tuple(
+        Proposal(number, proposal.protocol, proposal.spi, proposal.transforms)
+        for number, proposal in enumerate(proposals, 1)
+    )
+
+
+def _certificates(
+    checked: Checked, key: str, prefix: str, errors: Errors, read_file: ReadFile | None
+) -> tuple[bytes, ...]:
+    """DER of the `certs` list, then of the `cert<suffix>` sections."""
+    found = [_certificate(octets, checked, key, errors) for octets in checked.values[key] or ()]
+    for name, child in checked.section.sections.items():
+        if not name.startswith(prefix):
+            continue
+        one = check(child, CERT, f"{checked.label}.{name}", errors)
+        if one.values["file"] is None:
+            if one.good:
+                errors.add(f"{one.label}: set file", child.place)
+            continue
+        found.append(_certificate(_read(one, "file", errors, read_file), one, "file", errors))
+    return tuple(der for der in found if der is not None)
+
+
+def _certificate(octets: bytes | None, checked: Checked, key: str, errors: Errors) -> bytes | None:
+    if octets is None:
+        return None
+    try:
+        return read_certificate(octets)
+    except ValueError as error:
+        errors.add(f"{checked.label}.{key}: {error}", checked.place(key))
+        return None
+
+
+def _read(checked: Checked, key: str, errors: Errors, read_file: ReadFile | None) -> bytes | None:
+    path = checked.values[key]
+    why = ""
+    if not path.startswith("/"):
+        why = "must be an absolute path"
+    elif read_file is None:
+        why = "files are not read here; send the certificate itself"
+    else:
+        try:
+            return read_file(path)
+        except OSError as error:
+            why = f"cannot read {path}: {error.strerror or type(error).__name__}"
+    errors.add(f"{checked.label}.{key}: {why}", checked.place(key))
+    return None
+
+
+def _good_name(name: str) -> bool:
+    return 0 < len(name.encode(errors="replace")) <= MAX_NAME and name.isprintable()
+
+
+# -- flat messages ----------------------------------------------------------
+
+
+def _refused(why: str) -> ConfigErrors:
+    errors = Errors()
+    errors.add(why)
+    return ConfigErrors(errors.found)
+
+
+def _message_octets(message: ViciTree, key: str, default: bytes | None = None) -> bytes:
+    value = message.get(key, default)
+    if not isinstance(value, bytes):
+        raise _refused(f"{key}: is missing" if value is None else f"{key}: must be a single value")
+    return value
+
+
+def _message_list(message: ViciTree, key: str) -> list[bytes]:
+    value = message.get(key, ())
+    if isinstance(value, bytes):
+        return [value]
+    if isinstance(value, Mapping):
+        raise _refused(f"{key}: must be a list")
+    return list(value)
+
+
+def _message_word(
+    message: ViciTree, key: str, known: tuple[str, ...], later: tuple[str, ...], default: str | None = None
+) -> str:
+    octets = _message_octets(message, key, default.encode() if default else None)
+    word = octets.decode("ascii", "replace").lower()
+    if word in later:
+        raise _refused(f"{key} {word}: not built yet")
+    if word not in known:
+        raise _refused(f"{key}: {word[:40]!r} is unknown{suggestion(word, (*known, *later))}")
+    return word

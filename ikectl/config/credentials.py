@@ -1,0 +1,116 @@
+"""Certificates and private keys as files and messages carry them: PEM or DER, perhaps encrypted.
+
+Only opened and brought to one form here; whether they are any good is `pki`'s
+question. Errors say nothing of what a key or a passphrase is.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
+
+from ikectl.config.model import PrivateKey
+from ikectl.values.secret import Secret
+
+MAX_CREDENTIAL = 4 << 20
+"""Octets of a file."""
+MAX_CERTIFICATE = 65535
+"""Octets of one certificate: what a vici message can carry."""
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----.*?-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
+    re.DOTALL,
+)
+_PEM_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_KINDS = (
+    (rsa.RSAPrivateKey, "rsa"),
+    (ec.EllipticCurvePrivateKey, "ecdsa"),
+    (ed25519.Ed25519PrivateKey, "ed25519"),
+    (ed448.Ed448PrivateKey, "ed448"),
+)
+
+
+class NeedsPassphrase(ValueError):
+    """The key is encrypted and no passphrase was given."""
+
+
+def read_certificates(octets: bytes) -> tuple[bytes, ...]:
+    """DER of every certificate in PEM text, or of the one in DER. Raises ValueError."""
+    if len(octets) > MAX_CREDENTIAL:
+        raise ValueError(f"larger than {MAX_CREDENTIAL >> 20} MiB")
+    if b"-----BEGIN" not in octets:
+        return (_checked(octets),)
+    found = tuple(_from_pem(match[0]) for match in _PEM_CERTIFICATE.finditer(octets))
+    if not found:
+        raise ValueError("no certificate in it")
+    return found
+
+
+def read_certificate(octets: bytes) -> bytes:
+    """DER of the first certificate. Raises ValueError."""
+    return read_certificates(octets)[0]
+
+
+def subject_of(certificate: bytes) -> bytes:
+    """DER of the subject's name."""
+    return x509.load_der_x509_certificate(certificate).subject.public_bytes()
+
+
+def read_key(octets: bytes, passphrase: bytes | None = None) -> PrivateKey:
+    """From PKCS#8, PKCS#1, SEC 1 or OpenSSH form, PEM or DER; a needless passphrase does not matter.
+
+    Raises NeedsPassphrase, or ValueError for anything else that is wrong.
+    """
+    if len(octets) > MAX_CREDENTIAL:
+        raise ValueError(f"larger than {MAX_CREDENTIAL >> 20} MiB")
+    pem = _PEM_KEY.search(octets)
+    if pem is None and b"-----BEGIN" in octets:
+        raise ValueError("no private key in it")
+    encoded, load = (pem[0] + b"\n", load_pem_private_key) if pem else (octets, load_der_private_key)
+    try:
+        try:
+            key = load(encoded, None)
+        except TypeError:
+            if passphrase is None:
+                raise NeedsPassphrase("it is encrypted") from None
+            key = load(encoded, passphrase)
+    except NeedsPassphrase:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        if passphrase is not None:
+            raise ValueError("not a private key this passphrase opens") from None
+        raise ValueError("not a private key in a form known here") from None
+    for kind, name in _KINDS:
+        if isinstance(key, kind):
+            der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+            return PrivateKey(name, Secret(der))
+    raise ValueError("a private key of a type IKE does not use")
+
+
+def _from_pem(pem: bytes) -> bytes:
+    try:
+        return _bounded(x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER))
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("not a valid certificate") from None
+
+
+def _checked(der: bytes) -> bytes:
+    try:
+        return _bounded(x509.load_der_x509_certificate(der).public_bytes(Encoding.DER))
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("not a certificate in PEM or DER") from None
+
+
+def _bounded(der: bytes) -> bytes:
+    if len(der) > MAX_CERTIFICATE:
+        raise ValueError("too large")
+    return der

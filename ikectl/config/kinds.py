@@ -1,0 +1,208 @@
+"""The forms an option's value may take: how each is read, and what it is called.
+
+A kind reads octets into a value of the model, or raises ValueError with a
+text that tells the operator what to write. Kinds of secrets say nothing of
+the value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ikectl.config.auth import read_auth
+from ikectl.config.model import Action, AddressSpec, CopyDscp, HwOffload, Mark, Mode, SendCert, Unique
+from ikectl.config.tree import suggestion
+from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
+from ikectl.iana.v2 import Protocol
+from ikectl.values.duration import parse_bytes, parse_number, parse_time
+from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.values.secret import Secret
+from ikectl.values.selector import SelectorSpec
+from ikectl.wire.v2.sa import Proposal
+
+MAX_REPLAY_WINDOW = 4096
+"""Packets; the kernel's limit (XFRMA_REPLAY_ESN_MAX, in bits)."""
+MAX_SECRET = 4096
+_INTERFACE_OCTETS = 15  # IFNAMSIZ less the terminating zero
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A form of values. Octets of a `raw` kind are never split at commas."""
+
+    name: str
+    form: str
+    read: Callable[[bytes], Any]
+    raw: bool = False
+
+
+class NotBuilt(ValueError):
+    """The value is one of swanctl's, but this version cannot do it."""
+
+
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise ValueError("not valid UTF-8") from None
+
+
+def _of_text(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
+    return lambda octets: read(_text(octets).strip())
+
+
+def _choice(words: Mapping[str, Any], later: tuple[str, ...] = ()) -> Callable[[bytes], Any]:
+    known = [word for word, value in words.items() if word not in ("yes", "route")]
+
+    def read(octets: bytes) -> Any:
+        text = _text(octets).strip().lower()
+        if text in words:
+            return words[text]
+        if text in later:
+            raise NotBuilt(f"{text!r} is not built yet; this version knows {_listed(known)}")
+        raise ValueError(f"{text[:40]!r} is not one of {_listed(known)}{suggestion(text, [*words, *later])}")
+
+    return read
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+_BOOLS = {"yes": True, "true": True, "enabled": True, "1": True}
+_BOOLS |= {"no": False, "false": False, "disabled": False, "0": False}
+
+
+def _bool(text: str) -> bool:
+    try:
+        return _BOOLS[text.lower()]
+    except KeyError:
+        raise ValueError(f"{text[:40]!r} is neither yes nor no") from None
+
+
+def _word(text: str) -> str:
+    """Lower case; every way of saying yes or no is that word."""
+    text = text.lower()
+    return {True: "yes", False: "no"}[_BOOLS[text]] if text in _BOOLS else text
+
+
+def _version(text: str) -> int:
+    number = parse_number(text)
+    if number == 1:
+        raise NotBuilt("IKEv1 is not built yet; set it to 2 or leave it out")
+    if number not in (0, 2):
+        raise ValueError(f"{number} is not one of 0 and 2")
+    return number
+
+
+def _mark(text: str) -> Mark:
+    if text in ("%unique", "%unique-dir"):
+        raise NotBuilt(f"{text} is not built yet; write value/mask")
+    value, slash, mask = text.partition("/")
+    return Mark(parse_number(value), parse_number(mask) if slash else 0xFFFFFFFF)
+
+
+def _set_mark(text: str) -> Mark | None:
+    """None stands for `%same`."""
+    return None if text == "%same" else _mark(text)
+
+
+def _if_id(text: str) -> int:
+    if text in ("%unique", "%unique-dir"):
+        raise NotBuilt(f"{text} is not built yet; write a number")
+    return parse_number(text)
+
+
+def _replay(text: str) -> int:
+    window = parse_number(text)
+    if window > MAX_REPLAY_WINDOW:
+        raise ValueError(f"{window} packets are more than the kernel's {MAX_REPLAY_WINDOW}")
+    return window
+
+
+def _interface(text: str) -> str:
+    if len(text.encode()) > _INTERFACE_OCTETS or "/" in text or any(c.isspace() for c in text):
+        raise ValueError(f"{text[:40]!r} is no name of a network interface")
+    return text
+
+
+def _proposals(
+    protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] | None
+) -> Callable[[bytes], Any]:
+    def read(text: str) -> tuple[Proposal, ...]:
+        if text == "default":
+            if defaults is None:
+                raise ValueError("there is no default; name the algorithms")
+            return defaults()
+        return (parse_proposal(text, protocol),)
+
+    return _of_text(read)
+
+
+def _secret(octets: bytes) -> Secret:
+    """Text, `0x` hex or `0s` Base64."""
+    try:
+        if octets[:2].lower() == b"0x":
+            secret = bytes.fromhex(octets[2:].decode("ascii").replace(":", ""))
+        elif octets[:2] == b"0s":
+            secret = base64.b64decode(b"".join(octets[2:].split()), validate=True)
+        else:
+            secret = octets
+    except (ValueError, binascii.Error):
+        raise ValueError("the digits after 0x or 0s are not valid") from None
+    return raw_secret(secret)
+
+
+def raw_secret(octets: bytes) -> Secret:
+    """Raises ValueError for nothing, and for more than any key needs."""
+    if not octets:
+        raise ValueError("the secret is empty")
+    if len(octets) > MAX_SECRET:
+        raise ValueError(f"the secret is longer than {MAX_SECRET} octets")
+    return Secret(octets)
+
+
+_START = {"none": Action.NONE, "clear": Action.NONE, "start": Action.START, "restart": Action.START}
+
+_HW_OFFLOAD = {**{word.value: word for word in HwOffload}, "yes": HwOffload.CRYPTO}
+
+# fmt: off
+BOOL          = Kind("bool", "yes or no", _of_text(_bool))
+TIME          = Kind("time", "seconds, or a number with s, m, h or d", _of_text(parse_time))
+VOLUME        = Kind("bytes", "octets, or a number with k, m or g", _of_text(parse_bytes))
+U32           = Kind("number", "a number up to 4294967295", _of_text(parse_number))
+U64           = Kind("number", "a number up to 2^64-1", _of_text(lambda text: parse_number(text, 64)))
+PORT          = Kind("port", "a number up to 65535", _of_text(lambda text: parse_number(text, 16)))
+TEXT          = Kind("text", "text", _of_text(str))
+WORD          = Kind("word", "a word", _of_text(_word))
+VERSION       = Kind("version", "0 or 2", _of_text(_version))
+IDENTITY      = Kind("identity", "an identity", _of_text(Identity.parse))
+PATTERN       = Kind("identity", "an identity or a pattern of identities", _of_text(IdentityPattern.parse))
+SELECTOR      = Kind("selector", "network[protocol/port] or dynamic", _of_text(SelectorSpec.parse))
+ADDRESS       = Kind("address", "an address, network, range, name or %any", _of_text(AddressSpec.parse))
+AUTH          = Kind("auth", "psk, pubkey or constraints", _of_text(read_auth))
+IKE_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.IKE, default_ike))
+ESP_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.ESP, default_esp))
+AH_PROPOSALS  = Kind("proposal", "algorithms joined by -", _proposals(Protocol.AH, None))
+MARK          = Kind("mark", "value[/mask]", _of_text(_mark))
+SET_MARK      = Kind("mark", "value[/mask] or %same", _of_text(_set_mark))
+IF_ID         = Kind("number", "a number up to 4294967295", _of_text(_if_id))
+REPLAY        = Kind("number", "a number up to 4096", _of_text(_replay))
+INTERFACE     = Kind("interface", "the name of a network interface", _of_text(_interface))
+CERT          = Kind("certificate", "a file in PEM or DER", bytes, raw=True)
+SECRET        = Kind("secret", "text, 0x hex or 0s Base64", _secret)
+PASSPHRASE    = Kind("secret", "text", raw_secret)
+UNIQUE        = Kind("word", "a word", _choice({word.value: word for word in Unique}))
+HW_OFFLOAD    = Kind("word", "a word", _choice(_HW_OFFLOAD))
+COPY_DSCP     = Kind("word", "a word", _choice({word.value: word for word in CopyDscp}))
+SEND_CERT     = Kind("word", "a word", _choice({word.value: word for word in SendCert}))
+MODE          = Kind("word", "a word", _choice({word.value: word for word in Mode},
+                                               ("transport_proxy", "beet", "iptfs", "pass", "drop")))
+START_ACTION  = Kind("word", "a word", _choice(_START, ("trap", "route", "trap|start", "start|trap")))
+CLOSE_ACTION  = Kind("word", "a word", _choice(_START, ("trap", "route")))
+DPD_ACTION    = Kind("word", "a word", _choice(_START, ("trap", "route")))
+# fmt: on

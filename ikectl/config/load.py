@@ -1,0 +1,354 @@
+"""A swanctl directory to vici messages and to the model: swanctl.conf, and the folders beside it.
+
+One way for all: the file is read to a tree, the files it names are put into
+the tree, the tree is checked and built with file and line at hand, and then
+turned into the messages a client sends. A daemon that builds from those
+messages gets the same model.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import Any
+
+from ikectl.config.build import build_authority, build_connection
+from ikectl.config.credentials import NeedsPassphrase, read_certificates, read_key
+from ikectl.config.model import Authority, Certificate, Connection, Loaded, PrivateKey, SharedSecret
+from ikectl.config.parse import parse_file
+from ikectl.config.read import check, items_of
+from ikectl.config.schema import (
+    CHILD,
+    CONNECTION,
+    KEY_FOLDERS,
+    LOCAL,
+    PASSPHRASE,
+    REMOTE,
+    ROOT,
+    SECRETS,
+    SHARED,
+    Group,
+)
+from ikectl.config.tree import NOWHERE, Errors, Files, Place, Section, Value, suggestion
+from ikectl.values.secret import Secret
+
+_CERTIFICATE_FOLDERS = (
+    # folder    flag of load-cert
+    ("x509",    b"NONE"),
+    ("x509ca",  b"CA"),
+)  # fmt: skip
+_LATER_FOLDERS = (
+    ("x509aa", "attribute authorities"),
+    ("x509ocsp", "OCSP signers"),
+    ("x509crl", "revocation lists"),
+    ("x509ac", "attribute certificates"),
+    ("pubkey", "raw public keys"),
+    ("pkcs12", "PKCS#12 containers"),
+)
+_CERTIFICATE_LISTS = (
+    # sections  options with the folder their files are in
+    ("local",   {"certs": "x509"}),
+    ("remote",  {"certs": "x509", "cacerts": "x509ca"}),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One vici command. Secrets in the message are `Secret`, so that it may be printed."""
+
+    command: str
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A configuration without mistakes: the model, and the requests that carry it to a daemon.
+
+    The requests are in swanctl's order: credentials, authorities,
+    connections.
+    """
+
+    loaded: Loaded
+    requests: tuple[Request, ...]
+
+
+def load(path: str, files: Files) -> Configuration:
+    """Reads swanctl.conf (or .toml) and the folders beside it. Raises ConfigErrors with every mistake."""
+    errors = Errors()
+    root = parse_file(path, files, errors)
+    configuration = _Loader(path, files, errors).run(root)
+    errors.raise_any()
+    return configuration
+
+
+def load_file(path: str, files: Files) -> Loaded:
+    """The model alone. Raises ConfigErrors with every mistake."""
+    return load(path, files).loaded
+
+
+def to_vici(path: str, files: Files) -> list[tuple[str, dict[str, Any]]]:
+    """The (command, message) pairs that load it into a daemon. Raises ConfigErrors with every mistake."""
+    return [(request.command, request.message) for request in load(path, files).requests]
+
+
+class _Loader:
+    def __init__(self, path: str, files: Files, errors: Errors) -> None:
+        self.directory = posixpath.dirname(path)
+        self.path = path
+        self.files = files
+        self.errors = errors
+        self.requests: list[Request] = []
+        self.certs: list[Certificate] = []
+        self.keys: list[PrivateKey] = []
+
+    def run(self, root: Section) -> Configuration:
+        self._check_root(root)
+        self._certificate_folders()
+        self._later_folders()
+        secrets = self._secrets(root.sections.get("secrets"))
+        authorities = self._authorities(root.sections.get("authorities"))
+        connections = self._connections(root.sections.get("connections"))
+        loaded = Loaded(connections, secrets, authorities, tuple(self.certs), tuple(self.keys))
+        return Configuration(loaded, tuple(self.requests))
+
+    def _check_root(self, root: Section) -> None:
+        """Sections of other names are there to be referred to, unless they look like a slip."""
+        for key, value in root.values.items():
+            hint = suggestion(key, ROOT.names)
+            self.errors.add(f"unknown option {key[:40]!r} outside every section{hint}", value.place)
+        for name, section in root.sections.items():
+            near = suggestion(name, ROOT.names)
+            if near and ROOT.group(name) is None and not section.referred:
+                self.errors.add(f"unknown section {name[:40]!r}{near}", section.place)
+        for name, section in root.sections.items():
+            group = ROOT.group(name)
+            if group is None:
+                continue
+            for key, value in section.values.items():
+                self.errors.add(
+                    f"{name}: unknown option {key[:40]!r}; {name} holds sections only", value.place
+                )
+            if name == "pools":
+                for child in section.sections.values():
+                    self.errors.add(f"pools.{child.name}: not built yet; leave the section out", child.place)
+
+    # -- credentials ----------------------------------------------------
+
+    def _certificate_folders(self) -> None:
+        for folder, flag in _CERTIFICATE_FOLDERS:
+            for path in self._folder(folder):
+                octets = self._read(path, Place(path))
+                for der in self._certificates(octets, path, Place(path)):
+                    self._add_certificate(der, flag)
+
+    def _add_certificate(self, der: bytes, flag: bytes) -> None:
+        self.certs.append(Certificate(der, flag == b"CA"))
+        self.requests.append(Request("load-cert", {"type": b"X509", "flag": flag, "data": der}))
+
+    def _later_folders(self) -> None:
+        """What these hold would be ignored otherwise; a CRL ignored is a revoked certificate accepted."""
+        for folder, what in _LATER_FOLDERS:
+            for path in self._folder(folder):
+                self.errors.add(f"{what} are not built yet; move the file out of {folder}/", Place(path))
+
+    def _secrets(self, section: Section | None) -> tuple[SharedSecret, ...]:
+        passphrases: dict[str, dict[str, tuple[Secret, Place]]] = {folder: {} for folder in KEY_FOLDERS}
+        shared: list[SharedSecret] = []
+        messages: list[Request] = []
+        for name, child in (section.sections if section else {}).items():
+            group = SECRETS.group(name)
+            label = f"secrets.{name}"
+            if group is None:
+                self.errors.add(f"unknown secret {name[:40]!r}{suggestion(name, SECRETS.names)}", child.place)
+            elif not group.built:
+                self.errors.add(f"{label}: not built yet; leave the section out", child.place)
+            elif group is PASSPHRASE:
+                folder = next(folder for folder in KEY_FOLDERS if name.startswith(folder))
+                self._passphrase(child, label, passphrases[folder])
+            else:
+                secret = self._shared(child, label)
+                if secret is not None:
+                    shared.append(secret)
+                    messages.append(Request("load-shared", _shared_message(child, secret)))
+        self._key_folders(passphrases)
+        self.requests += messages
+        return tuple(shared)
+
+    def _shared(self, section: Section, label: str) -> SharedSecret | None:
+        checked = check(section, SHARED, label, self.errors)
+        data = checked.values["secret"]
+        if data is None and checked.good:
+            self.errors.add(f"{label}: set secret", section.place)
+        if data is None or not checked.good:
+            return None
+        return SharedSecret(section.name, tuple(checked.extra.values()), data)
+
+    def _passphrase(self, section: Section, label: str, into: dict[str, tuple[Secret, Place]]) -> None:
+        checked = check(section, PASSPHRASE, label, self.errors)
+        file, secret = checked.values["file"], checked.values["secret"]
+        if checked.good and (file is None or secret is None):
+            missing = "file" if file is None else "secret"
+            self.errors.add(f"{label}: set {missing}", section.place)
+        elif checked.good:
+            into[posixpath.basename(file)] = (secret, checked.place("file"))
+
+    def _key_folders(self, passphrases: dict[str, dict[str, tuple[Secret, Place]]]) -> None:
+        for folder in KEY_FOLDERS:
+            known = passphrases[folder]
+            unused = dict(known)
+            for path in self._folder(folder):
+                name = posixpath.basename(path)
+                unused.pop(name, None)
+                self._key(path, folder, known.get(name, (None, NOWHERE))[0])
+            for name, (_, place) in unused.items():
+                self.errors.add(f"there is no file {name!r} in {folder}/", place)
+
+    def _key(self, path: str, folder: str, passphrase: Secret | None) -> None:
+        octets = self._read(path, Place(path))
+        if octets is None:
+            return
+        try:
+            key = read_key(octets, passphrase)
+        except NeedsPassphrase:
+            name = posixpath.basename(path)
+            self.errors.add(
+                f"the key is encrypted; add secrets {{ {folder}-1 {{ file = {name} secret = ... }} }}",
+                Place(path),
+            )
+            return
+        except ValueError as error:
+            self.errors.add(str(error), Place(path))
+            return
+        if folder in ("rsa", "ecdsa") and key.kind != folder:
+            self.errors.add(f"a key of type {key.kind} in {folder}/; move it to private/", Place(path))
+            return
+        self.keys.append(key)
+        self.requests.append(Request("load-key", {"type": key.kind.encode(), "data": key.data}))
+
+    # -- authorities and connections ------------------------------------
+
+    def _authorities(self, section: Section | None) -> tuple[Authority, ...]:
+        built: list[Authority] = []
+        for name, child in (section.sections if section else {}).items():
+            cacert = child.values.get("cacert")
+            if cacert is not None:
+                blob = self._inline(cacert, "x509ca", f"authorities.{name}.cacert", single=True)
+                child = _replaced(child, {"cacert": blob})
+            authority = build_authority(child, self.errors, self.files.read)
+            if authority is not None:
+                built.append(authority)
+                self.requests.append(Request("load-authority", {name: {"cacert": authority.cacert}}))
+        return tuple(built)
+
+    def _connections(self, section: Section | None) -> tuple[Connection, ...]:
+        built: list[Connection] = []
+        for child in (section.sections if section else {}).values():
+            whole = self._with_certificates(child)
+            connection = build_connection(whole, self.errors, self.files.read)
+            if connection is not None:
+                built.append(connection)
+                self.requests.append(Request("load-conn", {child.name: _message(whole, connection)}))
+        return tuple(built)
+
+    def _with_certificates(self, connection: Section) -> Section:
+        """The connection with the contents of files in the place of their names."""
+        sections = dict(connection.sections)
+        for name, section in connection.sections.items():
+            for prefix, folders in _CERTIFICATE_LISTS:
+                if name.startswith(prefix):
+                    changed = {
+                        key: self._inline(section.values[key], folder, f"{connection.name}.{name}.{key}")
+                        for key, folder in folders.items()
+                        if key in section.values
+                    }
+                    sections[name] = _replaced(section, changed)
+        whole = _replaced(connection, {})
+        whole.sections = sections
+        return whole
+
+    def _inline(self, value: Value, folder: str, label: str, *, single: bool = False) -> Value:
+        """The DER octets of the named files.
+
+        What follows the first certificate of a file is loaded too: it helps to build chains.
+        """
+        names = value.items if value.items is not None else tuple(value.octets.split(b","))
+        blobs: list[bytes] = []
+        for name in filter(None, (name.strip() for name in names)):
+            text = name.decode(errors="replace")
+            path = posixpath.join(self.directory, folder, text)
+            ders = self._certificates(self._read(path, value.place, label), f"{label}: {path}", value.place)
+            blobs += ders[:1]
+            for der in ders[1:]:
+                self._add_certificate(der, b"NONE")
+        if single and len(blobs) == 1:
+            return Value(blobs[0], value.place)
+        return Value(b"", value.place, tuple(blobs))
+
+    # -- files ----------------------------------------------------------
+
+    def _folder(self, folder: str) -> list[str]:
+        return [
+            path
+            for path in self.files.glob(posixpath.join(self.directory, folder, "*"))
+            if not posixpath.basename(path).startswith(".")
+        ]
+
+    def _read(self, path: str, place: Place, label: str = "") -> bytes | None:
+        try:
+            return self.files.read(path)
+        except OSError as error:
+            where = f"{label}: " if label else ""
+            self.errors.add(f"{where}cannot read {path}: {error.strerror or type(error).__name__}", place)
+            return None
+
+    def _certificates(self, octets: bytes | None, what: str, place: Place) -> tuple[bytes, ...]:
+        if octets is None:
+            return ()
+        try:
+            return read_certificates(octets)
+        except ValueError as error:
+            text = str(error) if what == place.path else f"{what}: {error}"
+            self.errors.add(text, place)
+            return ()
+
+
+def _replaced(section: Section, values: dict[str, Value]) -> Section:
+    return Section(section.name, section.place, {**section.values, **values}, dict(section.sections))
+
+
+def _shared_message(section: Section, secret: SharedSecret) -> dict[str, Any]:
+    owners = [value.octets for key, value in section.values.items() if key != "secret"]
+    return {"id": secret.name.encode(), "type": b"ike", "data": secret.data, "owners": owners}
+
+
+def _message(section: Section, connection: Connection) -> dict[str, Any]:
+    """A connection as load-conn carries it: lists where vici has lists, certificates as octets.
+
+    Certificates that `cert.file` names were read already and go into the lists.
+    """
+    local, remote = connection.local[0], connection.remote[0]
+    message = _plain(section, CONNECTION)
+    for name, child in section.sections.items():
+        if name == "children":
+            message[name] = {key: _plain(value, CHILD) for key, value in child.sections.items()}
+        elif name == local.name:
+            message[name] = _plain(child, LOCAL) | _blobs(certs=local.certs)
+        else:
+            message[name] = _plain(child, REMOTE) | _blobs(certs=remote.certs, cacerts=remote.cacerts)
+    return message
+
+
+def _plain(section: Section, group: Group) -> dict[str, Any]:
+    """The options of a section without those inside it."""
+    message: dict[str, Any] = {}
+    for key, value in section.values.items():
+        option = group.option(key)
+        if option is not None and option.many:
+            message[key] = list(items_of(option, value))
+        else:
+            message[key] = value.octets if value.items is None else value.items[0]
+    return message
+
+
+def _blobs(**lists: tuple[bytes, ...]) -> dict[str, Any]:
+    return {key: list(blobs) for key, blobs in lists.items() if blobs}

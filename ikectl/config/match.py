@@ -1,0 +1,121 @@
+"""Which connection fits: first by addresses, then by identities and the method of proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ikectl.config.model import AddressSpec, AuthKind, Connection
+from ikectl.values.identity import MATCH_ANY, MATCH_EXACT, NO_MATCH, Identity
+
+Resolved = Mapping[str, Sequence[bytes]]
+"""Packed addresses of the host names in configurations, as far as they are known."""
+
+
+class Chosen(NamedTuple):
+    """The connection that fits, or None and the reason for the log."""
+
+    connection: Connection | None
+    why: str = ""
+
+
+class AddressTable:
+    """Connections by address, so that a search does not walk over every site of a large gateway.
+
+    Connections with none but single remote addresses are found by dict; only
+    the others are looked at one by one.
+    """
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        self._exact: dict[bytes, list[tuple[int, Connection]]] = {}
+        self._others: list[tuple[int, Connection]] = []
+        for entry in enumerate(connections):
+            addresses = [spec.concrete for spec in entry[1].remote_addrs]
+            if None in addresses:
+                self._others.append(entry)
+                continue
+            for address in dict.fromkeys(addresses):
+                if address is not None:
+                    self._exact.setdefault(address, []).append(entry)
+
+    def candidates(self, local: bytes, remote: bytes, resolved: Resolved | None = None) -> list[Connection]:
+        """Those whose address lists hold both packed addresses, closest first; equals in the given order.
+
+        The peer's address counts before ours: it tells peers apart.
+        """
+        scored: list[tuple[int, int, int, Connection]] = []
+        for order, connection in (*self._exact.get(remote, ()), *self._others):
+            near = _closest(connection.local_addrs, local, resolved)
+            far = _closest(connection.remote_addrs, remote, resolved)
+            if near and far:
+                scored.append((-far, -near, order, connection))
+        if len(scored) > 1:
+            scored.sort(key=lambda entry: entry[:3])
+        return [entry[3] for entry in scored]
+
+
+def for_addresses(
+    connections: Iterable[Connection], local: bytes, remote: bytes, resolved: Resolved | None = None
+) -> list[Connection]:
+    """`AddressTable.candidates` for one search."""
+    return AddressTable(connections).candidates(local, remote, resolved)
+
+
+def for_identities(
+    candidates: Sequence[Connection],
+    peer: Identity,
+    ours: Identity | None = None,
+    proof: AuthKind | None = None,
+) -> Chosen:
+    """The closest connection for the peer's identity (IDi), and ours if it named one (IDr).
+
+    `proof` is the peer's method, where it is known already. The peer's
+    identity counts before ours; equals in the order of `candidates`, which
+    `for_addresses` gives. A connection without an identity of its own fits
+    any that the peer asks for.
+    """
+    best: tuple[int, int] = (NO_MATCH, NO_MATCH)
+    chosen: Connection | None = None
+    for connection in candidates:
+        if proof is not None and connection.remote[0].auth.kind != proof:
+            continue
+        score = (connection.remote[0].id.match(peer), _own_closeness(connection, ours))
+        if all(score) and score > best:
+            best, chosen = score, connection
+    return Chosen(chosen, "" if chosen else _why_none(candidates, peer, ours, proof))
+
+
+def _closest(specs: Iterable[AddressSpec], address: bytes, resolved: Resolved | None) -> int:
+    return max((spec.match(address, resolved) for spec in specs), default=0)
+
+
+def _own_closeness(connection: Connection, ours: Identity | None) -> int:
+    own = connection.local[0].id
+    if ours is None or ours.is_any or own is None:
+        return MATCH_ANY
+    return MATCH_EXACT if own.same(ours) else NO_MATCH
+
+
+def _why_none(
+    candidates: Sequence[Connection], peer: Identity, ours: Identity | None, proof: AuthKind | None
+) -> str:
+    if not candidates:
+        return "no connection fits the addresses"
+    fitting = [connection for connection in candidates if connection.remote[0].id.match(peer)]
+    if not fitting:
+        expected = _listed(str(connection.remote[0].id) for connection in candidates)
+        return (
+            f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
+        )
+    named = [connection for connection in fitting if _own_closeness(connection, ours)]
+    if not named:
+        known = _listed(str(connection.local[0].id) for connection in fitting)
+        return f"{str(peer)!r} asks for the identity {str(ours)!r}; connections for it have {known}"
+    names = _listed(connection.name for connection in named)
+    return f"{str(peer)!r} proves itself by {proof}, but {names} wants another proof"
+
+
+def _listed(words: Iterable[str]) -> str:
+    """At most five, so that a log line stays a line."""
+    unique = list(dict.fromkeys(words))
+    return ", ".join(unique[:5]) + (", ..." if len(unique) > 5 else "")

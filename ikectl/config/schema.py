@@ -1,0 +1,297 @@
+"""Every swanctl option: its form, its default, what it means, whether it is built.
+
+The tables are the one truth: they check files and vici messages alike, give
+the defaults, and make docs/configuration.md. An option that is not built
+is refused by name unless it is set to what happens anyway.
+"""
+
+# ruff: noqa: E501  (one row per option: the rows are read as a table)
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ikectl.config import kinds
+from ikectl.config.kinds import Kind
+
+MAX_LIST = 255
+"""Items of any list; a TS payload cannot carry more selectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row. `key` may end with `*`: any suffix makes the name unique.
+
+    `only` is None for what is built; otherwise the values that change
+    nothing and are therefore taken. An empty `default` is no value; a
+    default in parentheses is worked out from other options.
+    """
+
+    key: str
+    kind: Kind
+    default: str
+    doc: str
+    only: tuple[str, ...] | None = None
+    many: bool = False
+
+    def matches(self, key: str) -> bool:
+        return _fits(self.key, key)
+
+    @property
+    def preset(self) -> str:
+        """The default as text to be read, empty when there is none."""
+        return "" if self.default.startswith("(") else self.default
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A kind of section: its options and the sections in it, by name pattern (`*`: any name)."""
+
+    title: str
+    doc: str
+    options: tuple[Option, ...] = ()
+    groups: tuple[tuple[str, Group], ...] = ()
+    built: bool = True
+
+    def option(self, key: str) -> Option | None:
+        return next((option for option in self.options if option.matches(key)), None)
+
+    def group(self, name: str) -> Group | None:
+        return next((group for pattern, group in self.groups if _fits(pattern, name)), None)
+
+    @property
+    def names(self) -> list[str]:
+        """The words an operator may have meant."""
+        return [option.key.rstrip("*") for option in self.options] + [
+            name.rstrip("*") for name, _ in self.groups if name != "*"
+        ]
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+O = Option
+NO: tuple[str, ...] = ()
+
+CERT = Group(
+    "cert",
+    "One certificate by itself; several such sections may stand side by side.",
+    (
+        O("file",   kinds.TEXT, "", "Absolute path of the certificate (PEM or DER)."),
+        O("handle", kinds.TEXT, "", "CKA_ID of a certificate on a PKCS#11 token.", NO),
+        O("slot",   kinds.TEXT, "", "Slot of the token.", NO),
+        O("module", kinds.TEXT, "", "PKCS#11 module of the token.", NO),
+    ),
+)  # fmt: skip
+
+LOCAL = Group(
+    "local",
+    "How this host proves its identity. Without a section: a public key, any identity.",
+    (
+        O("round",    kinds.U32,      "0",      "Order of authentication rounds; only one round is built."),
+        O("certs",    kinds.CERT,     "",       "Certificate candidates: files relative to x509/.", many=True),
+        O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, or key and hash constraints such as `rsa-sha256`, "
+                                                "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`."),
+        O("id",       kinds.IDENTITY, "(subject of the certificate, or the address)",
+                                                "Own IKE identity."),
+        O("pubkeys",  kinds.TEXT,     "",       "Raw public keys.", NO, many=True),
+        O("eap_id",   kinds.TEXT,     "",       "EAP identity to give.", NO),
+        O("aaa_id",   kinds.TEXT,     "",       "Server name expected inside EAP-TLS and EAP-TTLS.", NO),
+        O("xauth_id", kinds.TEXT,     "",       "XAuth user name.", NO),
+    ),
+    (("cert*", CERT),),
+)  # fmt: skip
+
+REMOTE = Group(
+    "remote",
+    "What the peer must prove. Without a section: a public key we trust, any identity.",
+    (
+        O("round",       kinds.U32,     "0",       "Order of authentication rounds; only one round is built."),
+        O("id",          kinds.PATTERN, "%any",    "Identity expected: exact, with `*` wildcards, a network, "
+                                                   "or `kind:^regex$`."),
+        O("auth",        kinds.AUTH,    "pubkey",  "`psk`, `pubkey`, or minimum key sizes and hashes such as "
+                                                   "`rsa-3072-ecdsa-256-sha256`."),
+        O("certs",       kinds.CERT,    "",        "End-entity certificates accepted: files relative to x509/.",
+          many=True),
+        O("cacerts",     kinds.CERT,    "",        "CA certificates accepted: files relative to x509ca/.", many=True),
+        O("revocation",  kinds.WORD,    "relaxed", "How strictly revocation is checked.", ("relaxed",)),
+        O("eap_id",      kinds.TEXT,    "",        "EAP identity expected.", NO),
+        O("groups",      kinds.TEXT,    "",        "Group memberships, one of which is needed.", NO, many=True),
+        O("cert_policy", kinds.TEXT,    "",        "Certificate policy OIDs needed.", NO, many=True),
+        O("ca_id",       kinds.TEXT,    "",        "Identity some CA of the chain must carry.", NO),
+        O("pubkeys",     kinds.TEXT,    "",        "Raw public keys accepted.", NO, many=True),
+    ),
+    (("cert*", CERT), ("cacert*", CERT)),
+)  # fmt: skip
+
+CHILD = Group(
+    "children.<child>",
+    "An IPsec SA pair, its traffic and its lifetimes.",
+    (
+        O("ah_proposals",  kinds.AH_PROPOSALS,  "",        "AH proposals.", many=True),
+        O("esp_proposals", kinds.ESP_PROPOSALS, "(default unless ah_proposals is set)",
+                                                           "ESP proposals; a key exchange word means PFS, with `none` "
+                                                           "beside it optional PFS.", many=True),
+        O("sha256_96",     kinds.BOOL,       "no",         "96-bit truncation of HMAC-SHA-256, for old peers."),
+        O("local_ts",      kinds.SELECTOR,   "dynamic",    "Our side's traffic: `network[protocol/port]` or `dynamic`.",
+          many=True),
+        O("remote_ts",     kinds.SELECTOR,   "dynamic",    "The peer's side's traffic.", many=True),
+        O("rekey_time",    kinds.TIME,       "(1h, or life_time - 10%)", "Soft lifetime; 0 switches rekeying off."),
+        O("life_time",     kinds.TIME,       "(rekey_time + 10%)",      "Hard lifetime."),
+        O("rand_time",     kinds.TIME,       "(life_time - rekey_time)", "Random span subtracted from rekey_time."),
+        O("rekey_bytes",   kinds.VOLUME,     "0",          "Soft volume limit; 0 is none."),
+        O("life_bytes",    kinds.VOLUME,     "(rekey_bytes + 10%)",     "Hard volume limit."),
+        O("rand_bytes",    kinds.VOLUME,     "(life_bytes - rekey_bytes)", "Random span subtracted from rekey_bytes."),
+        O("rekey_packets", kinds.U64,        "0",          "Soft packet limit; 0 is none."),
+        O("life_packets",  kinds.U64,        "(rekey_packets + 10%)",   "Hard packet limit."),
+        O("rand_packets",  kinds.U64,        "(life_packets - rekey_packets)",
+                                                           "Random span subtracted from rekey_packets."),
+        O("updown",        kinds.TEXT,       "",           "Script run when the child comes up or goes down.", NO),
+        O("hostaccess",    kinds.BOOL,       "no",         "Variable handed to the script.", ("no",)),
+        O("mode",          kinds.MODE,       "tunnel",     "Encapsulation: `tunnel` or `transport`."),
+        O("policies",      kinds.BOOL,       "yes",        "Install kernel policies."),
+        O("policies_fwd_out", kinds.BOOL,    "no",         "Also install outbound forward policies."),
+        O("dpd_action",    kinds.DPD_ACTION, "clear",      "When the peer is found dead: `clear` or `restart`."),
+        O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp.", ("no",)),
+        O("inactivity",    kinds.TIME,       "0",          "Close after this much idle time.", ("0",)),
+        O("reqid",         kinds.U32,        "0",          "Fixed reqid; 0 takes a free one."),
+        O("priority",      kinds.U32,        "0",          "Fixed policy priority; 0 works it out from the selectors."),
+        O("interface",     kinds.INTERFACE,  "",           "Restrict policies to this network interface."),
+        O("mark_in",       kinds.MARK,       "0/0",        "Mark of inbound policies: `value[/mask]`."),
+        O("mark_out",      kinds.MARK,       "0/0",        "Mark of outbound policies and SAs."),
+        O("mark_in_sa",    kinds.BOOL,       "no",         "Put mark_in on the inbound SA too."),
+        O("set_mark_in",   kinds.SET_MARK,   "0/0",        "Mark set on packets after inbound processing; "
+                                                           "`%same` is mark_in."),
+        O("set_mark_out",  kinds.SET_MARK,   "0/0",        "Mark set on packets after outbound processing; "
+                                                           "`%same` is mark_out."),
+        O("if_id_in",      kinds.IF_ID,      "0",          "XFRM interface id inbound; 0 is the connection's."),
+        O("if_id_out",     kinds.IF_ID,      "0",          "XFRM interface id outbound; 0 is the connection's."),
+        O("label",         kinds.TEXT,       "",           "Security label.", NO),
+        O("label_mode",    kinds.WORD,       "system",     "How labels are used.", ("system",)),
+        O("tfc_padding",   kinds.WORD,       "0",          "Pad ESP packets to this size.", ("0",)),
+        O("replay_window", kinds.REPLAY,     "32",         "Replay window in packets, at most 4096; 0 is none."),
+        O("per_cpu_sas",   kinds.WORD,       "no",         "One SA per CPU (RFC 9611).", ("no",)),
+        O("hw_offload",    kinds.HW_OFFLOAD, "no",         "Offload to the network card: `no`, `crypto`, `packet`, "
+                                                           "`auto`."),
+        O("copy_df",       kinds.BOOL,       "yes",        "Copy the DF bit to the outer header."),
+        O("copy_ecn",      kinds.BOOL,       "yes",        "Copy ECN both ways."),
+        O("copy_dscp",     kinds.COPY_DSCP,  "out",        "Copy DSCP: `out`, `in`, `yes` (both), `no`."),
+        O("icmp",          kinds.BOOL,       "no",         "Let through ICMP errors from outside the selectors."),
+        O("start_action",  kinds.START_ACTION, "none",     "At load: `none` or `start`."),
+        O("close_action",  kinds.CLOSE_ACTION, "none",     "When the peer closes the child: `none` or `start`."),
+    ),
+)  # fmt: skip
+
+CONNECTION = Group(
+    "connections.<conn>",
+    "An IKE configuration.",
+    (
+        O("version",      kinds.VERSION,       "0",       "2 is IKEv2; 0 takes what is built, which is IKEv2."),
+        O("local_addrs",  kinds.ADDRESS,       "%any",    "Own IKE addresses: addresses, names, networks, ranges.",
+          many=True),
+        O("remote_addrs", kinds.ADDRESS,       "%any",    "The peer's addresses; starting needs one to send to.",
+          many=True),
+        O("local_port",   kinds.PORT,          "500",     "Own UDP port; 500 floats to 4500."),
+        O("remote_port",  kinds.PORT,          "500",     "The peer's UDP port; 500 floats to 4500."),
+        O("proposals",    kinds.IKE_PROPOSALS, "default", "IKE proposals; `default` is the built-in list.", many=True),
+        O("vips",         kinds.TEXT,          "",        "Virtual addresses to ask for.", NO, many=True),
+        O("aggressive",   kinds.BOOL,          "no",      "IKEv1 Aggressive Mode.", ("no",)),
+        O("pull",         kinds.BOOL,          "yes",     "IKEv1 Mode Config direction.", ("yes",)),
+        O("dscp",         kinds.WORD,          "000000",  "DSCP of our IKE packets.", ("000000",)),
+        O("encap",        kinds.BOOL,          "no",      "Pretend a NAT, so that ESP goes in UDP."),
+        O("mobike",       kinds.BOOL,          "yes",     "Follow address changes (RFC 4555).", ("no",)),
+        O("dpd_delay",    kinds.TIME,          "0s",      "Check that the peer lives after this much silence; 0 is off."),
+        O("dpd_timeout",  kinds.TIME,          "0s",      "IKEv1 only: give up after this long.", ("0",)),
+        O("fragmentation", kinds.WORD,         "yes",     "IKE fragmentation (RFC 7383).", ("no",)),
+        O("childless",    kinds.WORD,          "allow",   "IKE SAs without a child (RFC 6023).", ("never",)),
+        O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
+        O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
+        O("ocsp",         kinds.WORD,          "reply",   "OCSP inside IKE (RFC 4806).", ("never",)),
+        O("ppk_id",       kinds.TEXT,          "",        "Identity of the post-quantum pre-shared key (RFC 8784).", NO),
+        O("ppk_required", kinds.BOOL,          "no",      "Fail without that key.", ("no",)),
+        O("keyingtries",  kinds.U32,           "1",       "Rounds of retransmission at first contact; 0 is for ever."),
+        O("unique",       kinds.UNIQUE,        "no",      "Older SAs of the same peer: `never`, `no` (INITIAL_CONTACT "
+                                                          "decides), `keep`, `replace`."),
+        O("reauth_time",  kinds.TIME,          "0s",      "Authenticate anew after this long.", ("0",)),
+        O("rekey_time",   kinds.TIME,          "4h",      "Rekey the IKE SA after this long; 0 is never."),
+        O("over_time",    kinds.TIME,          "(10% of rekey_time)", "Time past rekey_time until the SA is closed."),
+        O("rand_time",    kinds.TIME,          "(over_time)", "Random span subtracted from rekey_time."),
+        O("pools",        kinds.TEXT,          "",        "Pools to serve addresses from.", NO, many=True),
+        O("if_id_in",     kinds.IF_ID,         "0",       "XFRM interface id inbound, for children that have none."),
+        O("if_id_out",    kinds.IF_ID,         "0",       "XFRM interface id outbound, for children that have none."),
+        O("mediation",    kinds.BOOL,          "no",      "A mediation connection.", ("no",)),
+        O("mediated_by",  kinds.TEXT,          "",        "Name of the mediation connection.", NO),
+        O("mediation_peer", kinds.TEXT,        "",        "The peer's identity at the mediator.", NO),
+    ),
+    (
+        ("local*", LOCAL),
+        ("remote*", REMOTE),
+        ("children", Group("children", "Named children.", (), (("*", CHILD),))),
+    ),
+)  # fmt: skip
+
+SHARED = Group(
+    "secrets.ike*",
+    "A pre-shared key and the identities it belongs to.",
+    (
+        O("secret", kinds.SECRET,  "", "The key: text, `0x` and hex, or `0s` and Base64."),
+        O("id*",    kinds.PATTERN, "", "An identity it belongs to; without any it is everybody's."),
+    ),
+)  # fmt: skip
+
+PASSPHRASE = Group(
+    "secrets.private*, secrets.rsa*, secrets.ecdsa*, secrets.pkcs8*",
+    "The passphrase of a key file in the folder of that name.",
+    (
+        O("file",   kinds.TEXT,       "", "Name of the file in the folder."),
+        O("secret", kinds.PASSPHRASE, "", "Its passphrase."),
+    ),
+)  # fmt: skip
+
+KEY_FOLDERS = ("private", "rsa", "ecdsa", "pkcs8")
+
+SECRETS = Group(
+    "secrets",
+    "Secrets, each in a section of its own.",
+    (),
+    (
+        ("ike*", SHARED),
+        *((f"{folder}*", PASSPHRASE) for folder in KEY_FOLDERS),
+        ("eap*",    Group("secrets.eap*", "EAP passwords.", built=False)),
+        ("xauth*",  Group("secrets.xauth*", "XAuth passwords.", built=False)),
+        ("ntlm*",   Group("secrets.ntlm*", "NT hashes for EAP-MSCHAPv2.", built=False)),
+        ("ppk*",    Group("secrets.ppk*", "Post-quantum pre-shared keys (RFC 8784).", built=False)),
+        ("pkcs12*", Group("secrets.pkcs12*", "Passphrases of PKCS#12 containers.", built=False)),
+        ("token*",  Group("secrets.token*", "Private keys on PKCS#11 tokens.", built=False)),
+    ),
+)  # fmt: skip
+
+AUTHORITY = Group(
+    "authorities.<name>",
+    "A certification authority; one of cacert and file is needed.",
+    (
+        O("cacert",        kinds.CERT, "", "CA certificate: a file relative to x509ca/."),
+        O("file",          kinds.TEXT, "", "CA certificate: an absolute path."),
+        O("handle",        kinds.TEXT, "", "CA certificate on a PKCS#11 token.", NO),
+        O("slot",          kinds.TEXT, "", "Slot of the token.", NO),
+        O("module",        kinds.TEXT, "", "PKCS#11 module of the token.", NO),
+        O("crl_uris",      kinds.TEXT, "", "Where to fetch CRLs.", NO, many=True),
+        O("ocsp_uris",     kinds.TEXT, "", "OCSP responders.", NO, many=True),
+        O("cert_uri_base", kinds.TEXT, "", "Base of hash-and-URL.", NO),
+    ),
+)  # fmt: skip
+
+POOL = Group("pools.<name>", "Addresses to hand out.", built=False)
+
+ROOT = Group(
+    "",
+    "The file itself.",
+    (),
+    (
+        ("connections", Group("connections", "IKE configurations by name.", (), (("*", CONNECTION),))),
+        ("secrets", SECRETS),
+        ("authorities", Group("authorities", "Certification authorities by name.", (), (("*", AUTHORITY),))),
+        ("pools", Group("pools", "Address pools by name.", (), (("*", POOL),))),
+    ),
+)
