@@ -1,0 +1,1 @@
+"""What it costs: each module is run with `python -m benchmarks.NAME`."""
