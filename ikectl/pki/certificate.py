@@ -7,6 +7,7 @@ when, is `pki.chain`'s.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -15,10 +16,11 @@ from typing import Self, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID, SignatureAlgorithmOID
 from OpenSSL import crypto as openssl
 
+from ikectl.crypto.signature import PublicKey
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import IdType
 from ikectl.values.identity import Identity
@@ -29,11 +31,10 @@ MAX_CERTIFICATE_OCTETS = 16 * 1024
 MAX_NAMES = 256
 """Subject alternative names read of one certificate; more are refused."""
 
+_LOAD_DER = x509.load_der_x509_certificate
 _CACHED_PEER_CERTIFICATES = 128
 
 E = TypeVar("E", bound=x509.ExtensionType)
-
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
 _IKE_USAGES = frozenset(
     (
@@ -85,14 +86,19 @@ class Certificate:
     @classmethod
     def read(cls, octets: bytes) -> Self:
         """From DER or PEM. Raises CredentialError for anything that is not a usable certificate."""
+        return cls._read(octets, x509.load_pem_x509_certificate if is_pem(octets) else _LOAD_DER)
+
+    @classmethod
+    def of_peer(cls, der: bytes) -> Certificate:
+        """From DER alone, remembering the last few: peers come back, and CAs come with each of them."""
+        return _of_peer(der)
+
+    @classmethod
+    def _read(cls, octets: bytes, load: Callable[[bytes], x509.Certificate]) -> Self:
         if len(octets) > MAX_CERTIFICATE_OCTETS:
             raise CredentialError(f"a certificate of {len(octets)} octets is larger than we read")
         try:
-            if b"-----BEGIN" in octets:
-                parsed = x509.load_pem_x509_certificate(octets)
-            else:
-                parsed = x509.load_der_x509_certificate(octets)
-            return cls._of(parsed)
+            return cls._of(load(octets))
         except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension) as error:
             raise CredentialError(f"the certificate cannot be read: {error}") from None
         except (x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
@@ -137,11 +143,6 @@ class Certificate:
             unfit=_unfit(extensions),
         )
 
-    @classmethod
-    def of_peer(cls, der: bytes) -> Certificate:
-        """Like `read`, remembering the last few: the same peers come back, and CAs come with each of them."""
-        return _of_peer(der)
-
     @property
     def self_issued(self) -> bool:
         """Whether subject and issuer are one name: a root, if its signature holds."""
@@ -170,12 +171,15 @@ class Certificate:
         return hash(self.der)
 
     def __str__(self) -> str:
-        return (
-            str(self.subject) if self.subject.rdns else next(map(str, self.names), "a nameless certificate")
-        )
+        return str(self.subject) if self.subject.rdns else next(map(str, self.names), "a nameless certificate")
 
     def __repr__(self) -> str:
         return f"<Certificate {self}>"
+
+
+def is_pem(octets: bytes) -> bool:
+    """Whether octets are PEM text rather than DER, which begins with the tag of a SEQUENCE."""
+    return octets[:1] != b"\x30"
 
 
 def key_digest(key: PublicKey) -> bytes:
@@ -185,7 +189,7 @@ def key_digest(key: PublicKey) -> bytes:
 
 @lru_cache(maxsize=_CACHED_PEER_CERTIFICATES)
 def _of_peer(der: bytes) -> Certificate:
-    return Certificate.read(der)
+    return Certificate._read(der, _LOAD_DER)
 
 
 def signing_key(key: object) -> PublicKey:
@@ -206,12 +210,15 @@ def key_kind(key: PublicKey) -> tuple[str, int]:
     return "ed448", 456
 
 
+def key_bits(spki: bytes) -> int:
+    """The size of a public key (DER) that was accepted before."""
+    return key_kind(signing_key(serialization.load_der_public_key(spki)))[1]
+
+
 def _spki(parsed: x509.Certificate, key: PublicKey) -> bytes:
     if parsed.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
         # cryptography writes such a key as plain rsaEncryption; digests need it as it stands.
-        return openssl.dump_publickey(
-            openssl.FILETYPE_ASN1, openssl.X509.from_cryptography(parsed).get_pubkey()
-        )
+        return openssl.dump_publickey(openssl.FILETYPE_ASN1, openssl.X509.from_cryptography(parsed).get_pubkey())
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 

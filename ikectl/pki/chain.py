@@ -80,9 +80,7 @@ def check(
         raise CredentialError(f"{identity} sent no certificate, and none is known here")
     leaf = Certificate.of_peer(certificates[0])
     if not leaf.confirms(identity):
-        raise CredentialError(
-            f"the certificate of {leaf} does not speak for {identity}, only for {_listed(leaf)}"
-        )
+        raise CredentialError(f"the certificate of {leaf} does not speak for {identity}, only for {_listed(leaf)}")
     if leaf.unfit:
         raise CredentialError(f"the certificate of {leaf} is not for IKE: {leaf.unfit}")
     if trust.certs and leaf.der not in trust.certs:
@@ -132,7 +130,10 @@ def build_path(
     if len(path) > MAX_PATH:
         raise NoTrustPath(f"the path from {leaf} to a trusted CA is longer than {MAX_PATH} certificates")
     known = {certificate.der: certificate for certificate in (*intermediates, *anchors, leaf)}
-    return tuple(known[openssl.dump_certificate(openssl.FILETYPE_ASN1, member)] for member in path)
+    try:
+        return tuple(known[openssl.dump_certificate(openssl.FILETYPE_ASN1, member)] for member in path)
+    except KeyError:
+        raise CredentialError(f"a certificate of the path from {leaf} is not in DER") from None
 
 
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which pyOpenSSL does not name

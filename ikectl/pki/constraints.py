@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ikectl.crypto.signature import Scheme
 from ikectl.iana.v2 import HashAlgorithm
 from ikectl.pki.certificate import Certificate
 
@@ -78,8 +79,7 @@ def key_fits(certificate: Certificate, rules: Sequence[Constraint]) -> bool:
     if not rules:
         return certificate.key_bits >= floor
     return any(
-        rule.key in ("", certificate.kind) and certificate.key_bits >= (rule.min_bits or floor)
-        for rule in rules
+        rule.key in ("", certificate.kind) and certificate.key_bits >= (rule.min_bits or floor) for rule in rules
     )
 
 
@@ -94,5 +94,18 @@ def signature_fits(certificate: Certificate, issuer: Certificate, rules: Sequenc
         rule.key in ("", issuer.kind)
         and (certificate.signed_pss or not (rule.pss and issuer.kind == "rsa"))
         and (used in map(_HASH_NAMES.get, rule.hashes) if rule.hashes else used not in _BROKEN_HASHES)
+        for rule in rules
+    )
+
+
+def scheme_fits(scheme: Scheme, key_bits: int, rules: Sequence[Constraint]) -> bool:
+    """Whether a signature in AUTH, by a key of that size, is of an accepted kind."""
+    if not rules:
+        return True
+    return any(
+        rule.key in ("", scheme.key)
+        and key_bits >= rule.min_bits
+        and (scheme.pss or not (rule.pss and scheme.key == "rsa"))
+        and (not rule.hashes or scheme.hash in rule.hashes or scheme.hash is HashAlgorithm.IDENTITY)
         for rule in rules
     )

@@ -26,11 +26,14 @@ class _Entry:
             return None
         return frozenset(_key(identity) for identity in exact if identity)
 
-    def score(self, local: Identity, remote: Identity) -> tuple[int, int, int] | None:
-        """(fit for the peer, fit for us, earliness); None if it is not for these two."""
+    def score(self, local: Identity, remote: Identity, unknown: bool) -> tuple[int, int, int] | None:
+        """(fit for the peer, fit for us, earliness); None if it is not for these two.
+
+        `unknown`: `remote` is only the address of a peer that may be any of the owners.
+        """
         if not self.owners:
             return MATCH_ANY, MATCH_ANY, -self.order
-        theirs = max(owner.match(remote) for owner in self.owners)
+        theirs = max(owner.match(remote) for owner in self.owners) or (MATCH_ANY if unknown else 0)
         ours = [owner.match(local) for owner in self.owners]
         return (theirs, max(ours), -self.order) if theirs or all(ours) else None
 
@@ -42,9 +45,9 @@ class SharedSecrets:
     ourselves, or when it has no owner. The best fit for the peer wins, then
     the best for us, then the one loaded first. Stricter than swanctl in one
     point: a secret that names us and other peers is not tried with a peer it
-    does not name, or any of those could pass for it. An address stands in for
-    an identity only while that is not known (`%any`), for else who sits at
-    an address could take any name.
+    does not name, or any of those could pass for it. While the peer's identity
+    is not known (`%any`, an initiator that expects nobody in particular) its
+    address stands in for it, and every secret is a candidate.
     """
 
     def __init__(self) -> None:
@@ -94,12 +97,13 @@ class SharedSecrets:
 
     def find(self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes) -> Secret:
         """The secret shared by two identities at two packed addresses. Raises CredentialError."""
+        unknown = remote.is_any
         ours = Identity.of_address(local_address) if local.is_any else local
-        theirs = Identity.of_address(remote_address) if remote.is_any else remote
+        theirs = Identity.of_address(remote_address) if unknown else remote
         best: tuple[int, int, int] | None = None
         found: Secret | None = None
-        for entry in self._candidates(ours, theirs):
-            score = entry.score(ours, theirs)
+        for entry in self._entries.values() if unknown else self._candidates(ours, theirs):
+            score = entry.score(ours, theirs, unknown)
             if score is not None and (best is None or score > best):
                 best, found = score, entry.secret
         if found is None:
@@ -129,9 +133,6 @@ def _key(identity: Identity) -> object:
     if rdns is None:
         return identity.kind, identity.data
     return identity.kind, tuple(
-        tuple(
-            (a.oid, a.tag, a.value) if a.text is None else (a.oid, " ".join(a.text.split()).casefold())
-            for a in rdn
-        )
+        tuple((a.oid, a.tag, a.value) if a.text is None else (a.oid, " ".join(a.text.split()).casefold()) for a in rdn)
         for rdn in rdns
     )

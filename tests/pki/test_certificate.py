@@ -147,6 +147,17 @@ def test_text_shows_the_subject() -> None:
     assert repr(certificate) == "<Certificate C=CH, O=ikectl, CN=moon>"
 
 
+def test_peers_send_der_alone() -> None:
+    leaf = ROOT.leaf("moon")
+    hidden = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x04\x00" + leaf.pem)
+    outer = ROOT.leaf("outer", extensions=[(hidden, False)])
+
+    assert str(Certificate.read(outer.der)) == "C=CH, O=ikectl, CN=outer"
+    assert Certificate.read(b"Certificate:\n" + leaf.pem) == Certificate.of_peer(leaf.der)
+    with pytest.raises(CredentialError, match="cannot be read"):
+        Certificate.of_peer(leaf.pem)
+
+
 @pytest.mark.parametrize("octets", [b"", b"\x30\x00", b"-----BEGIN CERTIFICATE-----", b"x" * 100])
 def test_junk_is_a_credential_error(octets: bytes) -> None:
     with pytest.raises(CredentialError, match="cannot be read"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ikectl.config.model import Auth, KeyConstraint, Remote
 from ikectl.errors import CredentialError, Expired, NoTrustPath
@@ -24,10 +27,14 @@ MOON = Identity.parse("moon.example.org")
 DAY = timedelta(days=1)
 ANYBODY = Remote()
 
+_EDWARDS = Authority.root("edwards root", "ed25519")
+_EDWARDS_LEAF = _EDWARDS.authority("edwards network", "ed25519").leaf("moon", "ed25519", names=("moon.example.org",))
+FIXED_ROOT = Certificate.read(_EDWARDS.der)
+FIXED = (_EDWARDS_LEAF.der, *_EDWARDS_LEAF.chain)
+"""Signatures of Ed25519 have one length, so damage finds the same octets in every run."""
 
-def expected(
-    certs: Sequence[bytes] = (), cacerts: Sequence[bytes] = (), chain: Sequence[KeyConstraint] = ()
-) -> Remote:
+
+def expected(certs: Sequence[bytes] = (), cacerts: Sequence[bytes] = (), chain: Sequence[KeyConstraint] = ()) -> Remote:
     return Remote(auth=Auth(chain=tuple(chain)), certs=tuple(certs), cacerts=tuple(cacerts))
 
 
@@ -111,9 +118,7 @@ def test_the_first_certificate_is_the_peers_own() -> None:
 
 @pytest.mark.conformance("v2-64")
 def test_the_identity_must_stand_in_the_certificate() -> None:
-    with pytest.raises(
-        CredentialError, match=r"does not speak for sun.example.org, only for .*moon.example.org"
-    ):
+    with pytest.raises(CredentialError, match=r"does not speak for sun.example.org, only for .*moon.example.org"):
         judge(moon(ROOT), identity=Identity.parse("sun.example.org"))
 
 
@@ -323,9 +328,7 @@ def test_rsa_pss_may_be_demanded_of_a_chain() -> None:
     plain, pss = Authority.root("plain", "rsa-2048"), Authority.root("pss", "rsa-2048")
     trust = expected(chain=[KeyConstraint("rsa", pss=True)])
 
-    assert judge(
-        pss.leaf("moon", "rsa-2048", names=("moon.example.org",), pss=True), anchors=[pss], trust=trust
-    )
+    assert judge(pss.leaf("moon", "rsa-2048", names=("moon.example.org",), pss=True), anchors=[pss], trust=trust)
     with pytest.raises(CredentialError, match="CN=moon is signed with SHA256, which is not accepted"):
         judge(plain.leaf("moon", "rsa-2048", names=("moon.example.org",)), anchors=[plain], trust=trust)
 
@@ -365,3 +368,19 @@ def test_no_certificate_at_all() -> None:
 def test_a_leaf_that_cannot_be_read() -> None:
     with pytest.raises(CredentialError, match="cannot be read"):
         check((b"junk",), expected(), MOON, NOW)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_damage_to_a_chain_gives_a_credential_error_or_the_same_key(data: st.DataObject) -> None:
+    chain = [bytearray(der) for der in FIXED]
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged = data.draw(st.sampled_from(chain))
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cryptography remarks on what it will refuse one day
+        try:
+            verdict = check([bytes(der) for der in chain], ANYBODY, MOON, NOW, anchors=[FIXED_ROOT])
+        except CredentialError:
+            return
+    assert verdict.spki == Certificate.read(FIXED[0]).spki

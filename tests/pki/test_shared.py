@@ -48,7 +48,7 @@ def test_both_ends_beat_one() -> None:
     held = secrets(peer="sun.example.org", both="moon.example.org sun.example.org", us="moon.example.org")
 
     assert find(held) == b"both"
-    assert find(held, local=VENUS) in (b"peer", b"both")
+    assert find(held, local=VENUS) == b"peer"
     assert find(held, VENUS) == b"us"
 
 
@@ -80,10 +80,18 @@ def test_distinguished_names_and_addresses_own_secrets_too() -> None:
 
 
 def test_an_address_stands_in_only_for_an_identity_not_known_yet() -> None:
-    held = secrets(address="192.0.2.2")
+    held = secrets(address="192.0.2.2", other="sun.example.org moon.example.org")
 
     assert find(held, Identity.parse("%any")) == b"address"
-    assert refused(held, SUN)
+    assert find(held, SUN) == b"other"
+    assert refused(held, VENUS)
+
+
+def test_whom_nobody_is_expected_from_may_be_any_owner() -> None:
+    somebody = Identity.parse("%any")
+
+    assert find(secrets(a="sun.example.org"), somebody) == b"a"
+    assert find(secrets(a="sun.example.org", b="venus.example.org moon.example.org"), somebody) == b"b"
 
 
 def test_networks_own_secrets() -> None:

@@ -1,0 +1,1 @@
+"""How each side proves its identity: what AUTH is computed over, and by which methods."""

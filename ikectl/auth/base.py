@@ -1,0 +1,70 @@
+"""What every authentication method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ikectl.config.model import Local, Remote
+from ikectl.crypto.prf import Prf
+from ikectl.iana.v2 import HashAlgorithm
+from ikectl.values.identity import Identity
+from ikectl.values.path import Path
+from ikectl.values.record import record
+from ikectl.wire.v2.identity import AUTH, CERT
+
+ANNOUNCED_HASHES = (
+    HashAlgorithm.SHA2_256,
+    HashAlgorithm.SHA2_384,
+    HashAlgorithm.SHA2_512,
+    HashAlgorithm.IDENTITY,
+)
+"""What our SIGNATURE_HASH_ALGORITHMS lists: all we verify (RFC 7427 §4, RFC 8420 §2)."""
+
+
+@record
+class AuthContext:
+    """The facts of one IKE_SA that authentication rests on."""
+
+    prf: Prf
+    octets_local: bytes
+    """What our AUTH covers (`octets.signed_octets`)."""
+    octets_remote: bytes
+    """What the peer's AUTH covers; empty while we prove and have not heard it yet."""
+    local_id: Identity
+    remote_id: Identity
+    """As in the peer's ID payload, or whom we expect while it has not said."""
+    path: Path
+    peer_hashes: tuple[HashAlgorithm, ...] | None = None
+    """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none or we sent none (RFC 7427 §4)."""
+    our_hashes: tuple[HashAlgorithm, ...] = ANNOUNCED_HASHES
+    """Those we announced."""
+    authorities: tuple[bytes, ...] = ()
+    """SHA-1 hashes of the CAs the peer's CERTREQ payloads named; empty: any."""
+    send_certs: bool = True
+    """Whether CERT payloads go out with our AUTH (send_cert, and whether the peer asked)."""
+
+
+@record
+class Proof:
+    """Our AUTH payload and what travels with it."""
+
+    auth: AUTH
+    certs: list[CERT]
+    note: str
+    """How, for the log: `RSA_EMSA_PSS_SHA2_256 as C=CH, CN=moon`."""
+
+
+class Method(Protocol):
+    """An authentication method; without state, one object serves every SA."""
+
+    async def prove(self, local: Local, context: AuthContext) -> Proof:
+        """Our side of it. Raises AuthenticationFailed with a reason for the log alone."""
+
+    async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
+        """Judge the peer's side; returns how it proved itself, for the log.
+
+        Raises AuthenticationFailed. Every failure is alike outside: only its
+        text, which never leaves the log, tells a wrong secret from an unknown
+        identity or a bad certificate.
+        """

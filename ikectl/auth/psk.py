@@ -1,0 +1,51 @@
+"""Pre-shared keys (RFC 7296 §2.15)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hmac import compare_digest
+
+from ikectl.auth.base import AuthContext, Proof
+from ikectl.config.model import Local, Remote
+from ikectl.crypto.prf import Prf
+from ikectl.errors import AuthenticationFailed, CredentialError
+from ikectl.iana.v2 import AuthMethod
+from ikectl.sa.asks import SharedSecret
+from ikectl.values.secret import Secret
+from ikectl.wire.v2.identity import AUTH, CERT
+
+KEY_PAD = b"Key Pad for IKEv2"
+"""17 ASCII octets, no terminating zero (RFC 7296 §2.15)."""
+
+
+def psk_auth(prf: Prf, secret: bytes, octets: bytes) -> bytes:
+    """prf(prf(secret, "Key Pad for IKEv2"), octets)."""
+    return prf.compute(prf.compute(secret, KEY_PAD), octets)
+
+
+class Psk:
+    """AUTH method 2, Shared Key Message Integrity Code."""
+
+    async def prove(self, local: Local, context: AuthContext) -> Proof:
+        secret = await _secret(context)
+        data = psk_auth(context.prf, secret, context.octets_local)
+        return Proof(AUTH(AuthMethod.SHARED_KEY_MIC, data), [], f"pre-shared key as {context.local_id}")
+
+    async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
+        if auth.method != AuthMethod.SHARED_KEY_MIC:
+            raise AuthenticationFailed(f"a pre-shared key is configured, but the peer used {auth.method}")
+        secret = await _secret(context)
+        expected = psk_auth(context.prf, secret, context.octets_remote)
+        if not compare_digest(expected, auth.data):
+            raise AuthenticationFailed(
+                f"the pre-shared keys of {context.local_id} and {context.remote_id} differ (MAC mismatch)"
+            )
+        return "pre-shared key"
+
+
+async def _secret(context: AuthContext) -> Secret:
+    path = context.path
+    try:
+        return await SharedSecret(context.local_id, context.remote_id, path.local.address, path.remote.address)
+    except CredentialError as error:
+        raise AuthenticationFailed(str(error)) from error

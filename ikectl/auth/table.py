@@ -1,0 +1,35 @@
+"""The authentication methods by their configured name, and the two questions put to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from ikectl.auth.base import AuthContext, Method, Proof
+from ikectl.auth.psk import Psk
+from ikectl.auth.signature import Signature
+from ikectl.config.model import AuthKind, Local, Remote
+from ikectl.wire.v2.identity import AUTH, CERT
+
+METHODS: Mapping[AuthKind, Method] = MappingProxyType(
+    {
+        AuthKind.PSK: Psk(),
+        AuthKind.PUBKEY: Signature(),
+    }
+)
+
+
+async def prove(local: Local, context: AuthContext) -> Proof:
+    """Our AUTH and CERT payloads, as `local` wants them. Raises AuthenticationFailed."""
+    return await METHODS[local.auth.kind].prove(local, context)
+
+
+async def verify(remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
+    """Judge the peer's AUTH by what `remote` demands; returns how it proved itself, for the log.
+
+    Raises AuthenticationFailed, with a reason that is for the log alone.
+    """
+    return await METHODS[remote.auth.kind].verify(remote, context, auth, certs)
+
+
+__all__ = ["METHODS", "AuthContext", "Method", "Proof", "prove", "verify"]

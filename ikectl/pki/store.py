@@ -1,0 +1,302 @@
+"""Store: certificates, keys and shared secrets of this host.
+
+Keys never leave it: what goes out is a handle, the hex SHA-1 of the
+subjectPublicKey bits, and `sign` takes one back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from ikectl.crypto import signature
+from ikectl.crypto.signature import PrivateKey, PublicKey, Scheme
+from ikectl.errors import CredentialError
+from ikectl.iana.v2 import HashAlgorithm
+from ikectl.pki.certificate import Certificate, is_pem, key_digest
+from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Verdict, build_path, check
+from ikectl.pki.constraints import AuthConstraints, Trust, scheme_fits
+from ikectl.pki.recent import Recent
+from ikectl.pki.shared import SharedSecrets
+from ikectl.pki.signer import Signer
+from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.values.record import record
+from ikectl.values.secret import Secret
+
+MAX_AUTHORITIES = 200
+"""CAs named in our CERTREQ: 4 KiB of hashes. More would only fragment the message."""
+
+
+class Own(Protocol):
+    """What a configuration says of our own side: `config.model.Local`."""
+
+    @property
+    def id(self) -> Identity | None:
+        """Our identity, if it names one."""
+
+    @property
+    def certs(self) -> tuple[bytes, ...]:
+        """The certificates to choose from, DER; empty: any that speaks for `id`."""
+
+    @property
+    def auth(self) -> AuthConstraints:
+        """The method with its constraints."""
+
+
+@record
+class _Held:
+    """A certificate and who loaded it."""
+
+    certificate: Certificate
+    ca: set[str]
+    plain: set[str]
+
+
+class Store:
+    """The credentials of this host. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self.secrets = SharedSecrets()
+        self._certificates: dict[bytes, _Held] = {}
+        self._keys: dict[str, PrivateKey] = {}
+        self._verdicts: Recent[Verdict] = Recent(2048)
+        self._signers: Recent[Signer] = Recent(256)
+
+    # -- certificates
+
+    def add_certificate(self, octets: bytes, ca: bool = False, owner: str = "") -> Certificate:
+        """Adds a certificate, DER or PEM; `ca` makes it one that paths may lead to or through.
+
+        The same certificate may have several owners; it goes with the last of
+        them. Raises CredentialError when it cannot be read, or is no CA but
+        should be.
+        """
+        certificate = Certificate.read(octets)
+        if ca and not certificate.is_ca:
+            raise CredentialError(f"the certificate of {certificate} is not a CA's: its basicConstraints say so")
+        held = self._certificates.setdefault(certificate.der, _Held(certificate, set(), set()))
+        (held.ca if ca else held.plain).add(owner)
+        self._forget()
+        return certificate
+
+    def remove_certificates(self, owner: str = "") -> int:
+        """How many certificates went because nobody but `owner` had loaded them."""
+        gone = 0
+        for der, held in tuple(self._certificates.items()):
+            held.ca.discard(owner)
+            held.plain.discard(owner)
+            if not held.ca and not held.plain:
+                del self._certificates[der]
+                gone += 1
+        self._forget()
+        return gone
+
+    def certificates(self) -> Iterator[tuple[Certificate, bool, bool]]:
+        """(certificate, whether it is held as a CA, whether we have its key) in the order of loading."""
+        for held in self._certificates.values():
+            yield held.certificate, bool(held.ca), held.certificate.key_id.hex() in self._keys
+
+    def authorities(self, trusts: Sequence[Trust] = ()) -> tuple[bytes, ...]:
+        """SHA-1 hashes of the CAs that peers of these configurations may come from (RFC 7296 §3.7)."""
+        pinned = [der for trust in trusts for der in trust.cacerts]
+        if pinned and all(trust.cacerts for trust in trusts):
+            found: Iterable[Certificate] = map(Certificate.of_peer, pinned)
+        else:
+            found = (*map(Certificate.of_peer, pinned), *self._cas())
+        return tuple(dict.fromkeys(certificate.authority for certificate in found))[:MAX_AUTHORITIES]
+
+    # -- private keys
+
+    def add_key(self, octets: bytes, passphrase: bytes | None = None) -> str:
+        """Adds a private key, PEM or DER (PKCS#8, PKCS#1, SEC 1), and returns its handle.
+
+        Raises CredentialError, with nothing of the key in it.
+        """
+        key = _load_key(octets, passphrase)
+        key_id = key_digest(key.public_key()).hex()
+        self._keys[key_id] = key
+        self._forget()
+        return key_id
+
+    def remove_key(self, key_id: str) -> bool:
+        """Whether there was such a key."""
+        self._forget()
+        return self._keys.pop(key_id, None) is not None
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Handles in the order of loading."""
+        return tuple(self._keys)
+
+    def sign(self, key_id: str, scheme: Scheme, octets: bytes) -> bytes:
+        """A signature over `octets` as `scheme` puts it into AUTH. Raises CredentialError."""
+        key = self._keys.get(key_id)
+        if key is None:
+            raise CredentialError(f"the private key {key_id} was unloaded")
+        return signature.sign(key, scheme, octets)
+
+    # -- shared secrets
+
+    def add_secret(self, name: str, owners: Iterable[IdentityPattern | Identity], secret: bytes) -> None:
+        """Adds a pre-shared key; see `SharedSecrets`. Raises CredentialError for an empty one."""
+        self.secrets.add(name, owners, secret)
+
+    def remove_secret(self, name: str) -> bool:
+        """Whether there was one of that name."""
+        return self.secrets.remove(name)
+
+    def shared_secret(self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes) -> Secret:
+        """The pre-shared key of two identities; addresses are packed. Raises CredentialError."""
+        return self.secrets.find(local, remote, local_address, remote_address)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.secrets.clear()
+        self._certificates.clear()
+        self._keys.clear()
+        self._forget()
+
+    # -- judging peers
+
+    def check(self, certificates: Sequence[bytes], trust: Trust, identity: Identity, at: datetime) -> bytes:
+        """The SubjectPublicKeyInfo of a peer whose chain is good for `identity` at `at` (aware).
+
+        A peer that sends no certificate may be known by one from
+        `trust.certs` or this store. Good chains are remembered until one of
+        their certificates expires or the store changes.
+
+        Raises:
+            NoTrustPath, Expired, CredentialError: with the reason for the log.
+        """
+        digest = hashlib.sha256(b"%d %d " % (identity.kind, len(identity.data)) + identity.data)
+        for der in certificates[:MAX_PEER_CERTIFICATES]:
+            digest.update(b"%d " % len(der) + der)
+        about = (digest.digest(), trust.certs, trust.cacerts, tuple(trust.auth.chain))
+        verdict = self._verdicts.get(about)
+        if verdict is None or not verdict.valid_from <= at <= verdict.valid_until:
+            verdict = self._judge(certificates, trust, identity, at)
+            self._verdicts.put(about, verdict)
+        return verdict.spki
+
+    def _judge(self, certificates: Sequence[bytes], trust: Trust, identity: Identity, at: datetime) -> Verdict:
+        cas = list(self._cas())
+        anchors = [ca for ca in cas if ca.self_issued]
+        others = [ca for ca in cas if not ca.self_issued]
+        if certificates:
+            return check(certificates, trust, identity, at, anchors=anchors, intermediates=others)
+        refusal = CredentialError(f"{identity} sent no certificate, and none is known here")
+        for der in trust.certs or self._speaking_for(identity):
+            try:
+                return check((der,), trust, identity, at, anchors=anchors, intermediates=others)
+            except CredentialError as error:
+                refusal = error
+        raise refusal
+
+    def _speaking_for(self, identity: Identity) -> list[bytes]:
+        held = (held.certificate for held in self._certificates.values())
+        return [certificate.der for certificate in held if certificate.confirms(identity)]
+
+    # -- choosing our own key
+
+    def choose(self, local: Own, authorities: tuple[bytes, ...], hashes: tuple[HashAlgorithm, ...] | None) -> Signer:
+        """The key, certificates and scheme to prove ourselves with.
+
+        Of the candidates one that a CA of `authorities` (CERTREQ hashes)
+        issued is taken before the others; when there is none, or no hash is
+        known here, the first serves, for peers may name some CAs and accept
+        more (RFC 7296 §3.7).
+        `hashes` are the peer's, None before RFC 7427.
+
+        Raises:
+            CredentialError: no certificate, no key, or no scheme both ends know.
+        """
+        wanted = frozenset(ca.authority for ca in self._cas()).intersection(authorities)
+        about = (local.certs, local.id, tuple(local.auth.ike), wanted, hashes)
+        signer = self._signers.get(about)
+        if signer is None:
+            signer = self._choose(local, wanted, hashes)
+            self._signers.put(about, signer)
+        return signer
+
+    def _choose(self, local: Own, wanted: frozenset[bytes], hashes: tuple[HashAlgorithm, ...] | None) -> Signer:
+        refusal = CredentialError("no certificate is configured or loaded")
+        fallback: Signer | None = None
+        for certificate in self._candidates(local):
+            key_id = certificate.key_id.hex()
+            key = self._keys.get(key_id)
+            if key is None:
+                refusal = CredentialError(f"the private key of {certificate} is not loaded")
+                continue
+            scheme = _scheme(certificate, key.public_key(), hashes, local.auth)
+            if scheme is None:
+                refusal = CredentialError(f"no signature scheme of {certificate} suits the peer and local.auth")
+                continue
+            path = self._own_path(certificate)
+            sent = tuple(member.der for member in path if member is certificate or not member.self_issued)
+            signer = Signer(key_id, scheme, certificate.subject, sent)
+            if not wanted or not wanted.isdisjoint(member.authority for member in path):
+                return signer
+            fallback = fallback or signer
+        if fallback is None:
+            raise refusal
+        return fallback
+
+    def _candidates(self, local: Own) -> list[Certificate]:
+        if local.certs:
+            return [Certificate.of_peer(der) for der in local.certs]
+        wanted = local.id
+        return [
+            held.certificate
+            for held in self._certificates.values()
+            if held.certificate.key_id.hex() in self._keys and (wanted is None or held.certificate.confirms(wanted))
+        ]
+
+    def _own_path(self, leaf: Certificate) -> tuple[Certificate, ...]:
+        """The leaf and the CAs above it as far as they are known; nothing is trusted because of it."""
+        cas = list(self._cas())
+        known = {ca.subject.data for ca in cas}
+        tops = [ca for ca in cas if ca.self_issued or ca.issuer.data not in known]
+        try:
+            return build_path(leaf, cas, tops, at=None)
+        except CredentialError:
+            return (leaf,)
+
+    def _cas(self) -> Iterator[Certificate]:
+        return (held.certificate for held in self._certificates.values() if held.ca)
+
+    def _forget(self) -> None:
+        self._verdicts.clear()
+        self._signers.clear()
+
+
+def _scheme(
+    certificate: Certificate,
+    key: PublicKey,
+    hashes: tuple[HashAlgorithm, ...] | None,
+    auth: AuthConstraints,
+) -> Scheme | None:
+    """The best scheme both ends know. `rsa` in local.auth stands for PKCS#1, as in swanctl; `rsa/pss` for PSS."""
+    schemes = signature.schemes_for(key, hashes)
+    if any(rule.key == "rsa" and not rule.pss for rule in auth.ike):
+        schemes.sort(key=lambda scheme: scheme.pss)
+    return next((s for s in schemes if scheme_fits(s, certificate.key_bits, auth.ike)), None)
+
+
+def _load_key(octets: bytes, passphrase: bytes | None) -> PrivateKey:
+    load = serialization.load_pem_private_key if is_pem(octets) else serialization.load_der_private_key
+    try:
+        key = load(octets, passphrase)
+    except TypeError:
+        why = "needs a passphrase" if passphrase is None else "has no passphrase, but one was given"
+        raise CredentialError(f"the private key {why}") from None
+    except (ValueError, UnsupportedAlgorithm):
+        # The library's text may quote what it read.
+        raise CredentialError("the private key cannot be read: no key, damaged, or the wrong passphrase") from None
+    if isinstance(key, PrivateKey):
+        return key
+    raise CredentialError(f"keys of type {type(key).__name__.removesuffix('PrivateKey')} do not sign in IKE")

@@ -1,0 +1,43 @@
+"""Answers the asks of one authentication from a store, as the shell would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from ikectl.crypto import signature
+from ikectl.errors import IkectlError
+from ikectl.pki.store import Store
+from ikectl.sa.asks import Ask, CheckChain, ChooseKey, SharedSecret, Sign, Verify
+from tests.pki.certs import NOW
+
+T = TypeVar("T")
+
+
+def answers(store: Store) -> Mapping[type, Callable[[Any], object]]:
+    return {
+        SharedSecret: lambda ask: store.shared_secret(
+            ask.local_id, ask.remote_id, ask.local_address, ask.remote_address
+        ),
+        ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
+        Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
+        CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW),
+        Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
+    }
+
+
+def run(coroutine: Coroutine[Ask[Any], Any, T], store: Store) -> T:
+    """Drives `coroutine` to its end; errors of answers are thrown into it."""
+    table = answers(store)
+    try:
+        ask = coroutine.send(None)
+        while True:
+            try:
+                answer = table[type(ask)](ask)
+            except IkectlError as error:
+                ask = coroutine.throw(error)
+            else:
+                ask = coroutine.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
