@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Self
+from typing import Self, cast
 
 
 class Registry(IntEnum):
@@ -28,7 +28,7 @@ class Registry(IntEnum):
     @classmethod
     def lookup(cls) -> Callable[[int], Self]:
         """A function from number to member, by dict: ten times cheaper than calling the enum."""
-        return _Lookup(cls).__getitem__
+        return cast(Callable[[int], Self], _Lookup(cls).__getitem__)
 
     @property
     def assigned(self) -> bool:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from ikectl.config.model import Child, Mode
 from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.iana.v2 import Protocol
+from ikectl.sa.collision import Rival
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
+
+if TYPE_CHECKING:
+    from ikectl.sa.ike_sa import IkeSa
 
 
 class ChildState(Enum):
@@ -50,8 +55,9 @@ class ChildSa:
     """
 
     uniqueid: int
+    ike: IkeSa
+    """The IKE SA it belongs to now."""
     config: Child
-    connection: str
     initiator: bool
     """We began the exchange that made it, so the initiator's keys are ours outbound (§2.17)."""
     protocol: Protocol
@@ -75,8 +81,14 @@ class ChildSa:
     outbound: bool = False
     """The outbound half stands in the kernel. The responder of a rekeying installs it late (§2.8)."""
     inbound: bool = False
+    rival: Rival[ChildSa] | None = None
+    """The peer's rekeying of this child, while ours is in flight."""
+    successor: ChildSa | None = None
+    """The child that replaced this one; its outbound half may still wait for this one's end."""
     installed_at: float = 0.0
-    """When it was installed, in monotonic seconds; set by the engine."""
+    """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
+    rekey_at: float = 0.0
+    expire_at: float = 0.0
 
     def move(self, state: ChildState) -> None:
         """Change the state. Raises RuntimeError for a change the table does not have: our bug."""
@@ -95,4 +107,3 @@ class ChildSa:
 
     def __repr__(self) -> str:
         return f"<ChildSa {self.name} #{self.uniqueid} {self.state.name} in {self.spi_in:08x} out {self.spi_out:08x}>"
-

@@ -9,7 +9,11 @@ IKE SAs). The end whose exchange survives deletes the SA that was rekeyed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Outcome(Enum):
@@ -33,3 +37,13 @@ def decide(ours: bytes, theirs: bytes) -> Outcome:
     longer one being the lower, as §2.8.1 has it.
     """
     return Outcome.THEIRS_STAYS if ours < theirs else Outcome.OURS_STAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Rival(Generic[T]):
+    """What the peer's rekeying made while ours of the same SA was in flight."""
+
+    nonce: bytes
+    """The lowest nonce of the peer's exchange."""
+    made: T
+    """The SA it made on our side."""

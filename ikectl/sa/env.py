@@ -66,6 +66,21 @@ class Env:
     events: list[Event] = field(default_factory=list)
     """Where facts report; the engine drains it."""
     last_child: int = 0
+    last_ike: int = 0
+    is_taken: Callable[[bytes], bool] = lambda spi: False
+    """Whether an IKE SPI is in use on this host; set by the engine."""
+
+    def next_ike(self) -> int:
+        """A fresh unique id for an IKE SA."""
+        self.last_ike += 1
+        return self.last_ike
+
+    def next_spi(self, random: Random) -> bytes:
+        """A fresh IKE SPI: 8 octets, not zero, not in use (RFC 7296 §2.6, §3.1)."""
+        while True:
+            spi = random(8)
+            if spi != bytes(8) and not self.is_taken(spi):
+                return spi
 
     def next_child(self) -> int:
         """A fresh unique id for a child."""

@@ -140,7 +140,9 @@ class IkeUp(Event):
 
     def text(self) -> str:
         sa = self.sa
-        return f"IKE SA established between {sa.path.local.host}[{sa.local_id}] and {sa.path.remote.host}[{sa.remote_id}]"
+        return (
+            f"IKE SA established between {sa.path.local.host}[{sa.local_id}] and {sa.path.remote.host}[{sa.remote_id}]"
+        )
 
 
 @record
@@ -329,3 +331,16 @@ class CommandDone(Event):
 
     def text(self) -> str:
         return f"command ended: {self.error or 'done'}"
+
+
+@record
+class Fault(Event):
+    """A defect of ours: the SA closes, the daemon goes on. `trace` holds no local values."""
+
+    group: ClassVar[str] = "dmn"
+    level: ClassVar[int] = 0
+    sa: IkeSa | None
+    trace: str
+
+    def text(self) -> str:
+        return f"internal error, please report it: {self.trace}"

@@ -10,6 +10,7 @@ from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.iana.v2 import HashAlgorithm
 from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.collision import Rival
 from ikectl.sa.env import Env, Random
 from ikectl.sa.events import Event
 from ikectl.sa.nat import Nat
@@ -55,8 +56,10 @@ class Handshake:
     """The IKE_SA_INIT request that was answered, as its sender signs it (RFC 7296 §2.15)."""
     response: bytes = b""
     """The IKE_SA_INIT response, likewise."""
+    asked: bool = False
+    """The peer sent a CERTREQ."""
     authorities: tuple[bytes, ...] = ()
-    """CERTREQ hashes received from the responder."""
+    """CA hashes of the peer's CERTREQs; empty: any."""
     hashes: tuple[HashAlgorithm, ...] | None = None
     """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none."""
     candidates: tuple[Connection, ...] = ()
@@ -89,8 +92,16 @@ class IkeSa:
     """No other SA with this peer is known: say INITIAL_CONTACT (§2.4)."""
     children: dict[int, ChildSa] = field(default_factory=dict)
     """By inbound SPI."""
+    rival: Rival[IkeSa] | None = None
+    """The peer's rekeying of this SA, while ours is in flight."""
+    successor: IkeSa | None = None
+    """The SA that replaced this one."""
+    contacted: bool = False
+    """The peer said INITIAL_CONTACT: it knows no other SA with us (§2.4)."""
     established_at: float = 0.0
-    """In monotonic seconds; set by the engine."""
+    """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
+    rekey_at: float = 0.0
+    expire_at: float = 0.0
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 
@@ -116,6 +127,15 @@ class IkeSa:
     def emit(self, event: Event) -> None:
         """Tell observers."""
         self.env.events.append(event)
+
+    def inherit(self, old: IkeSa) -> None:
+        """Take over the children of the SA that this one replaces (RFC 7296 §2.18)."""
+        for child in old.children.values():
+            child.ike = self
+        self.children.update(old.children)
+        old.children = {}
+        old.successor = self
+        old.rival = None
 
     def child_by_outbound(self, spi: int) -> ChildSa | None:
         """The child whose outbound SPI is `spi`: how the peer names it (its inbound one)."""

@@ -1,0 +1,82 @@
+"""What the shell may command. Each ends with a `CommandDone` event that carries its token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ikectl.config.model import Connection
+from ikectl.sa.child_sa import ChildSa
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which SAs a command means; what is empty or 0 matches all."""
+
+    ike: str = ""
+    child: str = ""
+    ike_id: int = 0
+    child_id: int = 0
+
+    @property
+    def of_children(self) -> bool:
+        """Children are meant, not IKE SAs."""
+        return bool(self.child or self.child_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Initiate:
+    """Bring up child `child` of connection `ike`, or the IKE SA alone if `child` is empty."""
+
+    token: int
+    ike: str = ""
+    child: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Delete what is selected. `force` does not wait for the peer's consent."""
+
+    token: int
+    selection: Selection = field(default_factory=Selection)
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """Rekey what is selected."""
+
+    token: int
+    selection: Selection = field(default_factory=Selection)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadConnection:
+    """Add a connection, or replace the one of that name."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadConnection:
+    """Forget a connection."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The packed addresses of a host name that connections mention, as of now."""
+
+    host: str
+    addresses: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The kernel reports that a lifetime of `child` ended: `hard`, or soft and due for rekeying."""
+
+    child: ChildSa
+    hard: bool
+
+
+Command = Initiate | Terminate | Rekey | LoadConnection | UnloadConnection | Resolved | Expire

@@ -1,0 +1,258 @@
+"""Connections: what is configured, who is connected, and who is to be connected again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from ikectl.config.match import AddressTable
+from ikectl.config.model import Action, Child, Connection, Unique
+from ikectl.engine.machine import Machine
+from ikectl.errors import BackendError
+from ikectl.exchange.v2.create_child import CreateChild
+from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
+from ikectl.exchange.v2.ike_sa_init import IkeSaInit
+from ikectl.sa.asks import Resolve, SourceAddress
+from ikectl.sa.events import Note
+from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.values.identity import Identity
+from ikectl.values.path import Endpoint, Path
+
+if TYPE_CHECKING:
+    from ikectl.engine.engine import Engine
+
+K = TypeVar("K")
+
+RECONNECT_WAIT = 2.0
+"""Seconds before a lost connection is started again; doubles up to RECONNECT_LONGEST."""
+RECONNECT_LONGEST = 300.0
+NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
+
+Ends = tuple[Identity | None, Identity | None]
+
+
+class Connections:
+    """The configured connections, and the machines by connection and by identities."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._loaded: dict[str, Connection] = {}
+        self._machines: dict[str, dict[int, Machine]] = {}
+        """By connection name, then unique id."""
+        self._ends: dict[Ends, dict[int, Machine]] = {}
+        """Established ones by identities, then unique id."""
+        self._wanted: dict[str, tuple[float, tuple[str, ...], int]] = {}
+        """What is to be started again: connection -> (instant, children, attempts so far)."""
+        self._attempts: dict[int, tuple[str, int]] = {}
+        """Attempts under way to keep a connection up: unique id -> (child, attempts so far)."""
+        self._by_address: AddressTable | None = None
+        """Made anew at the first search after a change, so that loading many stays cheap."""
+        self.resolved: dict[str, tuple[bytes, ...]] = {}
+        """Addresses of the host names that connections mention, as far as they are known."""
+
+    # -- configuration ---------------------------------------------------------
+
+    @property
+    def all(self) -> Iterable[Connection]:
+        """In the order they were loaded."""
+        return self._loaded.values()
+
+    def get(self, name: str) -> Connection | None:
+        """The connection of that name."""
+        return self._loaded.get(name)
+
+    def for_addresses(self, local: bytes, remote: bytes) -> tuple[Connection, ...]:
+        """The connections for a pair of packed addresses, closest first."""
+        if self._by_address is None:
+            self._by_address = AddressTable(self._loaded.values())
+        return tuple(self._by_address.candidates(local, remote, self.resolved))
+
+    def load(self, connection: Connection, now: float) -> None:
+        """Add or replace. Unchanged children keep their SAs; what only the old one started is closed."""
+        old = self._loaded.get(connection.name)
+        self._loaded[connection.name] = connection
+        self._by_address = None
+        kept: tuple[Child, ...] = ()
+        if old is not None:
+            if old.same_ike(connection):
+                kept = tuple(child for child in old.children if child in connection.children)
+            self._unstart(old, kept, now)
+            for machine in self.of(connection.name):
+                if old.same_ike(connection):
+                    machine.sa.connection = connection
+        for child in connection.children:
+            if child.start_action is Action.START and child not in kept:
+                self.initiate(0, connection.name, child.name, now)
+
+    def unload(self, name: str, now: float) -> None:
+        """Forget a connection and close what it started by itself; other SAs of it stay."""
+        old = self._loaded.pop(name, None)
+        self._by_address = None
+        if old is not None:
+            self._wanted.pop(name, None)
+            self._unstart(old, (), now)
+
+    def _unstart(self, old: Connection, kept: tuple[Child, ...], now: float) -> None:
+        gone = {child.name for child in old.children if child.start_action is Action.START and child not in kept}
+        if not gone:
+            return
+        for machine in self.of(old.name):
+            leaving = tuple(child for child in machine.sa.living_children if child.name in gone)
+            if len(leaving) == len(machine.sa.living_children):
+                self._delete(machine, now)
+            elif leaving:
+                machine.begin(DeleteChildren(leaving, "its configuration was removed"), now)
+
+    def _delete(self, machine: Machine, now: float) -> None:
+        if machine.sa.state in (IkeState.CREATED, IkeState.CONNECTING):
+            machine.close("its configuration was removed", now)
+        else:
+            machine.begin(DeleteIke("its configuration was removed"), now)
+
+    # -- starting ------------------------------------------------------------------
+
+    def initiate(self, token: int, ike: str, child_name: str, now: float, attempts: int = 0) -> None:
+        """Bring up a child (or the IKE SA alone), over the IKE SA that is there if there is one."""
+        commands = self._engine.commands
+        connection = self._loaded.get(ike)
+        if connection is None:
+            commands.begin(token, 0, f"no connection {ike!r} is loaded; `ikectl conns` lists them")
+            return
+        child = connection.child(child_name) if child_name else None
+        if child_name and child is None:
+            commands.begin(token, 0, f"connection {ike} has no child {child_name!r}")
+            return
+        part = commands.begin(token, 1, "")
+        machine = self._usable(ike)
+        if machine is not None:
+            if child is None or any(c.usable and c.name == child.name for c in machine.sa.children.values()):
+                machine.sa.emit(Note(machine.sa, f"{child_name or ike} is established already"))
+                commands.settle(part, None)
+            else:
+                machine.begin(CreateChild(child, part), now)
+            return
+        machine = self._engine.new_machine(True, NOWHERE, b"", now, connection)
+        self.joined(machine)
+        if child is not None and (child.start_action is Action.START or attempts):
+            self._attempts[machine.sa.uniqueid] = (child.name, attempts)
+        start = partial(self._located, machine, IkeSaInit(child, part))
+        machine.begin_after(partial(self._locate, machine.sa, connection), start, now)
+
+    async def _locate(self, sa: IkeSa, connection: Connection) -> None:
+        """Find the addresses to talk between. Raises BackendError."""
+        remote = next((spec.concrete for spec in connection.remote_addrs if spec.concrete), None)
+        for spec in connection.remote_addrs if remote is None else ():
+            if spec.hostname is not None:
+                self.resolved[spec.hostname] = await Resolve(spec.hostname)
+                remote = self.resolved[spec.hostname][0]
+                break
+        if remote is None:
+            raise BackendError(f"connection {connection.name} names no single peer to call: set remote_addrs")
+        local = next(
+            (spec.concrete for spec in connection.local_addrs if spec.concrete and len(spec.concrete) == len(remote)),
+            None,
+        )
+        if local is None:
+            local = await SourceAddress(remote)
+        # A port of its own implies that UDP encapsulation is spoken there from the start.
+        sa.path = Path(Endpoint(local, connection.local_port), Endpoint(remote, connection.remote_port))
+        sa.first_contact = connection.unique is not Unique.NEVER and not self._others(sa, connection)
+
+    def _located(self, machine: Machine, exchange: IkeSaInit, _: None, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._engine.commands.settle(exchange.token, str(failure))
+            machine.close(str(failure), machine.now)
+        else:
+            machine.begin(exchange, machine.now)
+
+    def _others(self, sa: IkeSa, connection: Connection) -> bool:
+        """Whether another SA of this connection is there: INITIAL_CONTACT would be a lie then."""
+        return any(machine.sa is not sa for machine in self.of(connection.name))
+
+    def _usable(self, name: str) -> Machine | None:
+        for machine in self.of(name):
+            if machine.sa.state in (
+                IkeState.CREATED,
+                IkeState.CONNECTING,
+                IkeState.ESTABLISHED,
+                IkeState.REKEYING,
+            ):
+                if machine.sa.initiator or machine.sa.state not in (IkeState.CREATED, IkeState.CONNECTING):
+                    return machine
+        return None
+
+    # -- who is there ----------------------------------------------------------------
+
+    def of(self, name: str) -> list[Machine]:
+        """The machines of a connection, oldest first."""
+        return list(self._machines.get(name, {}).values())
+
+    def joined(self, machine: Machine) -> None:
+        """`machine` has a connection now, perhaps another one than before, and may be established."""
+        sa = machine.sa
+        self._machines.setdefault(sa.name, {})[sa.uniqueid] = machine
+        if sa.state is not IkeState.CREATED and sa.remote_id is not None:
+            self._ends.setdefault((sa.local_id, sa.remote_id), {})[sa.uniqueid] = machine
+
+    def left(self, machine: Machine) -> None:
+        """`machine` serves its connection no longer."""
+        sa = machine.sa
+        _drop(self._machines, sa.name, sa.uniqueid)
+        _drop(self._ends, (sa.local_id, sa.remote_id), sa.uniqueid)
+
+    def established(self, machine: Machine, now: float) -> None:
+        """A new peer is in: see to its older SAs and to the rest of what it should have."""
+        sa = machine.sa
+        connection = sa.connection
+        assert connection is not None
+        older = [m for m in self._ends.get((sa.local_id, sa.remote_id), {}).values() if m is not machine]
+        if sa.contacted and connection.unique is not Unique.NEVER:
+            # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE.
+            for other in older:
+                other.close("the peer says this is its first contact", now)
+        elif connection.unique is Unique.REPLACE:
+            for other in older:
+                other.begin(DeleteIke("replaced by a newer one of the same peer"), now)
+        self._wanted.pop(connection.name, None)
+        self._attempts.pop(sa.uniqueid, None)
+
+    def closed(self, machine: Machine, now: float) -> None:
+        """An SA is gone: start it again if the configuration says so."""
+        sa = machine.sa
+        connection = self._loaded.get(sa.name)
+        trying = self._attempts.pop(sa.uniqueid, None)
+        if connection is None:
+            return
+        if trying is not None:
+            wanted: tuple[str, ...] = (trying[0],)
+            attempts = trying[1] + 1
+            if connection.keyingtries and attempts >= connection.keyingtries:
+                return
+        else:
+            wanted, attempts = machine.restart, 0
+        if wanted:
+            wait = min(RECONNECT_WAIT * 2 ** min(attempts, 10), RECONNECT_LONGEST)
+            self._wanted[connection.name] = (now + wait, wanted, attempts)
+
+    # -- time ----------------------------------------------------------------------------
+
+    def deadline(self) -> float | None:
+        """When the next connection is to be started again."""
+        return min((at for at, _, _ in self._wanted.values()), default=None)
+
+    def tick(self, now: float) -> None:
+        """Start what is due."""
+        for name, (at, wanted, attempts) in list(self._wanted.items()):
+            if at <= now:
+                del self._wanted[name]
+                for child in wanted:
+                    self.initiate(0, name, child, now, attempts)
+
+
+def _drop(index: dict[K, dict[int, Machine]], key: K, uniqueid: int) -> None:
+    found = index.get(key)
+    if found is not None:
+        found.pop(uniqueid, None)
+        if not found:
+            del index[key]

@@ -1,0 +1,236 @@
+"""Engine: the only class the shell sees. Datagrams, time, commands and answers in; datagrams, questions and events out."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+from ikectl.config.model import Connection
+from ikectl.engine.commands import (
+    Command,
+    Expire,
+    Initiate,
+    LoadConnection,
+    Rekey,
+    Resolved,
+    Selection,
+    Terminate,
+    UnloadConnection,
+)
+from ikectl.engine.connections import Connections
+from ikectl.engine.machine import Machine
+from ikectl.engine.outside import Answers, Outside, Question, Transmit
+from ikectl.engine.pending import Pending
+from ikectl.engine.router import NO_SPI, Router
+from ikectl.exchange.base import Birth
+from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
+from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
+from ikectl.exchange.v2.rekey_ike import RekeyIke
+from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.env import Env
+from ikectl.sa.events import Event
+from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.values.path import Path
+from ikectl.wire.v2.message import Message
+
+
+class Engine:
+    """All IKE SAs of one host. Deterministic: what goes in decides what comes out."""
+
+    def __init__(self, env: Env, answers: Answers) -> None:
+        self.env = env
+        self._outside = Outside(env, answers)
+        self.commands = Pending(env.events)
+        self._outside.settle = self.commands.settle
+        self._router = Router(self._outside)
+        env.is_taken = self._router.machines.__contains__
+        self.connections = Connections(self)
+        self._now = 0.0
+
+    # -- in ------------------------------------------------------------------
+
+    def receive(self, datagram: bytes, path: Path, now: float) -> None:
+        """A UDP payload that arrived on `path`, as it came."""
+        self._now = now
+        stranger = self._router.receive(datagram, path, now)
+        if stranger is not None:
+            self._respond(*stranger, path, now)
+
+    def tick(self, now: float) -> None:
+        """Time has come to `now`: see to the deadlines that are due."""
+        self._now = now
+        alarms = self._outside.alarms
+        while alarms and alarms[0][0] <= now:
+            at, _, machine = heapq.heappop(alarms)
+            if machine.wake_at == at:
+                machine.wake_at = None
+                machine.tick(now)
+        self.connections.tick(now)
+
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called at the latest."""
+        alarms = self._outside.alarms
+        while alarms and alarms[0][2].wake_at != alarms[0][0]:
+            heapq.heappop(alarms)
+        instants = [at for at in (alarms[0][0] if alarms else None, self.connections.deadline()) if at is not None]
+        return min(instants, default=None)
+
+    def answer(self, question: int, result: Any, now: float) -> None:
+        """The answer to a question; an exception (an IkectlError) means it failed."""
+        self._now = now
+        machine = self._outside.waiting.pop(question, None)
+        if machine is not None:
+            machine.answered(question, result, now)
+
+    def command(self, command: Command, now: float) -> None:
+        """Do as told; a `CommandDone` event ends the commands that carry a token."""
+        self._now = now
+        match command:
+            case LoadConnection(connection):
+                self.connections.load(connection, now)
+            case UnloadConnection(name):
+                self.connections.unload(name, now)
+            case Initiate(token, ike, child):
+                self.connections.initiate(token, ike, child, now)
+            case Terminate(token, selection, force):
+                self._terminate(token, selection, force, now)
+            case Rekey(token, selection):
+                self._rekey(token, selection, now)
+            case Resolved(host, addresses):
+                self.connections.resolved[host] = addresses
+            case Expire(child, hard):
+                self._expire(child, hard, now)
+
+    # -- out -----------------------------------------------------------------
+
+    def drain(self) -> list[Transmit | Question | Event]:
+        """Everything that came of it since the last call, datagrams first."""
+        out: list[Transmit | Question | Event] = [*self._outside.out, *self.env.events]
+        self._outside.out.clear()
+        self.env.events.clear()
+        return out
+
+    def machines(self) -> Iterator[Machine]:
+        """All machines in the order they were made, but for those that only linger."""
+        return (machine for machine in list(self._router.machines.values()) if machine.sa.state is not IkeState.CLOSED)
+
+    def machine_of(self, sa: IkeSa) -> Machine | None:
+        """The machine that drives `sa`."""
+        machine = self._router.machines.get(sa.our_spi)
+        return machine if machine is not None and machine.sa is sa else None
+
+    @property
+    def half_open(self) -> int:
+        """Responders that wait for IKE_AUTH."""
+        return self._router.waiting
+
+    # -- making SAs ------------------------------------------------------------
+
+    def new_machine(
+        self, initiator: bool, path: Path, spi_i: bytes, now: float, connection: Connection | None
+    ) -> Machine:
+        """A machine with an SPI of its own, routed."""
+        env = self.env
+        uniqueid = env.next_ike()
+        random = env.random_for(uniqueid)
+        ours = env.next_spi(random)
+        sa = IkeSa(
+            env=env,
+            random=random,
+            uniqueid=uniqueid,
+            initiator=initiator,
+            spi_i=ours if initiator else spi_i,
+            spi_r=NO_SPI if initiator else ours,
+            path=path,
+            connection=connection,
+        )
+        machine = Machine(self._outside, sa, now, self._changed)
+        self._router.add(machine)
+        return machine
+
+    def _respond(self, message: Message, datagram: bytes, path: Path, now: float) -> None:
+        """IKE_SA_INIT from a peer that was let in."""
+        candidates = self.connections.for_addresses(path.local.address, path.remote.address)
+        machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
+        self._router.add_half_open(machine)
+        machine.answer_init(AnswerIkeSaInit(candidates), message, datagram, path, now)
+
+    def _changed(self, machine: Machine, born: Birth | None) -> None:
+        """A job of `machine` ended."""
+        now = machine.now
+        if born is not None:
+            newcomer = Machine(self._outside, born.sa, now, self._changed)
+            self._router.add(newcomer)
+            newcomer.established(now)
+            self.connections.joined(newcomer)
+            for exchange in born.follow:
+                newcomer.begin(exchange, now)
+        sa = machine.sa
+        if sa.successor is not None:
+            heir = self.machine_of(sa.successor)
+            if heir is not None:
+                heir.adopt(machine, now)
+                machine.superseded(now)
+                self.connections.left(machine)
+                sa.successor = None
+        if sa.state is IkeState.ESTABLISHED and not sa.established_at:
+            self._router.drop_half_open(machine)
+            machine.established(now)
+            self.connections.joined(machine)
+            self.connections.established(machine, now)
+        elif sa.state is IkeState.CLOSED:
+            self._router.drop_half_open(machine)
+            if machine.schedule.next() is None:
+                self._router.remove(machine)
+            self.connections.left(machine)
+            self.connections.closed(machine, now)
+
+    # -- commands on what there is -----------------------------------------------
+
+    def _selected(self, selection: Selection) -> list[tuple[Machine, ChildSa | None]]:
+        """The SAs a command means: machines, with a child where children are meant."""
+        if selection.ike:
+            machines = self.connections.of(selection.ike)
+        else:
+            machines = list(self.machines())
+        if selection.ike_id:
+            machines = [machine for machine in machines if machine.sa.uniqueid == selection.ike_id]
+        if not selection.of_children:
+            return [(machine, None) for machine in machines]
+        return [
+            (machine, child)
+            for machine in machines
+            for child in machine.sa.living_children
+            if selection.child in ("", child.name) and selection.child_id in (0, child.uniqueid)
+        ]
+
+    def _terminate(self, token: int, selection: Selection, force: bool, now: float) -> None:
+        selected = self._selected(selection)
+        part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
+        for machine, child in selected:
+            if child is not None:
+                machine.begin(DeleteChildren((child,), "terminated by command", part), now)
+            elif force or machine.sa.state is IkeState.CONNECTING or machine.sa.state is IkeState.CREATED:
+                machine.close("terminated by command", now)
+                self.commands.settle(part, None)
+            else:
+                machine.begin(DeleteIke("terminated by command", part), now)
+
+    def _rekey(self, token: int, selection: Selection, now: float) -> None:
+        selected = self._selected(selection)
+        part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
+        for machine, child in selected:
+            if child is None:
+                machine.begin(RekeyIke(part), now)
+            else:
+                machine.rekey_child(child, now, part)
+
+    def _expire(self, child: ChildSa, hard: bool, now: float) -> None:
+        machine = self.machine_of(child.ike)
+        if machine is None:
+            return
+        if hard:
+            machine.expire_child(child, now)
+        else:
+            machine.rekey_child(child, now)

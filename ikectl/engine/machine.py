@@ -1,0 +1,898 @@
+"""Machine: one IKE SA at work. Runs one exchange coroutine at a time.
+
+Between messages the state is plain and printable: the facts of the SA, the
+window, the schedule, the exchange in flight and those that wait. Within the
+handling of one message a coroutine may await asks; messages and timers that
+come meanwhile wait in a bounded inbox. Protocol judgement is in `exchange`;
+here is only the order of things: open, judge the number, run, seal, send,
+settle, next.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Coroutine
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from ikectl.config.model import Action
+from ikectl.engine import lifetimes
+from ikectl.engine.outside import Outside
+from ikectl.engine.transmit import fraction, wait
+from ikectl.errors import (
+    BackendError,
+    CredentialError,
+    IkectlError,
+    IntegrityFailure,
+    PeerMisbehaved,
+    Refused,
+    UnsupportedCritical,
+    WireError,
+)
+from ikectl.exchange.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
+from ikectl.exchange.table import BUSY, answer_to
+from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
+from ikectl.exchange.v2.ike_auth import IkeAuth
+from ikectl.exchange.v2.ike_sa_init import IkeSaInit
+from ikectl.exchange.v2.informational import Liveness
+from ikectl.exchange.v2.rekey_child import RekeyChild
+from ikectl.exchange.v2.rekey_ike import RekeyIke
+from ikectl.iana.v2 import ExchangeType, NotifyType
+from ikectl.sa.asks import Ask, MovePath, QueryUse, RemoveChild
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import (
+    AuthFailed,
+    Dropped,
+    Fault,
+    IkeDown,
+    IkeFailed,
+    MessageReceived,
+    MessageSent,
+    Note,
+    Retransmitted,
+    RetransmitTimeout,
+)
+from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.schedule import Name, Schedule
+from ikectl.sa.window import Verdict, Window
+from ikectl.values.path import Path
+from ikectl.wire.header import Header
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.sealed import open_sealed, seal
+
+Job = Coroutine[Any, Any, Any]
+Finish = Callable[[Any, BaseException | None], None]
+
+INBOX_LIMIT = 16
+"""Datagrams and timers that may wait while a coroutine is suspended; further datagrams are dropped and come again."""
+ASK_TIMEOUT = 60.0
+"""Seconds until an ask that nobody answers fails."""
+LINGER = 30.0
+"""Seconds a closed SA stays to repeat its last reply, in case that was lost."""
+ALTERNATIVES_LIMIT = 3
+"""Further IKE_SA_INIT responses kept until IKE_AUTH proves one (RFC 7296 §2.21.1)."""
+SUCCESSION_WAIT = 60.0
+"""Seconds the peer has to delete an SA it replaced, before we do."""
+
+
+class End(Enum):
+    """How an SA came to its end, as dpd_action and close_action tell it apart."""
+
+    OURS = auto()
+    DELETED = auto()
+    SILENT = auto()
+
+
+LIVE = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED, IkeState.DELETING})
+
+
+class Machine:
+    """Drives one IkeSa. See the module; the size is that of the order of things it keeps."""
+
+    __slots__ = (
+        "_alternatives",
+        "_errands",
+        "_inbox",
+        "_initial",
+        "_retries",
+        "_running",
+        "active",
+        "answering",
+        "doubt",
+        "last_heard",
+        "last_sent",
+        "now",
+        "on_change",
+        "outside",
+        "queue",
+        "restart",
+        "sa",
+        "schedule",
+        "used_in",
+        "wake_at",
+        "why",
+        "window",
+    )
+
+    def __init__(
+        self, outside: Outside, sa: IkeSa, now: float, on_change: Callable[[Machine, Birth | None], None]
+    ) -> None:
+        self.outside = outside
+        self.sa = sa
+        self.now = now
+        self.on_change = on_change
+        """Told when a job ended: with an SA that was born, or None to look at our state."""
+        self.window = Window()
+        self.schedule = Schedule()
+        self.active: Exchange | None = None
+        """Our exchange in flight."""
+        self.answering: ExchangeType | None = None
+        """The peer's exchange being answered."""
+        self.queue: list[Exchange] = []
+        self.wake_at: float | None = None
+        self.last_heard = now
+        self.last_sent = now
+        self.used_in = 0
+        """Octets that came in on children when liveness was last judged."""
+        self.why = ""
+        """Why it closed."""
+        self.restart: tuple[str, ...] = ()
+        """Children that the configuration wants back after the way it closed."""
+        self.doubt: str | None = None
+        """An unproven refusal of our IKE_SA_INIT."""
+        self._running: tuple[Job, Finish, int] | None = None
+        self._errands: list[tuple[Callable[[], Job], Finish]] = []
+        self._inbox: list[Callable[[], None]] = []
+        self._retries: dict[int, Exchange] = {}
+        self._initial: tuple[IkeSaInit, bytes, Path] | None = None
+        self._alternatives: list[bytes] = []
+
+    # -- in: what the engine calls ------------------------------------------
+
+    def begin(self, exchange: Exchange, now: float) -> None:
+        """Queue one of our exchanges. Refused when too many wait already."""
+        self.now = now
+        if self.sa.state is IkeState.CLOSED or len(self.queue) >= self.sa.env.settings.max_queue:
+            self._outcome(exchange.token, self.why or "too many exchanges wait on this IKE SA; try again later")
+            return
+        self.queue.append(exchange)
+        self._next()
+
+    def begin_after(self, job: Callable[[], Job], finish: Finish, now: float) -> None:
+        """Run a coroutine that is no exchange (finding addresses, moving children) when nothing else runs."""
+        self.now = now
+        self._errands.append((job, finish))
+        self._next()
+
+    def receive(self, header: Header, datagram: bytes, path: Path, now: float) -> None:
+        """A datagram for this SA, marker taken off, its header read."""
+        self.now = now
+        if self._running is not None:
+            if len(self._inbox) < INBOX_LIMIT:
+                self._inbox.append(partial(self._take, header, datagram, path))
+            return
+        self._take(header, datagram, path)
+
+    def tick(self, now: float) -> None:
+        """See to the deadlines that are due."""
+        self.now = now
+        for name in self.schedule.due(now):
+            if name == "ask":
+                self._ask_expired()
+            elif self._running is not None:
+                self._inbox.append(partial(self._timer, name))
+            else:
+                self._timer(name)
+        self._rearm()
+
+    def answered(self, question: int, result: Any, now: float) -> None:
+        """The answer to a question of ours; an exception is thrown into the coroutine."""
+        self.now = now
+        running = self._running
+        if running is None or running[2] != question:
+            return  # late: the coroutine is gone
+        self.schedule.clear("ask")
+        self._running = None
+        if isinstance(result, BaseException):
+            self._step(running[0], running[1], None, result)
+        else:
+            self._step(running[0], running[1], result, None)
+
+    def answer_init(self, answer: Answer, request: Message, datagram: bytes, path: Path, now: float) -> None:
+        """The first message of a peer: the one exchange whose request no window judged."""
+        self.now = now
+        self.sa.emit(MessageReceived(self.sa, request.exchange, 0, False, request.payloads, len(datagram), path))
+        self.schedule.set("half-open", now + self.sa.env.settings.half_open_timeout)
+        self._answer(answer, request, datagram, path)
+
+    def repeat(self, datagram: bytes, path: Path) -> None:
+        """The last request again: say the same (RFC 7296 §2.1)."""
+        reply = self.window.repeat(datagram)
+        if reply is not None:
+            self.outside.transmit(reply, path)
+
+    def close(self, why: str, now: float) -> None:
+        """End the SA here and now, children and all, without a message."""
+        self.now = now
+        if self.sa.state is IkeState.CLOSED:
+            return
+        self._abort()
+        self._close(why)
+
+    def adopt(self, old: Machine, now: float) -> None:
+        """This SA replaces that of `old`: take over the deadlines of its children and what waited there."""
+        self.now = now
+        self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
+        old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
+        for retry in old._retries.values():
+            self._later(retry)
+        old._retries = {}
+        for child in self.sa.children.values():
+            if child.state is not ChildState.DELETED:
+                self._watch(child)
+        self._watch_children()
+        self.used_in = old.used_in
+        self._next()
+
+    def superseded(self, now: float) -> None:
+        """Another SA took over; what is left is to be deleted, by the peer if it began the rekeying."""
+        self.now = now
+        for name in ("rekey", "expire", "liveness", "keepalive"):
+            self.schedule.clear(name)
+        if self.sa.state is IkeState.REKEYED:
+            self.schedule.set("succession", now + SUCCESSION_WAIT)
+        self._rearm()
+
+    def established(self, now: float) -> None:
+        """The SA stands since now: begin its lifetimes and watches."""
+        sa, settings = self.sa, self.sa.env.settings
+        self._initial, self._alternatives = None, []
+        self.schedule.clear("half-open")
+        lifetimes.begin_ike(sa, now)
+        if sa.rekey_at:
+            self.schedule.set("rekey", sa.rekey_at)
+            self.schedule.set("expire", sa.expire_at)
+        if sa.connection is not None and sa.connection.dpd_delay:
+            self.schedule.set("liveness", now + sa.connection.dpd_delay)
+        if sa.nat.local:
+            self.schedule.set("keepalive", now + settings.keep_alive)
+
+    # -- running coroutines --------------------------------------------------
+
+    def _run(self, job: Job, finish: Finish) -> None:
+        self._step(job, finish, None, None)
+
+    def _step(self, job: Job, finish: Finish, value: Any, error: BaseException | None) -> None:
+        """Drive the coroutine until it ends or asks what cannot be answered in place."""
+        answers = self.outside.answers
+        while True:
+            try:
+                ask = job.send(value) if error is None else job.throw(error)
+            except StopIteration as stop:
+                finish(stop.value, None)
+                break
+            except Exception as failure:
+                finish(None, failure)
+                break
+            value, error = None, None
+            if not isinstance(ask, Ask):
+                error = TypeError(f"an exchange awaited {type(ask).__name__}, which is no Ask")
+                continue
+            answer = answers.get(type(ask))
+            if answer is None:
+                self._running = (job, finish, self.outside.ask(self, ask))
+                self.schedule.set("ask", self.now + ASK_TIMEOUT)
+                self._rearm()
+                return
+            try:
+                value = answer(ask)
+            except IkectlError as failure:
+                error = failure
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """A coroutine ended: take what came meanwhile, then go on with our own work."""
+        while self._inbox and self._running is None:
+            self._inbox.pop(0)()
+        self._next()
+
+    def _next(self) -> None:
+        """Begin what waits, if nothing runs: errands first, then the next exchange if the window is free."""
+        while self._running is None:
+            if self._errands:
+                job, finish = self._errands.pop(0)
+                self._run(job(), finish)
+            elif self.queue and self.window.in_flight is None and self.sa.state is not IkeState.CLOSED:
+                self._start(self.queue.pop(0))
+            else:
+                break
+        self._rearm()
+
+    def _ask_expired(self) -> None:
+        running = self._running
+        if running is not None:
+            self._running = None
+            self._step(running[0], running[1], None, BackendError("no answer within a minute"))
+
+    def _abort(self) -> None:
+        """Close the coroutine that waits; its late answer will find nobody."""
+        running, self._running = self._running, None
+        self._inbox = []
+        self.schedule.clear("ask")
+        if running is not None:
+            self.outside.waiting.pop(running[2], None)
+            running[0].close()
+
+    # -- our requests ----------------------------------------------------------
+
+    def _start(self, exchange: Exchange) -> None:
+        self.active = exchange
+        self._run(exchange.request(self.sa), partial(self._requested, exchange, False))
+
+    def _requested(
+        self, exchange: Exchange, again: bool, payloads: list[Payload] | None, error: BaseException | None
+    ) -> None:
+        if error is not None:
+            self._request_failed(exchange, error)
+            return
+        if payloads is None:
+            self.active = None
+            self._outcome(exchange.token, None)
+            return
+        message_id = 0 if again else self.window.next_request
+        octets = self._write(exchange.type, message_id, False, payloads)
+        if again:
+            self.window.resend_as(octets)
+        else:
+            self.window.send(exchange.type, octets)
+        self._send(octets, self.sa.path)
+        self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, len(octets), self.sa.path))
+        self.schedule.set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
+
+    def _request_failed(self, exchange: Exchange, error: BaseException) -> None:
+        self.active = None
+        if not isinstance(error, IkectlError):
+            self._fault(error)
+            return
+        if isinstance(exchange, IkeSaInit | IkeAuth):
+            if isinstance(error, CredentialError):
+                self.sa.emit(AuthFailed(self.sa, False, str(error)))
+            self._outcome(exchange.token, str(error))
+            self._close(str(error))
+            return
+        self.sa.emit(Note(self.sa, f"{exchange.subject}: {error}"))
+        self._outcome(exchange.token, f"{exchange.subject}: {error}")
+
+    def _write(self, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload]) -> bytes:
+        sa = self.sa
+        message = Message(sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator, payloads)
+        if exchange is ExchangeType.IKE_SA_INIT:
+            return message.write()
+        suite, keys = sa.suite, sa.keys
+        assert suite is not None and keys is not None
+        if sa.initiator:
+            cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
+        else:
+            cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
+        return seal(message, cipher, sa.iv(cipher.iv_octets, suite.encryption.counter_iv))
+
+    def _send(self, octets: bytes, path: Path) -> None:
+        self.last_sent = self.now
+        self.outside.transmit(octets, path)
+
+    # -- arriving messages -------------------------------------------------------
+
+    def _take(self, header: Header, datagram: bytes, path: Path) -> None:
+        if header.is_response:
+            self._take_response(header, datagram, path)
+        else:
+            self._take_request(header, datagram, path)
+        self._rearm()
+
+    def _take_response(self, header: Header, datagram: bytes, path: Path) -> None:
+        if self.sa.state is IkeState.CLOSED:
+            return
+        if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(header, datagram):
+            return
+        if not self.window.answers(header.exchange, header.message_id):
+            self._drop(path, f"response {header.message_id} answers nothing we asked")
+            return
+        try:
+            if header.exchange is ExchangeType.IKE_SA_INIT:
+                message = Message.read(datagram, header)
+                if message.critical_unknown is not None:
+                    raise UnsupportedCritical(message.critical_unknown)
+            else:
+                message = self._open(header, datagram)
+        except IntegrityFailure as failure:
+            self._drop(path, str(failure))
+            return
+        except (WireError, PeerMisbehaved) as failure:
+            if header.exchange is ExchangeType.IKE_SA_INIT:
+                self._drop(path, str(failure))
+            else:
+                self._response_failed(failure)
+            return
+        if header.exchange is not ExchangeType.IKE_SA_INIT:
+            self._heard(path)
+        exchange = self.active
+        assert exchange is not None
+        self.sa.emit(
+            MessageReceived(self.sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path)
+        )
+        if message.critical_unknown is not None:
+            # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
+            self._response_failed(UnsupportedCritical(message.critical_unknown))
+            return
+        self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
+
+    def _taken(self, exchange: Exchange, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
+        if error is not None:
+            if isinstance(exchange, IkeSaInit) and isinstance(error, IkectlError):
+                # Unproven: perhaps not the peer's word at all. Wait for a better answer, but not for long.
+                result = Doubt(str(error))
+            else:
+                self._response_failed(error)
+                return
+        match result:
+            case Ignore(why):
+                self._drop(self.sa.path, why)
+            case Doubt(why):
+                self.doubt = why
+                self.sa.emit(Note(self.sa, f"{why} (not authenticated; waiting for another answer)"))
+            case Again():
+                self._run(exchange.request(self.sa), partial(self._requested, exchange, True))
+            case Done():
+                self._settle(exchange, datagram, result)
+
+    def _settle(self, exchange: Exchange, datagram: bytes, done: Done) -> None:
+        """Our exchange is over."""
+        if isinstance(exchange, IkeSaInit):
+            self._initial_settled(exchange, datagram)
+        self.window.settle()
+        self.schedule.clear("retransmit")
+        self.active = None
+        self.doubt = None
+        if done.close is not None:
+            self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else done.close)
+            self._close(done.close)
+            return
+        self.queue[:0] = done.follow
+        if done.retry is not None:
+            self._later(done.retry)
+        if done.failed is not None:
+            self._outcome(exchange.token, done.failed)
+        elif not any(follow.token == exchange.token for follow in done.follow) and done.retry is None:
+            self._outcome(exchange.token, None)
+        self.on_change(self, done.born)
+        self._watch_children()
+
+    def _initial_settled(self, exchange: IkeSaInit, datagram: bytes) -> None:
+        """Remember what IKE_AUTH will sign, and the way back should this response prove false."""
+        shake, request = self.sa.handshake, self.window.in_flight
+        assert shake is not None and request is not None
+        shake.request, shake.response = request.octets, datagram
+        if self._initial is None:
+            self._initial = (exchange, request.octets, self.sa.path)
+
+    def _response_failed(self, error: BaseException) -> None:
+        """The answer to our request cannot be used."""
+        exchange = self.active
+        assert exchange is not None
+        if not isinstance(error, IkectlError):
+            self._fault(error)
+            return
+        self.window.settle()
+        self.schedule.clear("retransmit")
+        self.active = None
+        why = f"{exchange.subject}: {error}"
+        self.sa.emit(Note(self.sa, why))
+
+        def finish(_: None, failure: BaseException | None) -> None:
+            self._outcome(exchange.token, why)
+            if failure is not None and not isinstance(failure, IkectlError):
+                self._fault(failure)
+            elif self.sa.state is IkeState.CONNECTING or isinstance(exchange, DeleteIke):
+                self._close(why)
+            elif isinstance(error, WireError):
+                # Malformed and yet authentic: RFC 7296 §2.21.3 calls it fatal for the SA.
+                self.queue.insert(0, DeleteIke(why))
+
+        self._run(exchange.abandon(self.sa, why), finish)
+
+    def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
+        verdict = self.window.judge(header.message_id)
+        if verdict is Verdict.REPEAT:
+            self.repeat(datagram, path)
+            return
+        if verdict is Verdict.OUTSIDE:
+            self._drop(path, f"request {header.message_id} is outside of the window")
+            return
+        if self.sa.state is IkeState.CLOSED or self.sa.keys is None:
+            return
+        try:
+            message = self._open(header, datagram)
+        except IntegrityFailure as failure:
+            self._drop(path, str(failure))
+            return
+        except WireError as failure:
+            # Authentic and malformed: INVALID_SYNTAX, and the SA ends (RFC 7296 §2.21.3).
+            self._reply(
+                header.exchange,
+                datagram,
+                path,
+                Reply([Notify(NotifyType.INVALID_SYNTAX)], close=str(failure)),
+            )
+            return
+        self._heard(path)
+        self.sa.emit(
+            MessageReceived(self.sa, header.exchange, header.message_id, False, message.payloads, len(datagram), path)
+        )
+        if message.critical_unknown is not None:
+            refusal = UnsupportedCritical(message.critical_unknown)
+            self._reply(header.exchange, datagram, path, Reply([Notify(refusal.notify, refusal.data)]))
+            return
+        answer = answer_to(self.sa, message)
+        if answer is None:
+            self.sa.emit(Note(self.sa, f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"))
+            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)]))
+            return
+        if self.active is not None and answer in BUSY.get(type(self.active), ()):
+            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
+            return
+        self._answer(answer(), message, datagram, path)
+
+    def _answer(self, answer: Answer, message: Message, datagram: bytes, path: Path) -> None:
+        self.answering = message.exchange
+        self._run(answer.respond(self.sa, message), partial(self._responded, message.exchange, datagram, path))
+
+    def _responded(
+        self,
+        exchange: ExchangeType,
+        datagram: bytes,
+        path: Path,
+        reply: Reply | None,
+        error: BaseException | None,
+    ) -> None:
+        self.answering = None
+        initial = exchange is ExchangeType.IKE_SA_INIT
+        if isinstance(error, Refused):
+            refusal = Notify(error.notify, error.data, error.protocol, error.spi)
+            reply = Reply([refusal], close=str(error) if initial else None)
+        elif isinstance(error, PeerMisbehaved | WireError):
+            why = str(error)
+            self.sa.emit(Note(self.sa, f"the peer misbehaved: {why}"))
+            if initial:
+                self._close(why)  # unproven and malformed: no answer at all
+                return
+            notify = error.notify if isinstance(error, PeerMisbehaved) else NotifyType.INVALID_SYNTAX
+            data = error.data if isinstance(error, PeerMisbehaved) else b""
+            reply = Reply([Notify(notify, data)], close=why)
+        elif isinstance(error, IkectlError):
+            self.sa.emit(Note(self.sa, str(error)))
+            reply = Reply([Notify(NotifyType.TEMPORARY_FAILURE)], close=str(error) if initial else None)
+        elif error is not None:
+            self._fault(error)
+            return
+        assert reply is not None
+        self._reply(exchange, datagram, path, reply)
+
+    def _reply(self, exchange: ExchangeType, datagram: bytes, path: Path, reply: Reply) -> None:
+        """Seal and send the reply, keep it for a repeat, then see to what follows from it."""
+        number = self.window.expected
+        octets = self._write(exchange, number, True, reply.payloads)
+        self.window.replied(datagram, octets)
+        shake = self.sa.handshake
+        if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
+            shake.request, shake.response = datagram, octets
+        self._send(octets, path)
+        self.sa.emit(MessageSent(self.sa, exchange, number, True, reply.payloads, len(octets), path))
+        if reply.close is not None:
+            self._close(reply.close, End.DELETED)
+            return
+        self.queue[:0] = reply.follow
+        self.on_change(self, reply.born)
+        self._watch_children()
+
+    def _open(self, header: Header, datagram: bytes) -> Message:
+        """Verify and decrypt. Raises IntegrityFailure; WireError for what is authentic and malformed."""
+        suite, keys = self.sa.suite, self.sa.keys
+        if suite is None or keys is None:
+            raise IntegrityFailure("there are no keys yet")
+        try:
+            message = Message.read(datagram, header)
+        except WireError as failure:
+            raise IntegrityFailure(f"malformed outside of its protection: {failure}") from failure
+        if message.initiator == self.sa.initiator:
+            raise IntegrityFailure("it claims to come from our own role")
+        if self.sa.initiator:
+            cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
+        else:
+            cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
+        return open_sealed(message, datagram, cipher)
+
+    def _heard(self, path: Path) -> None:
+        """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
+        self.last_heard = self.now
+        sa = self.sa
+        if path == sa.path:
+            return
+        if sa.state is IkeState.CONNECTING:
+            if not sa.initiator:
+                sa.path = path  # IKE_AUTH comes from port 4500 when a NAT was found
+        elif sa.nat.remote and not sa.nat.local:
+            sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
+            sa.path = path
+            if sa.children:
+                self._errands.append((self._move_children, self._errand_done))
+
+    async def _move_children(self) -> None:
+        for child in self.sa.living_children:
+            old, child.path = child.path, self.sa.path
+            await MovePath(child, old)
+
+    # -- responses of IKE_SA_INIT that come late ---------------------------------
+
+    def _keep_alternative(self, header: Header, datagram: bytes) -> bool:
+        """While IKE_AUTH has proven nothing, a further IKE_SA_INIT response may be the true one.
+
+        It is kept, and tried when IKE_AUTH has to be repeated (RFC 7296 §2.4, §2.21.1): whoever
+        can answer faster than the peer but not instead of it, only delays us.
+        """
+        shake = self.sa.handshake
+        if self._initial is None or shake is None or self.sa.state is not IkeState.CONNECTING:
+            return False
+        if (
+            len(self._alternatives) < ALTERNATIVES_LIMIT
+            and datagram != shake.response
+            and datagram not in self._alternatives
+            and header.spi_r != bytes(8)
+        ):
+            self._alternatives.append(datagram)
+        return True
+
+    def _try_alternative(self) -> bool:
+        """Begin again after IKE_SA_INIT with another response to it. False if there is none."""
+        if self._initial is None or not self._alternatives or not isinstance(self.active, IkeAuth):
+            return False
+        exchange, request, path = self._initial
+        datagram, auth = self._alternatives.pop(0), self.active
+        self.sa.emit(Note(self.sa, "no proof from this responder; trying another one that answered IKE_SA_INIT"))
+
+        def start_over(_: None, failure: BaseException | None) -> None:
+            if failure is not None:
+                self._fault(failure)
+                return
+            self.window = Window()
+            self.window.send(ExchangeType.IKE_SA_INIT, request)
+            self.sa.path = path
+            self.active = exchange
+            self.schedule.set("retransmit", self.now)
+            try:
+                message = Message.read(datagram)
+            except WireError as error:
+                self._taken(exchange, datagram, None, error)
+                return
+            self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
+
+        self._run(auth.abandon(self.sa, "another responder is tried"), start_over)
+        return True
+
+    # -- timers ---------------------------------------------------------------------
+
+    def _timer(self, name: Name) -> None:
+        if isinstance(name, tuple):
+            self._numbered_timer(name[0], name[1])
+        elif name == "retransmit":
+            self._retransmit()
+        elif name == "half-open":
+            if self.sa.state is IkeState.CONNECTING:
+                self._close("the peer did not go on with IKE_AUTH")
+        elif name == "rekey":
+            self.begin(RekeyIke(), self.now)
+        elif name == "expire":
+            if self.sa.state in (IkeState.ESTABLISHED, IkeState.REKEYING):
+                self.queue.insert(0, DeleteIke("its lifetime ended before it was rekeyed"))
+        elif name == "succession":
+            self.begin(DeleteIke("rekeyed"), self.now)
+        elif name == "liveness":
+            self._errands.append((self._judge_liveness, self._errand_done))
+        elif name == "keepalive":
+            if self.now - self.last_sent >= self.sa.env.settings.keep_alive:
+                self.outside.keepalive(self.sa.path)
+                self.last_sent = self.now
+            self.schedule.set("keepalive", self.last_sent + self.sa.env.settings.keep_alive)
+        elif name == "linger":
+            self.sa.env.events.append(Note(None, f"{self.sa!r} forgotten"))
+            self.on_change(self, None)
+        self._next()
+
+    def _numbered_timer(self, name: str, number: int) -> None:
+        if name == "retry":
+            retry = self._retries.pop(number, None)
+            if retry is not None:
+                self.begin(retry, self.now)
+            return
+        child = self.sa.children.get(number)
+        if child is None:
+            return
+        if name == "rekey":
+            self.rekey_child(child, self.now)
+        elif name == "expire":
+            self.expire_child(child, self.now)
+        elif name == "linger" and child.state is ChildState.DELETED:
+            self._errands.append((partial(self._forget_child, child), self._errand_done))
+
+    def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
+        """Its soft lifetime ended, or somebody wants it."""
+        self.begin(RekeyChild(child, token), now)
+
+    def expire_child(self, child: ChildSa, now: float) -> None:
+        """Its hard lifetime ended."""
+        if child.state is not ChildState.DELETED:
+            self.begin(DeleteChildren((child,), "its lifetime ended"), now)
+
+    async def _forget_child(self, child: ChildSa) -> None:
+        await RemoveChild(child, True, False)
+        child.inbound = False
+        children.forget(self.sa, child)
+
+    def _retransmit(self) -> None:
+        request, settings = self.window.in_flight, self.sa.env.settings
+        exchange = self.active
+        if request is None or exchange is None:
+            return
+        if self.doubt is not None:
+            self._give_up(exchange, self.doubt)
+            return
+        if self._try_alternative():
+            return
+        if request.tries >= settings.retransmit_tries:
+            self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
+            self._give_up(exchange, f"the peer does not answer {request.exchange}")
+            return
+        request.tries += 1
+        self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
+        self._send(request.octets, self.sa.path)
+        self.schedule.set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
+
+    def _give_up(self, exchange: Exchange, why: str) -> None:
+        """No usable answer: the SA is dead (RFC 7296 §2.4)."""
+        self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else why)
+        exchange.token = 0
+        self._close(why, End.SILENT)
+
+    async def _judge_liveness(self) -> None:
+        """Silence in IKE and, as the kernel has it, in ESP: ask the peer (RFC 7296 §2.4)."""
+        sa = self.sa
+        if (
+            sa.connection is None
+            or not sa.connection.dpd_delay
+            or sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING)
+        ):
+            return
+        delay = sa.connection.dpd_delay
+        if self.now - self.last_heard >= delay and self.window.in_flight is None:
+            used = 0
+            for child in sa.living_children:
+                used += (await QueryUse(child)).bytes_in
+            if used != self.used_in:
+                self.used_in = used
+                self.last_heard = self.now
+            else:
+                self.queue.append(Liveness())
+                self.schedule.set("liveness", self.now + delay)
+                return
+        self.schedule.set("liveness", max(self.last_heard, self.now - delay + 1.0) + delay)
+
+    def _later(self, exchange: Exchange) -> None:
+        """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
+        settings, tries = self.sa.env.settings, getattr(exchange, "tries", 1)
+        if tries > settings.busy_tries:
+            self._outcome(exchange.token, f"{exchange.subject}: the peer stays busy")
+            return
+        number = len(self._retries) + 1
+        while number in self._retries:
+            number += 1
+        self._retries[number] = exchange
+        delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + fraction(self.sa.random) / 4)
+        self.schedule.set(("retry", number), self.now + delay)
+
+    def _watch_children(self) -> None:
+        """Give deadlines to children that are new, and to replaced ones that linger."""
+        for child in self.sa.children.values():
+            if child.state is ChildState.DELETED:
+                if self.schedule.at(("linger", child.spi_in)) is None:
+                    self._unwatch(child)
+                    self.schedule.set(("linger", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
+            elif not child.installed_at:
+                lifetimes.begin_child(child, self.now, self.sa.random)
+                self._watch(child)
+
+    def _watch(self, child: ChildSa) -> None:
+        if child.rekey_at:
+            self.schedule.set(("rekey", child.spi_in), child.rekey_at)
+        if child.expire_at:
+            self.schedule.set(("expire", child.spi_in), child.expire_at)
+
+    def _unwatch(self, child: ChildSa) -> None:
+        self.schedule.clear(("rekey", child.spi_in))
+        self.schedule.clear(("expire", child.spi_in))
+
+    def _errand_done(self, _: None, failure: BaseException | None) -> None:
+        if isinstance(failure, IkectlError):
+            self.sa.emit(Note(self.sa, str(failure)))
+        elif failure is not None:
+            self._fault(failure)
+        self._watch_children()
+
+    # -- the end -----------------------------------------------------------------------
+
+    def _fault(self, error: BaseException) -> None:
+        """A defect of ours: this SA ends, the daemon goes on."""
+        frames = traceback.extract_tb(error.__traceback__)
+        where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
+        self.sa.emit(Fault(self.sa, f"{type(error).__name__} in {where}"))
+        self._close("internal error")
+
+    def _close(self, why: str, end: End = End.OURS) -> None:
+        """Take everything of this SA out of the kernel, then tell the engine."""
+        sa = self.sa
+        if sa.state is IkeState.CLOSED:
+            return
+        was = sa.state
+        sa.move(IkeState.CLOSED)
+        self.why = why
+        self.restart = tuple(
+            child.name
+            for child in sa.living_children
+            if (end is End.SILENT and child.config.dpd_action is Action.START)
+            or (end is End.DELETED and child.config.close_action is Action.START)
+        )
+        pending = [exchange for exchange in (self.active, *self.queue, *self._retries.values()) if exchange is not None]
+        abandoned, self.active = self.active, None
+        self.queue, self._retries, self._errands = [], {}, []
+        self.window.settle()
+        self.schedule = Schedule()
+        for exchange in pending:
+            self._outcome(exchange.token, why)
+
+        def finish(_: None, failure: BaseException | None) -> None:
+            if failure is not None:
+                sa.emit(Note(sa, f"while closing: {failure}"))
+            sa.emit(IkeDown(sa, why) if was in LIVE else IkeFailed(sa, why))
+            # Stay a while to repeat the last reply, unless nothing was ever proven.
+            if was in LIVE and self.window.expected:
+                self.schedule.set("linger", self.now + LINGER)
+            self.on_change(self, None)
+
+        self._run(self._teardown(abandoned, why), finish)
+
+    async def _teardown(self, abandoned: Exchange | None, why: str) -> None:
+        if abandoned is not None:
+            await abandoned.abandon(self.sa, why)
+        for child in list(self.sa.children.values()):
+            gone = child.state is ChildState.DELETED
+            await RemoveChild(child, True, not gone)
+            if not gone:
+                child.successor = None
+                child.move(ChildState.DELETED)
+                children.closed(self.sa, child, why)
+            child.inbound = child.outbound = False
+            children.forget(self.sa, child)
+
+    def _outcome(self, token: int, error: str | None) -> None:
+        if token:
+            self.outside.settle(token, error)
+
+    def _drop(self, path: Path, why: str) -> None:
+        self.sa.emit(Dropped(self.sa, path, why))
+
+    def _rearm(self) -> None:
+        at = self.schedule.next()
+        if at is not None:
+            self.outside.wake(self, at)

@@ -1,0 +1,81 @@
+"""Outside: the little a machine may touch beyond its SA, and what it hands out."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ikectl.sa.asks import Ask
+from ikectl.sa.env import Env
+from ikectl.values.path import Path
+from ikectl.values.record import record
+from ikectl.wire.header import NON_ESP_MARKER
+
+if TYPE_CHECKING:
+    from ikectl.engine.machine import Machine
+
+
+@record
+class Transmit:
+    """A datagram to send, the non-ESP marker in front where the path needs it."""
+
+    data: bytes
+    path: Path
+
+
+@record
+class Question:
+    """An ask that has no answer in place; `Engine.answer` takes the result under this id."""
+
+    id: int
+    ask: Ask[Any]
+
+
+Answers = Mapping[type[Ask[Any]], Callable[[Any], Any]]
+"""Immediate answers by the class of ask. A function here may raise an IkectlError, and must not wait."""
+
+KEEPALIVE = b"\xff"
+"""A NAT keepalive: one octet, no marker (RFC 3948 §2.3)."""
+
+
+@dataclass(slots=True, eq=False)
+class Outside:
+    """Shared by the machines of one engine."""
+
+    env: Env
+    answers: Answers
+    out: list[Transmit | Question] = field(default_factory=list)
+    waiting: dict[int, Machine] = field(default_factory=dict)
+    """Machines whose coroutine waits for an answer, by question id."""
+    alarms: list[tuple[float, int, Machine]] = field(default_factory=list)
+    """A heap of (instant, order, machine); stale entries are skipped when they come up."""
+    settle: Callable[[int, str | None], None] = lambda part, error: None
+    """Told when an exchange that serves a command ended, and how."""
+    _order: count[int] = field(default_factory=count)
+    _questions: count[int] = field(default_factory=lambda: count(1))
+
+    def transmit(self, data: bytes, path: Path) -> None:
+        """Send an IKE message."""
+        if path.local.port != self.env.settings.ike_port:
+            data = NON_ESP_MARKER + data
+        self.out.append(Transmit(data, path))
+
+    def keepalive(self, path: Path) -> None:
+        """Send a NAT keepalive."""
+        self.out.append(Transmit(KEEPALIVE, path))
+
+    def ask(self, machine: Machine, ask: Ask[Any]) -> int:
+        """Put a question for `machine`; its id."""
+        question = next(self._questions)
+        self.waiting[question] = machine
+        self.out.append(Question(question, ask))
+        return question
+
+    def wake(self, machine: Machine, at: float) -> None:
+        """Let `machine` be looked at not later than `at`. One entry per machine is alive at a time."""
+        if machine.wake_at is None or at < machine.wake_at:
+            machine.wake_at = at
+            heapq.heappush(self.alarms, (at, next(self._order), machine))

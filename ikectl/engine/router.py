@@ -1,0 +1,191 @@
+"""Router: from a datagram to the machine it is for; and what strangers get who have none.
+
+Everything here reads unauthenticated octets. So it keeps nothing for a
+stranger beyond a bounded number of half-open SAs, asks for cookies when these
+grow many (RFC 7296 §2.6), and answers unknown SPIs rarely (§2.21.4).
+"""
+
+from __future__ import annotations
+
+from ikectl.engine.cookies import Cookies
+from ikectl.engine.machine import Machine
+from ikectl.engine.outside import Outside
+from ikectl.errors import PeerMisbehaved, WireError
+from ikectl.iana.v2 import ExchangeType, NotifyType
+from ikectl.sa.events import Dropped
+from ikectl.values.path import Path
+from ikectl.wire.header import NON_ESP_MARKER, Header
+from ikectl.wire.v2.keying import Nonce
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Notify
+
+NO_SPI = bytes(8)
+MAJOR_VERSION = 2
+
+
+class Router:
+    """SPI -> machine, and the doorkeeping of IKE_SA_INIT."""
+
+    __slots__ = (
+        "_cookies",
+        "_half_open_keys",
+        "_last_complaint",
+        "_outside",
+        "half_open",
+        "half_open_by",
+        "machines",
+    )
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._cookies = Cookies(outside.env.random_for(0))
+        self._last_complaint = float("-inf")
+        self.machines: dict[bytes, Machine] = {}
+        """By our SPI."""
+        self.half_open: dict[tuple[bytes, bytes], Machine] = {}
+        """Responders without IKE_AUTH, by the peer's SPI and address."""
+        self.half_open_by: dict[bytes, int] = {}
+        """How many of these by address."""
+        self._half_open_keys: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def receive(self, datagram: bytes, path: Path, now: float) -> tuple[Message, bytes] | None:
+        """Hand a datagram to its machine; an IKE_SA_INIT request that may have an SA is returned.
+
+        `datagram` is a UDP payload as it came. Returns the message and its
+        octets, marker taken off.
+        """
+        settings = self._outside.env.settings
+        if path.local.port != settings.ike_port:
+            # RFC 3948 §2.2: on this port a marker tells IKE from ESP, which the kernel takes;
+            # a single 0xFF is a NAT keepalive (§2.3).
+            if datagram[:4] != NON_ESP_MARKER:
+                return None
+            datagram = datagram[4:]
+        try:
+            header = Header.read(datagram)
+        except WireError as failure:
+            self._drop(path, str(failure))
+            return None
+        if header.major != MAJOR_VERSION:
+            self._other_version(header, path, now)
+            return None
+        ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
+        if header.exchange is ExchangeType.IKE_SA_INIT and not header.is_response:
+            return self._initial(header, datagram, path, now)
+        machine = self.machines.get(ours)
+        if machine is None:
+            self._unknown(header, path, now)
+        elif machine.sa.their_spi not in (theirs, NO_SPI) and not (
+            header.exchange is ExchangeType.IKE_SA_INIT and header.is_response
+        ):
+            self._drop(path, "its other SPI is not that of the SA")
+        else:
+            machine.receive(header, datagram, path, now)
+        return None
+
+    def _initial(self, header: Header, datagram: bytes, path: Path, now: float) -> tuple[Message, bytes] | None:
+        if not header.from_initiator or header.message_id or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
+            self._drop(path, "an IKE_SA_INIT request has message ID 0, no responder SPI and comes from the initiator")
+            return None
+        known = self.half_open.get((header.spi_i, path.remote.address))
+        if known is not None and known.sa.handshake is not None and known.sa.handshake.request == datagram:
+            known.repeat(datagram, path)
+            return None
+        try:
+            message = Message.read(datagram, header)
+            nonce = message.one(Nonce).value
+        except (WireError, PeerMisbehaved) as failure:
+            self._drop(path, str(failure))
+            return None
+        if message.critical_unknown is not None:
+            # RFC 7296 §2.5: the type octet is the data; nothing is kept.
+            refusal = Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes((message.critical_unknown,)))
+            self.reply_to_stranger(header, [refusal], path)
+            return None
+        if not self._admitted(message, nonce, header, path, now):
+            return None
+        return message, datagram
+
+    def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool:
+        """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6)."""
+        settings, address = self._outside.env.settings, path.remote.address
+        of_address = self.half_open_by.get(address, 0)
+        if of_address >= settings.block_threshold or self.waiting >= settings.half_open_limit:
+            self._drop(path, "too many half-open SAs")
+            return False
+        if self.waiting >= settings.cookie_threshold or of_address >= settings.cookie_threshold_ip:
+            shown = message.notify(NotifyType.COOKIE)
+            if shown is None or not self._cookies.good(shown.data, nonce, address, header.spi_i, now):
+                cookie = self._cookies.make(nonce, address, header.spi_i, now)
+                self.reply_to_stranger(header, [Notify(NotifyType.COOKIE, cookie)], path)
+                return False
+        return True
+
+    def add(self, machine: Machine) -> None:
+        """Route messages to a new machine."""
+        self.machines[machine.sa.our_spi] = machine
+
+    def add_half_open(self, machine: Machine) -> None:
+        """Count a responder that waits for IKE_AUTH."""
+        address = machine.sa.path.remote.address
+        key = machine.sa.spi_i, address
+        self.half_open[key] = machine
+        self._half_open_keys[machine.sa.our_spi] = key
+        self.half_open_by[address] = self.half_open_by.get(address, 0) + 1
+
+    def drop_half_open(self, machine: Machine) -> None:
+        """It went on, or it is gone; nothing happens if it was not counted."""
+        key = self._half_open_keys.pop(machine.sa.our_spi, None)
+        if key is None:
+            return
+        if self.half_open.get(key) is machine:
+            del self.half_open[key]
+        left = self.half_open_by[key[1]] - 1
+        if left:
+            self.half_open_by[key[1]] = left
+        else:
+            del self.half_open_by[key[1]]
+
+    @property
+    def waiting(self) -> int:
+        """Half-open SAs in all."""
+        return len(self._half_open_keys)
+
+    def remove(self, machine: Machine) -> None:
+        """Forget a machine."""
+        if self.machines.get(machine.sa.our_spi) is machine:
+            del self.machines[machine.sa.our_spi]
+
+    def _other_version(self, header: Header, path: Path, now: float) -> None:
+        """Only a request of a higher major version is answered (RFC 7296 §2.5), and not often."""
+        if header.major > MAJOR_VERSION and not header.is_response and self._may_complain(now):
+            self.reply_to_stranger(header, [Notify(NotifyType.INVALID_MAJOR_VERSION)], path)
+        self._drop(path, f"IKE version {header.major}")
+
+    def _unknown(self, header: Header, path: Path, now: float) -> None:
+        """A message for an SA we do not have: tell a requester, rarely; never answer a response (§2.21.4)."""
+        self._drop(path, "it is for an SA that is not here")
+        if not header.is_response and self._may_complain(now):
+            self.reply_to_stranger(header, [Notify(NotifyType.INVALID_IKE_SPI)], path)
+
+    def _may_complain(self, now: float) -> bool:
+        if now - self._last_complaint < self._outside.env.settings.invalid_spi_rate:
+            return False
+        self._last_complaint = now
+        return True
+
+    def reply_to_stranger(self, header: Header, payloads: list[Notify], path: Path) -> None:
+        """An unprotected response that copies the request's SPIs, exchange and number; no state is kept."""
+        message = Message(
+            header.spi_i,
+            header.spi_r,
+            header.exchange,
+            header.message_id,
+            True,
+            not header.from_initiator,
+            list(payloads),
+        )
+        self._outside.transmit(message.write(), path)
+
+    def _drop(self, path: Path, why: str) -> None:
+        self._outside.env.events.append(Dropped(None, path, why))

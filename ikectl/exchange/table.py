@@ -1,0 +1,56 @@
+"""The map of the whole protocol: which class asks or answers what, and what collides with what."""
+
+from __future__ import annotations
+
+from ikectl.exchange.base import Answer, Exchange
+from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
+from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke, Farewell
+from ikectl.exchange.v2.ike_auth import AnswerIkeAuth
+from ikectl.exchange.v2.informational import AnswerInformational
+from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild
+from ikectl.exchange.v2.rekey_ike import AnswerRekeyIke, RekeyIke
+from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
+from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.sa import SA
+
+# fmt: off
+ANSWERS: dict[tuple[IkeState, ExchangeType], type[Answer]] = {
+    (IkeState.CONNECTING,  ExchangeType.IKE_AUTH):        AnswerIkeAuth,
+    (IkeState.ESTABLISHED, ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
+    (IkeState.ESTABLISHED, ExchangeType.INFORMATIONAL):   AnswerInformational,
+    (IkeState.REKEYING,    ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
+    (IkeState.REKEYING,    ExchangeType.INFORMATIONAL):   AnswerInformational,
+    (IkeState.REKEYED,     ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
+    (IkeState.REKEYED,     ExchangeType.INFORMATIONAL):   AnswerInformational,
+    (IkeState.DELETING,    ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
+    (IkeState.DELETING,    ExchangeType.INFORMATIONAL):   AnswerInformational,
+}
+"""Who answers a request. What is not in the table is dropped: no state of ours expects it."""
+
+BUSY: dict[type[Exchange], frozenset[type[Answer]]] = {
+    RekeyIke:       frozenset({AnswerCreateChild, AnswerRekeyChild}),
+    CreateChild:    frozenset({AnswerRekeyIke}),
+    RekeyChild:     frozenset({AnswerRekeyIke}),
+    DeleteChildren: frozenset({AnswerRekeyIke}),
+    DeleteIke:      frozenset({AnswerCreateChild, AnswerRekeyChild, AnswerRekeyIke}),
+    Farewell:       frozenset({AnswerCreateChild, AnswerRekeyChild, AnswerRekeyIke}),
+}
+"""While our request (left) is in flight, these of the peer's get TEMPORARY_FAILURE (RFC 7296 §2.25.1, §2.25.2)."""
+# fmt: on
+
+
+def answer_to(sa: IkeSa, request: Message) -> type[Answer] | None:
+    """The class that answers `request` in the present state; None to drop it.
+
+    CREATE_CHILD_SA is three exchanges in one (§1.3): REKEY_SA tells a rekeyed
+    child, protocol IKE in the proposals a rekeyed IKE SA.
+    """
+    found = ANSWERS.get((sa.state, request.exchange))
+    if found is AnswerCreateChild:
+        offer = request.get(SA)
+        if request.notify(NotifyType.REKEY_SA) is not None:
+            return AnswerRekeyChild
+        if offer is not None and offer.proposals and offer.proposals[0].protocol is Protocol.IKE:
+            return AnswerRekeyIke
+    return found

@@ -1,0 +1,383 @@
+"""How a child is agreed on: offer, answer and acceptance, wherever in the protocol it happens.
+
+IKE_AUTH, CREATE_CHILD_SA for a new child and CREATE_CHILD_SA for a rekeyed
+one differ in what travels around SA, TSi and TSr, not in what these mean
+(RFC 7296 §1.2, §1.3.1, §1.3.3, §2.9, §2.17).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ikectl.config.model import Child, Mode
+from ikectl.crypto import proposal as proposals
+from ikectl.crypto.kdf_v2 import derive_child
+from ikectl.crypto.proposal import ChildSuite
+from ikectl.errors import BackendError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
+from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
+from ikectl.sa.asks import AllocSpi, FreeSpi, InstallChild, RemoveChild
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import ChildDown, ChildUp, Note
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.values.path import Path
+from ikectl.values.selector import TrafficSelector, covers, narrow
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import USE_TRANSPORT_MODE
+from ikectl.wire.v2.sa import SA, Proposal
+from ikectl.wire.v2.ts import TSi, TSr
+
+CHILD_ERRORS = frozenset(
+    {
+        NotifyType.NO_PROPOSAL_CHOSEN,
+        NotifyType.TS_UNACCEPTABLE,
+        NotifyType.SINGLE_PAIR_REQUIRED,
+        NotifyType.INTERNAL_ADDRESS_FAILURE,
+        NotifyType.FAILED_CP_REQUIRED,
+        NotifyType.NO_ADDITIONAL_SAS,
+        NotifyType.TEMPORARY_FAILURE,
+        NotifyType.INVALID_SELECTORS,
+    }
+)
+"""What fails a child inside IKE_AUTH and leaves the IKE SA alone (RFC 7296 §1.2)."""
+
+
+@dataclass(slots=True, eq=False)
+class ChildOffer:
+    """What we ask for: the proposals with our reserved SPIs, and the selectors."""
+
+    config: Child
+    path: Path
+    spis: dict[Protocol, int]
+    offered: tuple[Proposal, ...]
+    ts_local: tuple[TrafficSelector, ...]
+    ts_remote: tuple[TrafficSelector, ...]
+
+    @property
+    def transport(self) -> bool:
+        return self.config.mode is Mode.TRANSPORT
+
+    @property
+    def ke_methods(self) -> tuple[KeyExchangeMethod, ...]:
+        """The key exchange methods offered, best first; empty without PFS."""
+        methods = [
+            KeyExchangeMethod(transform.id)
+            for offered in self.offered
+            for transform in offered.transforms
+            if transform.type == TransformType.KE and transform.id != KeyExchangeMethod.NONE
+        ]
+        return tuple(dict.fromkeys(methods))
+
+    def sa_payload(self) -> SA:
+        return SA(self.offered)
+
+    def selectors(self) -> list[Payload]:
+        """TSi and TSr, and whether transport mode is wanted."""
+        payloads: list[Payload] = [TSi(self.ts_local), TSr(self.ts_remote)]
+        if self.transport:
+            payloads.append(USE_TRANSPORT_MODE)
+        return payloads
+
+    async def withdraw(self, keep: Protocol | None = None) -> None:
+        """Give back the reserved SPIs, except the one in use."""
+        for protocol, spi in self.spis.items():
+            if protocol is not keep:
+                await FreeSpi(protocol, self.path, spi)
+        self.spis = {protocol: spi for protocol, spi in self.spis.items() if protocol is keep}
+
+
+async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildOffer:
+    """Reserve SPIs and lay out the offer for a child of `config`.
+
+    `without_ke`: inside IKE_AUTH no key exchange is negotiated (RFC 7296 §1.2).
+    Raises BackendError when the kernel gives no SPI.
+    """
+    wanted = config.proposals
+    made = ChildOffer(
+        config,
+        sa.path,
+        {},
+        (),
+        tuple(spec.resolve(sa.path.local.address) for spec in config.local_ts),
+        tuple(spec.resolve(sa.path.remote.address) for spec in config.remote_ts),
+    )
+    try:
+        for protocol in dict.fromkeys(proposal.protocol for proposal in wanted):
+            made.spis[protocol] = await AllocSpi(protocol, sa.path)
+    except BackendError:
+        await made.withdraw()
+        raise
+    made.offered = tuple(
+        proposal._replace(spi=made.spis[proposal.protocol].to_bytes(4, "big"))
+        for proposal in proposals.offer(wanted, without_ke=without_ke)
+    )
+    return made
+
+
+@dataclass(slots=True, eq=False)
+class Keying:
+    """What a child's keys are made of, beside SK_d (RFC 7296 §2.17)."""
+
+    nonce_i: bytes
+    nonce_r: bytes
+    shared: bytes = b""
+    """The secret of the exchange's own key exchange, if there was one."""
+
+
+async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) -> ChildSa:
+    """The child that the reply agrees to, standing in the kernel.
+
+    Raises PeerMisbehaved for an answer our offer did not allow,
+    TsUnacceptable for selectors outside of it, BackendError.
+    """
+    chosen = proposals.accepted(made.offered, one_proposal(reply))
+    ts_local, ts_remote = reply.one(TSi).selectors, reply.one(TSr).selectors
+    if not covers(made.ts_local, ts_local) or not covers(made.ts_remote, ts_remote) or not (ts_local and ts_remote):
+        raise TsUnacceptable(
+            f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, "
+            f"which is not within our offer {_list(made.ts_local)} === {_list(made.ts_remote)}"
+        )
+    transport = reply.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    if transport and not made.transport:
+        raise PeerMisbehaved("the peer chose transport mode, which we did not ask for")
+    if made.transport and not transport:
+        # RFC 7296 §1.3.1: a responder may decline; we then must not keep the SA in tunnel mode.
+        raise TsUnacceptable("the peer declined transport mode; set mode = tunnel here or transport there")
+    await made.withdraw(keep=chosen.protocol)
+    child = build(
+        sa,
+        made.config,
+        True,
+        chosen,
+        made.spis[chosen.protocol],
+        ts_local,
+        ts_remote,
+        transport,
+        keying,
+        made.path,
+    )
+    await install(sa, child)
+    return child
+
+
+@dataclass(slots=True, eq=False)
+class ChildChoice:
+    """What we answer to a peer's offer, before any SPI was reserved."""
+
+    config: Child
+    chosen: Proposal
+    ts_local: tuple[TrafficSelector, ...]
+    ts_remote: tuple[TrafficSelector, ...]
+    transport: bool
+
+    @property
+    def suite(self) -> ChildSuite:
+        return ChildSuite.of(self.chosen)
+
+
+def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_ke: bool = False) -> ChildChoice:
+    """Which of `children` the request is for, and on what terms.
+
+    A child whose selectors equal the offered ones is preferred, then the
+    first whose selectors meet them (RFC 7296 §2.9).
+    Raises TsUnacceptable, NoProposalChosen.
+    """
+    offered_local, offered_remote = request.one(TSr).selectors, request.one(TSi).selectors
+    transport = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    fitting: list[tuple[int, Child, tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]] = []
+    for order, config in enumerate(children):
+        ours = tuple(spec.resolve(sa.path.local.address) for spec in config.local_ts)
+        theirs = tuple(spec.resolve(sa.path.remote.address) for spec in config.remote_ts)
+        ts_local, ts_remote = narrow(offered_local, ours), narrow(offered_remote, theirs)
+        if not ts_local or not ts_remote:
+            continue
+        rank = order
+        if tuple(offered_local) != ours or tuple(offered_remote) != theirs:
+            rank += len(children)
+        if (config.mode is Mode.TRANSPORT) != transport:
+            rank += 2 * len(children)
+        fitting.append((rank, config, ts_local, ts_remote))
+    if not fitting:
+        raise TsUnacceptable(
+            f"the peer offers {_list(offered_remote)} === {_list(offered_local)}; "
+            + (
+                "configured are " + "; ".join(_described(sa, config) for config in children)
+                if children
+                else "no child is configured"
+            )
+        )
+    fitting.sort(key=lambda fit: fit[0])
+    failure: NoProposalChosen | None = None
+    for _, config, ts_local, ts_remote in fitting:
+        try:
+            chosen = proposals.select(request.one(SA).proposals, config.proposals, without_ke=without_ke)
+        except NoProposalChosen as refusal:
+            failure = failure or refusal
+            continue
+        return ChildChoice(config, chosen, ts_local, ts_remote, transport and config.mode is Mode.TRANSPORT)
+    assert failure is not None
+    raise failure
+
+
+async def answer(
+    sa: IkeSa, choice: ChildChoice, keying: Keying, *, outbound: bool = True
+) -> tuple[ChildSa, SA, list[Payload]]:
+    """Set up the chosen child: it, the SA payload that answers, and TSi, TSr and mode.
+
+    `outbound=False` leaves the outbound half for later: the initiator of a
+    rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
+    Raises BackendError; nothing is left behind then.
+    """
+    protocol = choice.chosen.protocol
+    spi = await AllocSpi(protocol, sa.path)
+    child = build(
+        sa,
+        choice.config,
+        False,
+        choice.chosen,
+        spi,
+        choice.ts_local,
+        choice.ts_remote,
+        choice.transport,
+        keying,
+        sa.path,
+    )
+    await install(sa, child, outbound=outbound)
+    chosen = choice.chosen._replace(spi=spi.to_bytes(4, "big"))
+    selectors: list[Payload] = [TSi(choice.ts_remote), TSr(choice.ts_local)]
+    if choice.transport:
+        selectors.append(USE_TRANSPORT_MODE)
+    elif choice.config.mode is Mode.TRANSPORT:
+        sa.emit(Note(sa, f"child {choice.config.name}: the peer did not ask for transport mode; using tunnel mode"))
+    return child, SA((chosen,)), selectors
+
+
+def build(
+    sa: IkeSa,
+    config: Child,
+    initiator: bool,
+    chosen: Proposal,
+    spi: int,
+    ts_local: tuple[TrafficSelector, ...],
+    ts_remote: tuple[TrafficSelector, ...],
+    transport: bool,
+    keying: Keying,
+    path: Path,
+) -> ChildSa:
+    """The facts of a new child, keys derived, nothing installed."""
+    suite = ChildSuite.of(chosen)
+    assert sa.suite is not None and sa.keys is not None and sa.connection is not None
+    if_id_in = config.if_id_in or sa.connection.if_id_in
+    if_id_out = config.if_id_out or sa.connection.if_id_out
+    key = (
+        ts_local,
+        ts_remote,
+        path.remote.address,
+        config.mark_in,
+        config.mark_out,
+        if_id_in,
+        if_id_out,
+        config.interface,
+    )
+    return ChildSa(
+        uniqueid=sa.env.next_child(),
+        ike=sa,
+        config=config,
+        initiator=initiator,
+        protocol=chosen.protocol,
+        mode=Mode.TRANSPORT if transport else Mode.TUNNEL,
+        suite=suite,
+        spi_in=spi,
+        spi_out=int.from_bytes(chosen.spi, "big"),
+        ts_local=ts_local,
+        ts_remote=ts_remote,
+        path=path,
+        encap=sa.nat.found,
+        reqid=config.reqid or sa.env.reqids.take(key),
+        policy_key=key,
+        if_id_in=if_id_in,
+        if_id_out=if_id_out,
+        keys=derive_child(sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared),
+    )
+
+
+async def install(sa: IkeSa, child: ChildSa, *, outbound: bool = True) -> None:
+    """Put `child` into the kernel and among the children of `sa`. Raises BackendError, leaving nothing."""
+    try:
+        await InstallChild(child, True, outbound)
+    except BackendError:
+        _release(sa, child)
+        raise
+    child.inbound, child.outbound = True, outbound
+    if outbound:
+        child.keys = None
+    child.move(ChildState.INSTALLED)
+    sa.children[child.spi_in] = child
+
+
+def announce(sa: IkeSa, child: ChildSa) -> None:
+    """Tell observers that a child is up."""
+    sa.emit(ChildUp(sa, child))
+
+
+async def switch_outbound(child: ChildSa) -> None:
+    """Send on `child` from now on, if it does not yet."""
+    if not child.outbound and child.usable:
+        await InstallChild(child, False, True)
+        child.outbound = True
+        child.keys = None
+
+
+async def remove(sa: IkeSa, child: ChildSa, why: str | None) -> None:
+    """Take `child` out of the kernel and out of `sa`. `why` None says nothing to observers.
+
+    A child that was replaced hands the outbound direction to its successor and
+    stays for the packets under way: the engine ends it a little later.
+    """
+    if child.state is ChildState.DELETED:
+        return
+    replaced = child.successor is not None
+    if child.successor is not None:
+        await switch_outbound(child.successor)
+    await RemoveChild(child, not replaced, child.outbound or not replaced)
+    child.outbound = False
+    child.inbound = replaced
+    child.move(ChildState.DELETED)
+    if not replaced:
+        forget(sa, child)
+    if why is not None:
+        closed(sa, child, why)
+
+
+def closed(sa: IkeSa, child: ChildSa, why: str) -> None:
+    """Tell observers that a child is gone."""
+    sa.emit(ChildDown(sa, child, why))
+
+
+def forget(sa: IkeSa, child: ChildSa) -> None:
+    """Nothing of `child` is in the kernel any more: drop the record."""
+    sa.children.pop(child.spi_in, None)
+    _release(sa, child)
+
+
+def _release(sa: IkeSa, child: ChildSa) -> None:
+    if not child.config.reqid:
+        sa.env.reqids.release(child.policy_key)
+
+
+def one_proposal(reply: Message) -> Proposal:
+    """The single proposal of an answering SA payload. Raises PeerMisbehaved (RFC 7296 §2.7)."""
+    answered = reply.one(SA).proposals
+    if len(answered) != 1:
+        raise PeerMisbehaved(f"the peer answered {len(answered)} proposals; it must choose one")
+    return answered[0]
+
+
+def _list(selectors: tuple[TrafficSelector, ...]) -> str:
+    return " ".join(str(selector) for selector in selectors) or "nothing"
+
+
+def _described(sa: IkeSa, config: Child) -> str:
+    ours = tuple(spec.resolve(sa.path.local.address) for spec in config.local_ts)
+    theirs = tuple(spec.resolve(sa.path.remote.address) for spec in config.remote_ts)
+    return f"{config.name}: {_list(theirs)} === {_list(ours)}"

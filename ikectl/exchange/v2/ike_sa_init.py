@@ -1,0 +1,254 @@
+"""IKE_SA_INIT: algorithms, nonces, Diffie-Hellman and NAT detection, all unprotected (RFC 7296 §1.2).
+
+Nothing here is authenticated until IKE_AUTH: a reply may steer a bounded
+restart (§2.6, §2.7), never more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from ikectl.auth.base import ANNOUNCED_HASHES
+from ikectl.config.model import Child, Connection
+from ikectl.crypto import proposal as proposals
+from ikectl.crypto.kdf_v2 import derive_ike
+from ikectl.crypto.ke import KePair
+from ikectl.crypto.proposal import IkeSuite
+from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
+from ikectl.exchange.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
+from ikectl.exchange.v2.certreq import authorities, request_certificates
+from ikectl.exchange.v2.child import one_proposal
+from ikectl.exchange.v2.ike_auth import IkeAuth
+from ikectl.iana.v2 import (
+    ExchangeType,
+    HashAlgorithm,
+    KeyExchangeMethod,
+    NotifyType,
+    TransformType,
+)
+from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
+from ikectl.sa.ike_sa import Handshake, IkeSa, IkeState
+from ikectl.sa.nat import detection_hash, judge
+from ikectl.values.path import Endpoint, Path
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.identity import CERTREQ
+from ikectl.wire.v2.keying import KE, Nonce
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Notify, invalid_ke_group, signature_hashes, signature_hashes_notify
+from ikectl.wire.v2.sa import SA, Proposal
+
+NONCE_OCTETS = 32
+"""At least half the key size of every prf we know (RFC 7296 §2.10)."""
+
+HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
+NOWHERE = Endpoint(bytes(4), 0)
+
+
+def nat_hashes(sa: IkeSa, spi_r: bytes) -> list[Payload]:
+    """Our two NAT_DETECTION notifies (RFC 7296 §2.23).
+
+    With `encap = yes` the source is a lie, so that both ends believe in a NAT
+    and ESP goes in UDP.
+    """
+    lie = sa.connection is not None and sa.connection.encap
+    source = NOWHERE if lie else sa.path.local
+    return [
+        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, detection_hash(sa.spi_i, spi_r, source)),
+        Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, detection_hash(sa.spi_i, spi_r, sa.path.remote)),
+    ]
+
+
+def judge_nat(sa: IkeSa, message: Message) -> None:
+    """Take the NAT verdict of a received IKE_SA_INIT message into the facts."""
+    sources = [notify.data for notify in message.notifies(NotifyType.NAT_DETECTION_SOURCE_IP)]
+    destinations = [notify.data for notify in message.notifies(NotifyType.NAT_DETECTION_DESTINATION_IP)]
+    sa.nat = judge(message.spi_i, message.spi_r, sa.path.local, sa.path.remote, sources, destinations)
+    if sa.connection is not None and sa.connection.encap:
+        sa.nat.local = True
+
+
+def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
+    """The peer's SIGNATURE_HASH_ALGORITHMS, None if it sent none (RFC 7427 §4)."""
+    notify = message.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    return None if notify is None else signature_hashes(notify)
+
+
+def ke_methods(offered: Sequence[Proposal]) -> tuple[KeyExchangeMethod, ...]:
+    """The key exchange methods of an offer, best first."""
+    return tuple(
+        dict.fromkeys(
+            KeyExchangeMethod(transform.id)
+            for proposal in offered
+            for transform in proposal.transforms
+            if transform.type is TransformType.KE
+        )
+    )
+
+
+@dataclass(slots=True, eq=False)
+class IkeSaInit(Exchange):
+    """IKE_SA_INIT, initiator's half (RFC 7296 §1.2).
+
+    Starts over, same nonce and SPIi, when the responder wants a cookie
+    (§2.6) or another key exchange method (§2.7); gives up after MAX_RESTARTS.
+    """
+
+    MAX_RESTARTS: ClassVar[int] = 5
+    type: ClassVar[ExchangeType] = ExchangeType.IKE_SA_INIT
+
+    child: Child | None = None
+    """The child to set up with IKE_AUTH; None leaves the choice to nobody: the IKE SA alone."""
+    token: int = 0
+    offered: tuple[Proposal, ...] = ()
+    method: KeyExchangeMethod = KeyExchangeMethod.NONE
+    cookie: bytes = b""
+    pair: KePair | None = None
+    restarts: int = 0
+
+    async def request(self, sa: IkeSa) -> list[Payload]:
+        assert sa.connection is not None
+        if sa.handshake is None:
+            sa.handshake = Handshake(nonce_i=sa.random(NONCE_OCTETS))
+            self.offered = proposals.offer(sa.connection.proposals)
+            self.method = ke_methods(self.offered)[0]
+            sa.move(IkeState.CONNECTING)
+        if self.pair is None:
+            self.pair = await GenerateKe(self.method, sa.random)
+        first: list[Payload] = [Notify(NotifyType.COOKIE, self.cookie)] if self.cookie else []
+        return [
+            *first,
+            SA(self.offered),
+            KE(self.method, self.pair.public),
+            Nonce(sa.handshake.nonce_i),
+            *nat_hashes(sa, bytes(8)),
+            HASHES_NOTIFY,
+        ]
+
+    async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
+        notify = reply.notify(NotifyType.COOKIE)
+        assert notify is not None
+        if notify.data == self.cookie:
+            return Ignore("the network's echo of a cookie we obeyed already")
+        if not 1 <= len(notify.data) <= 64:
+            raise PeerMisbehaved(f"a cookie of {len(notify.data)} octets; 1 to 64 are legal (§2.6)")
+        self.cookie = notify.data
+        return self._again()
+
+    async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
+        notify = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
+        assert notify is not None
+        wanted = invalid_ke_group(notify)
+        if wanted not in ke_methods(self.offered):
+            return Doubt(f"the peer wants key exchange method {wanted}, which is not in our proposals")
+        if wanted == self.method:
+            return Ignore("we took this correction already")
+        self.method, self.pair = wanted, None
+        return self._again()
+
+    async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
+        error = first_error(reply)
+        assert error is not None and sa.connection is not None
+        if error.type is NotifyType.NO_PROPOSAL_CHOSEN:
+            ours = ", ".join(proposals.format_proposal(proposal) for proposal in sa.connection.proposals)
+            return Doubt(f"the peer accepts none of our IKE proposals ({ours}): compare with its configuration")
+        return Doubt(f"the peer answered IKE_SA_INIT with {error.type}")
+
+    async def on_redirect(self, sa: IkeSa, reply: Message) -> Next:
+        # RFC 5685 §3: only a client that said REDIRECT_SUPPORTED may be redirected; we never say so.
+        return Ignore("a REDIRECT, which we did not offer to follow")
+
+    async def on_chosen(self, sa: IkeSa, reply: Message) -> Next:
+        """The only way on. What it concludes is doubtful until IKE_AUTH proves it."""
+        assert sa.handshake is not None and self.pair is not None
+        if reply.spi_r == bytes(8):
+            return Ignore("an answer without a responder's SPI")
+        chosen = proposals.accepted(self.offered, one_proposal(reply))
+        suite = IkeSuite.of(chosen)
+        ke = reply.one(KE)
+        if ke.method != self.method or suite.ke != self.method:
+            raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
+        nonce_r = reply.one(Nonce).value
+        shared = await CombineKe(self.pair, ke.public)
+        sa.spi_r = reply.spi_r
+        sa.suite = suite
+        sa.keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, sa.spi_r)
+        sa.handshake.nonce_r = nonce_r
+        sa.handshake.hashes = peer_hashes(reply)
+        sa.handshake.asked = bool(reply.all(CERTREQ))
+        sa.handshake.authorities = authorities(reply)
+        judge_nat(sa, reply)
+        settings = sa.env.settings
+        if sa.nat.found and sa.path.remote.port == settings.ike_port:
+            sa.path = Path(
+                replace(sa.path.local, port=settings.natt_port),
+                replace(sa.path.remote, port=settings.natt_port),
+            )
+        return Done(follow=(IkeAuth(self.child, self.token),))
+
+    def _again(self) -> Next:
+        self.restarts += 1
+        if self.restarts > self.MAX_RESTARTS:
+            return Doubt("the peer keeps restarting IKE_SA_INIT")
+        return Again()
+
+    cases = (
+        Case(on_cookie, notify=NotifyType.COOKIE),
+        Case(on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
+        Case(on_redirect, notify=NotifyType.REDIRECT),
+        Case(on_refused, error=True),
+        Case(on_chosen, required=(SA, KE, Nonce)),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class AnswerIkeSaInit(Answer):
+    """IKE_SA_INIT, responder's half (RFC 7296 §1.2). Cookies were dealt with before any SA was made."""
+
+    candidates: tuple[Connection, ...]
+
+    async def respond(self, sa: IkeSa, request: Message) -> Reply:
+        """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
+        ke, nonce_i = request.one(KE), request.one(Nonce).value
+        chosen, fitting = self._select(request.one(SA))
+        suite = IkeSuite.of(chosen)
+        if suite.ke != ke.method:
+            raise InvalidKe(suite.ke)
+        public, shared = await AnswerKe(ke.method, ke.public, sa.random)
+        nonce_r = sa.random(NONCE_OCTETS)
+        sa.connection = fitting[0]
+        sa.handshake = Handshake(nonce_i=nonce_i, nonce_r=nonce_r, hashes=peer_hashes(request), candidates=fitting)
+        sa.suite = suite
+        sa.keys = derive_ike(suite, shared, nonce_i, nonce_r, sa.spi_i, sa.spi_r)
+        # The initiator computed its hashes with SPIr zero, as it must (§2.23): judge by the request.
+        judge_nat(sa, request)
+        sa.move(IkeState.CONNECTING)
+        payloads: list[Payload] = [SA((chosen,)), KE(ke.method, public), Nonce(nonce_r)]
+        payloads += nat_hashes(sa, sa.spi_r)
+        if sa.handshake.hashes is not None:
+            payloads.append(HASHES_NOTIFY)
+        certreq = await request_certificates(fitting)
+        if certreq is not None:
+            payloads.insert(3, certreq)
+        return Reply(payloads)
+
+    def _select(self, offer: SA) -> tuple[Proposal, tuple[Connection, ...]]:
+        """The proposal of the best candidate that has one, and all candidates that allow it."""
+        failure: NoProposalChosen | None = None
+        for connection in self.candidates:
+            try:
+                chosen = proposals.select(offer.proposals, connection.proposals)
+            except NoProposalChosen as refusal:
+                failure = failure or refusal
+                continue
+            return chosen, tuple(c for c in self.candidates if c is connection or _allows(c, chosen))
+        raise failure or NoProposalChosen("no connection is configured for these addresses")
+
+
+def _allows(connection: Connection, chosen: Proposal) -> bool:
+    try:
+        proposals.select((chosen,), connection.proposals)
+    except NoProposalChosen:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""INFORMATIONAL: liveness, and the half that answers, deletes above all (RFC 7296 §1.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ikectl.config.model import Action, Child
+from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply
+from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.create_child import CreateChild
+from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import Note
+from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Delete, Notify
+
+
+@dataclass(slots=True, eq=False)
+class Liveness(Exchange):
+    """An empty INFORMATIONAL: any answer shows that the peer lives (RFC 7296 §2.4)."""
+
+    type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    token: int = 0
+
+    async def request(self, sa: IkeSa) -> list[Payload] | None:
+        return [] if sa.state in (IkeState.ESTABLISHED, IkeState.REKEYING) else None
+
+    async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
+        return Done()
+
+    cases = (Case(on_answer),)
+
+
+@dataclass(slots=True, eq=False)
+class AnswerInformational(Answer):
+    """INFORMATIONAL, responder's half: obey deletes, note the rest (RFC 7296 §1.4)."""
+
+    async def respond(self, sa: IkeSa, request: Message) -> Reply:
+        deletes = request.all(Delete)
+        if any(delete.protocol is Protocol.IKE for delete in deletes):
+            # Children go with it and are not named (§1.4.1). Our own rekeying of it is forgotten (§2.25.2),
+            # but what the peer's rekeying made takes over: it finished without having seen ours.
+            if sa.rival is not None:
+                sa.rival.made.inherit(sa)
+            return Reply(close="deleted by the peer")
+        if request.notify(NotifyType.AUTHENTICATION_FAILED) is not None:
+            return Reply(close="the peer does not accept our authentication")
+        payloads: list[Payload] = []
+        wanted: list[Child] = []
+        for delete in deletes:
+            closed = []
+            for raw in delete.spis:
+                child = sa.child_by_outbound(int.from_bytes(raw, "big"))
+                if child is None or child.protocol is not delete.protocol or child.state is ChildState.DELETED:
+                    continue
+                if await self._close(sa, child):
+                    closed.append(child.spi_in.to_bytes(4, "big"))
+                if child.successor is None and child.config.close_action is Action.START:
+                    wanted.append(child.config)
+            if closed:
+                payloads.append(Delete(delete.protocol, tuple(closed)))
+        for notify in request.all(Notify):
+            sa.emit(Note(sa, f"the peer reports {notify.type}"))
+        return Reply(payloads, follow=tuple(CreateChild(config) for config in wanted))
+
+    async def _close(self, sa: IkeSa, child: ChildSa) -> bool:
+        """Remove a child the peer deletes; whether our SPI of it is to be named in the answer."""
+        crossing = child.state is ChildState.DELETING
+        if child.rival is not None and child.successor is None:
+            # The peer finished its rekeying of this child and never saw ours: its new child takes over.
+            child.successor = child.rival.made
+        await children.remove(sa, child, None if child.successor is not None else "deleted by the peer")
+        # Both ends deleted it at once: the answer must not name it again (§1.4.1).
+        return not crossing

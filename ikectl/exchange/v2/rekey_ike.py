@@ -1,0 +1,200 @@
+"""CREATE_CHILD_SA that replaces the IKE SA, with every collision (RFC 7296 §1.3.2, §2.8.2, §2.18, §2.25.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ikectl.crypto import proposal as proposals
+from ikectl.crypto.kdf_v2 import derive_rekeyed_ike
+from ikectl.crypto.ke import KePair
+from ikectl.crypto.proposal import IkeSuite
+from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved, TemporaryFailure
+from ikectl.exchange.base import Answer, Birth, Case, Done, Exchange, Next, Reply, first_error
+from ikectl.exchange.v2.child import one_proposal
+from ikectl.exchange.v2.delete import DeleteIke
+from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, ke_methods
+from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
+from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
+from ikectl.sa.collision import Outcome, Rival, decide, lowest
+from ikectl.sa.events import IkeRekeyed, Note, ProposalMismatch
+from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.values.secret import Secret
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.keying import KE, Nonce
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import invalid_ke_group
+from ikectl.wire.v2.sa import SA, Proposal
+
+SPI_OCTETS = 8
+
+
+def successor(
+    sa: IkeSa,
+    initiator: bool,
+    spi_i: bytes,
+    spi_r: bytes,
+    suite: IkeSuite,
+    shared: bytes,
+    nonce_i: bytes,
+    nonce_r: bytes,
+) -> IkeSa:
+    """The new IKE SA: SKEYSEED from the old SK_d with the *old* prf (RFC 7296 §2.18), message IDs at 0.
+
+    Whoever began the rekeying is the original initiator of the new SA.
+    """
+    assert sa.keys is not None and sa.suite is not None
+    uniqueid = sa.env.next_ike()
+    keys = derive_rekeyed_ike(suite, sa.suite.prf, sa.keys.sk_d, shared, nonce_i, nonce_r, spi_i, spi_r)
+    keys.sk_pi = keys.sk_pr = Secret(b"")  # nothing is authenticated anew
+    return IkeSa(
+        env=sa.env,
+        random=sa.env.random_for(uniqueid),
+        uniqueid=uniqueid,
+        initiator=initiator,
+        spi_i=spi_i,
+        spi_r=spi_r,
+        path=sa.path,
+        connection=sa.connection,
+        state=IkeState.ESTABLISHED,
+        suite=suite,
+        keys=keys,
+        local_id=sa.local_id,
+        remote_id=sa.remote_id,
+        nat=sa.nat,
+        peer_window=1,
+    )
+
+
+def take_over(old: IkeSa, new: IkeSa) -> None:
+    """`new` replaces `old`, children and all; whoever began it deletes `old`."""
+    new.inherit(old)
+    old.move(IkeState.REKEYED)
+    old.emit(IkeRekeyed(old, new))
+
+
+@dataclass(slots=True, eq=False)
+class RekeyIke(Exchange):
+    """CREATE_CHILD_SA for the IKE SA itself, initiator's half (RFC 7296 §1.3.2)."""
+
+    MAX_CORRECTIONS: ClassVar[int] = 2
+    type: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
+
+    token: int = 0
+    method: KeyExchangeMethod = KeyExchangeMethod.NONE
+    corrections: int = 0
+    tries: int = 0
+    """How often the peer was busy already."""
+    spi: bytes = b""
+    nonce: bytes = b""
+    offered: tuple[Proposal, ...] = ()
+    pair: KePair | None = None
+
+    async def request(self, sa: IkeSa) -> list[Payload] | None:
+        if sa.state is not IkeState.ESTABLISHED:
+            return None
+        assert sa.connection is not None and sa.suite is not None
+        self.spi = sa.env.next_spi(sa.random)
+        self.nonce = sa.random(NONCE_OCTETS)
+        self.offered = proposals.offer(sa.connection.proposals, self.spi)
+        methods = ke_methods(self.offered)
+        if self.method not in methods:
+            self.method = sa.suite.ke if sa.suite.ke in methods else methods[0]
+        self.pair = await GenerateKe(self.method, sa.random)
+        sa.move(IkeState.REKEYING)
+        return [SA(self.offered), Nonce(self.nonce), KE(self.method, self.pair.public)]
+
+    async def on_created(self, sa: IkeSa, reply: Message) -> Next:
+        assert self.pair is not None
+        chosen = proposals.accepted(self.offered, one_proposal(reply))
+        suite, ke, nonce_r = IkeSuite.of(chosen), reply.one(KE), reply.one(Nonce).value
+        if len(chosen.spi) != SPI_OCTETS or chosen.spi == bytes(SPI_OCTETS):
+            raise PeerMisbehaved("the peer's SPI for the new IKE SA must have 8 octets and not be zero (§3.3.1)")
+        if ke.method != self.method or suite.ke != self.method:
+            raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
+        shared = await CombineKe(self.pair, ke.public)
+        new = successor(sa, True, self.spi, chosen.spi, suite, shared, self.nonce, nonce_r)
+        rival = sa.rival
+        if rival is not None and decide(lowest(self.nonce, nonce_r), rival.nonce) is Outcome.THEIRS_STAYS:
+            sa.emit(Note(sa, "both ends rekeyed the IKE SA; the peer's new one stays"))
+            self._settle_without_ours(sa)
+            return Done(born=Birth(new, (DeleteIke("redundant after a simultaneous rekeying"),)))
+        take_over(sa, new)
+        return Done(born=Birth(new), follow=(DeleteIke("rekeyed", self.token),))
+
+    async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
+        notify = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
+        assert notify is not None
+        self._settle_without_ours(sa)
+        wanted = invalid_ke_group(notify)
+        if wanted not in ke_methods(self.offered) or wanted == self.method or self.corrections >= self.MAX_CORRECTIONS:
+            return Done(failed=f"the peer wants key exchange {wanted}, which we cannot give")
+        return Done(follow=(RekeyIke(self.token, wanted, self.corrections + 1, self.tries),))
+
+    async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
+        """TEMPORARY_FAILURE (§2.25.2) and any other refusal: the SA goes on, we try again later."""
+        self._settle_without_ours(sa)
+        error = first_error(reply)
+        assert error is not None
+        if sa.state is not IkeState.ESTABLISHED:
+            return Done()
+        again = RekeyIke(self.token, self.method, 0, self.tries + 1)
+        if error.type is NotifyType.TEMPORARY_FAILURE:
+            return Done(retry=again)
+        again.token = 0
+        return Done(retry=again, failed=f"the peer refuses to rekey the IKE SA: {error.type}")
+
+    async def abandon(self, sa: IkeSa, why: str) -> None:
+        self._settle_without_ours(sa)
+
+    def _settle_without_ours(self, sa: IkeSa) -> None:
+        """Our attempt came to nothing: the peer's stands if there is one, else the old SA goes on."""
+        if sa.state is not IkeState.REKEYING:
+            return
+        if sa.rival is not None and sa.rival.made.state is not IkeState.CLOSED:
+            take_over(sa, sa.rival.made)
+        else:
+            sa.rival = None
+            sa.move(IkeState.ESTABLISHED)
+
+    cases = (
+        Case(on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
+        Case(on_refused, error=True),
+        Case(on_created, required=(SA, Nonce, KE)),
+    )
+
+    @property
+    def subject(self) -> str:
+        return "rekeying of the IKE SA"
+
+
+@dataclass(slots=True, eq=False)
+class AnswerRekeyIke(Answer):
+    """CREATE_CHILD_SA for the IKE SA itself, responder's half (RFC 7296 §1.3.2, §2.25.2)."""
+
+    async def respond(self, sa: IkeSa, request: Message) -> Reply:
+        """Raises NoProposalChosen, InvalidKe, TemporaryFailure, PeerMisbehaved."""
+        if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING) or sa.rival is not None:
+            raise TemporaryFailure(f"the IKE SA is {sa.state.name}")
+        assert sa.connection is not None
+        ke, nonce_i = request.get(KE), request.one(Nonce).value
+        try:
+            chosen = proposals.select(request.one(SA).proposals, sa.connection.proposals)
+        except NoProposalChosen as refusal:
+            sa.emit(ProposalMismatch(sa, "", str(refusal)))
+            raise
+        suite = IkeSuite.of(chosen)
+        if len(chosen.spi) != SPI_OCTETS or chosen.spi == bytes(SPI_OCTETS):
+            raise PeerMisbehaved("the SPI for the new IKE SA must have 8 octets and not be zero (§3.3.1)")
+        if ke is None or ke.method != suite.ke:
+            raise InvalidKe(suite.ke)
+        public, shared = await AnswerKe(suite.ke, ke.public, sa.random)
+        nonce_r, spi = sa.random(NONCE_OCTETS), sa.env.next_spi(sa.random)
+        new = successor(sa, False, chosen.spi, spi, suite, shared, nonce_i, nonce_r)
+        if sa.state is IkeState.REKEYING:
+            # Both ends at once: nonces decide when our own exchange is answered (§2.8.2).
+            sa.rival = Rival(lowest(nonce_i, nonce_r), new)
+        else:
+            take_over(sa, new)
+        answer = Proposal(chosen.number, chosen.protocol, spi, chosen.transforms)
+        return Reply([SA((answer,)), Nonce(nonce_r), KE(suite.ke, public)], born=Birth(new))

@@ -1,0 +1,132 @@
+"""Host: an engine with a fake kernel, credentials and a tape, and answers that come at once or late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ikectl.config.model import Connection
+from ikectl.crypto import ke
+from ikectl.engine.commands import Initiate, LoadConnection, Rekey, Selection, Terminate
+from ikectl.engine.engine import Engine
+from ikectl.engine.machine import Machine
+from ikectl.engine.outside import Question, Transmit
+from ikectl.errors import BackendError, CredentialError, IkectlError
+from ikectl.sa import asks
+from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.env import Env, Settings
+from ikectl.sa.events import CommandDone, Event
+from ikectl.values.path import Path
+from ikectl.values.secret import Secret
+from tests.sim.kernel import FakeKernel
+from tests.sim.tape import Tape
+
+Answer = Callable[[Any], Any]
+
+
+class Host:
+    """One end. `late` (0 to 1) is how often a question waits for its answer instead of getting it at once."""
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        seed: int,
+        *,
+        secret: bytes = b"a secret between friends",
+        settings: Settings | None = None,
+        late: float = 0.0,
+        answers: Mapping[type[Any], Answer] | None = None,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self.kernel = FakeKernel(Tape(seed, f"{name}/kernel"))
+        self.secret = secret
+        self.events: list[Event] = []
+        self.done: dict[int, CommandDone] = {}
+        self.tape = Tape(seed, f"{name}/host")
+        self.answers: dict[type[Any], Answer] = {
+            asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
+            asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
+            asks.AnswerKe: lambda ask: ke.answer(ask.method, ask.public, ask.random),
+            asks.SharedSecret: self._secret,
+            asks.Authorities: lambda ask: (),
+            asks.AllocSpi: self.kernel.alloc_spi,
+            asks.FreeSpi: self.kernel.free_spi,
+            asks.InstallChild: self.kernel.install,
+            asks.RemoveChild: self.kernel.remove,
+            asks.MovePath: self.kernel.move,
+            asks.QueryUse: self.kernel.query,
+            asks.Resolve: self._resolve,
+            **(answers or {}),
+        }
+        immediate = {} if late else self.answers
+        self.late = late
+        env = Env(lambda number: Tape(seed, f"{name}/{number}"), settings or Settings())
+        self.engine = Engine(env, immediate)
+        self._token = 0
+
+    def _secret(self, ask: asks.SharedSecret) -> Secret:
+        if not self.secret:
+            raise CredentialError(f"no secret for {ask.remote_id}")
+        return Secret(self.secret)
+
+    def _resolve(self, ask: asks.Resolve) -> tuple[bytes, ...]:
+        raise BackendError(f"{ask.host} has no address")
+
+    def reply(self, question: Question, now: float) -> None:
+        """Answer a question that was asked some time ago."""
+        try:
+            result = self.answers[type(question.ask)](question.ask)
+        except IkectlError as failure:
+            result = failure
+        self.engine.answer(question.id, result, now)
+
+    def drain(self) -> tuple[list[Transmit], list[Question]]:
+        """What the engine wants sent and asked; its events are kept here."""
+        transmits, questions = [], []
+        for output in self.engine.drain():
+            if isinstance(output, Transmit):
+                transmits.append(output)
+            elif isinstance(output, Question):
+                questions.append(output)
+            else:
+                self.events.append(output)
+                if isinstance(output, CommandDone):
+                    self.done[output.token] = output
+        return transmits, questions
+
+    # -- what tests do and look at ------------------------------------------------
+
+    def load(self, connection: Connection, now: float = 0.0) -> None:
+        self.engine.command(LoadConnection(connection), now)
+
+    def initiate(self, ike: str, child: str, now: float) -> int:
+        self._token += 1
+        self.engine.command(Initiate(self._token, ike, child), now)
+        return self._token
+
+    def rekey(self, now: float, ike: str = "", child: str = "") -> int:
+        self._token += 1
+        self.engine.command(Rekey(self._token, Selection(ike, child)), now)
+        return self._token
+
+    def terminate(self, now: float, ike: str = "", child: str = "", force: bool = False) -> int:
+        self._token += 1
+        self.engine.command(Terminate(self._token, Selection(ike, child), force), now)
+        return self._token
+
+    @property
+    def machines(self) -> list[Machine]:
+        return list(self.engine.machines())
+
+    @property
+    def children(self) -> list[ChildSa]:
+        return [child for machine in self.machines for child in machine.sa.living_children]
+
+    def saw(self, kind: type[Event]) -> list[Any]:
+        """The events of one class so far."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def receive(self, datagram: bytes, path: Path, now: float) -> None:
+        self.engine.receive(datagram, path, now)

@@ -1,0 +1,191 @@
+"""World: hosts and links on simulated time; it always takes the earliest thing that is due.
+
+Wall-clock cost is that of the cryptography alone. After every step the
+invariants are checked; a violation names the seed and prints the ladder.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+from ikectl.engine.outside import Transmit
+from ikectl.sa.child_sa import ChildState
+from ikectl.sa.events import Fault, MessageReceived, MessageSent
+from ikectl.sa.ike_sa import IkeState
+from ikectl.values.path import Endpoint, Path
+from tests.sim.host import Host
+from tests.sim.link import Link
+from tests.sim.nat import Nat
+from tests.sim.tape import Tape
+
+KEPT_LADDER = 400
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class World:
+    """Several hosts, each reachable by its address, over one kind of link."""
+
+    def __init__(self, seed: int, *hosts: Host, link: Link | None = None, nats: tuple[Nat, ...] = ()) -> None:
+        self.seed = seed
+        self.hosts = {host.address: host for host in hosts}
+        self.nats = nats
+        self.link = link or Link()
+        self.now = 0.0
+        self.tape = Tape(seed, "link")
+        self.ladder: list[str] = []
+        self.sent: list[tuple[Host, Transmit]] = []
+        """Everything sent so far."""
+        self.taps: list[Callable[[Host, Transmit], bool]] = []
+        """Each sees every datagram before it travels; one that says False takes it off the wire."""
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+
+    # -- running ------------------------------------------------------------------
+
+    def at(self, instant: float, act: Callable[[], None]) -> None:
+        """Do something at an instant."""
+        heapq.heappush(self._agenda, (instant, next(self._order), act))
+
+    def run(self, until: float) -> None:
+        """Let time pass up to `until`."""
+        while self.step(until):
+            pass
+        self.now = max(self.now, until)
+
+    def run_until(self, condition: Callable[[], bool], within: float = 600.0) -> None:
+        """Let time pass until `condition` holds. Raises Violation if it does not in time."""
+        limit = self.now + within
+        self.flush()
+        while not condition():
+            if not self.step(limit):
+                raise self.violation("the expected never came about")
+
+    def step(self, until: float) -> bool:
+        """The earliest thing that is due not later than `until`; False if there is none."""
+        self.flush()
+        deadlines = [(at, host) for host in self.hosts.values() if (at := host.engine.deadline()) is not None]
+        soonest = min(deadlines, key=lambda entry: entry[0], default=None)
+        arrival = self._agenda[0][0] if self._agenda else None
+        if soonest is not None and (arrival is None or soonest[0] < arrival):
+            if soonest[0] > until:
+                return False
+            self.now = max(self.now, soonest[0])
+            soonest[1].engine.tick(self.now)
+        elif arrival is not None and arrival <= until:
+            self.now = max(self.now, arrival)
+            heapq.heappop(self._agenda)[2]()
+        else:
+            return False
+        self.flush()
+        self.check()
+        return True
+
+    def flush(self) -> None:
+        """Take what the engines put out: datagrams go on their way, questions get their answers some time."""
+        for host in self.hosts.values():
+            mark = len(host.events)
+            transmits, questions = host.drain()
+            for event in host.events[mark:]:
+                self._write(host, event)
+            for transmit in transmits:
+                self.send(host, transmit)
+            for question in questions:
+                delay = 0.05 * self.tape.fraction() if host.tape.chance(host.late) else 0.0
+                self.at(self.now + delay, lambda host=host, question=question: host.reply(question, self.now))  # type: ignore[misc]
+
+    def send(self, host: Host, transmit: Transmit) -> None:
+        """Put a datagram on the wire."""
+        self.sent.append((host, transmit))
+        if not all([tap(host, transmit) for tap in self.taps]):
+            return
+        for delay in self.link.arrivals(len(transmit.data), self.tape):
+            self.at(self.now + delay, lambda: self.deliver(transmit.data, transmit.path.local, transmit.path.remote))
+
+    def deliver(self, data: bytes, source: Endpoint, destination: Endpoint) -> None:
+        """A datagram arrives, through the translators on its way."""
+        for nat in self.nats:
+            crossed = nat.cross(source, destination)
+            if crossed is None:
+                return
+            source, destination = crossed
+        target = self.hosts.get(destination.host)
+        if target is not None:
+            target.receive(data, Path(destination, source), self.now)
+
+    # -- invariants -----------------------------------------------------------------
+
+    def check(self) -> None:
+        """What must hold after every step, whatever the network did."""
+        for host in self.hosts.values():
+            if host.saw(Fault):
+                raise self.violation(f"{host.name}: {host.saw(Fault)[0].text()}")
+            inbound, outbound = set(), set()
+            for machine in host.engine.machines():
+                for child in machine.sa.children.values():
+                    if child.inbound:
+                        inbound.add((child.protocol, child.spi_in))
+                    if child.outbound:
+                        outbound.add((child.protocol, child.spi_out, child.path.remote.address))
+                    if child.ike is not machine.sa:
+                        raise self.violation(f"{host.name}: {child} does not know its IKE SA")
+            if any(machine._running is not None for machine in host.engine.machines()):
+                continue  # between an ask and its answer the kernel may be a step ahead
+            if inbound != set(host.kernel.inbound) or outbound != set(host.kernel.outbound):
+                raise self.violation(f"{host.name}: the kernel holds other SAs than the records say")
+
+    def settled(self) -> None:
+        """What must hold once nothing is under way: both ends agree."""
+        hosts = list(self.hosts.values())
+        for host in hosts:
+            if host.kernel.larval:
+                raise self.violation(f"{host.name}: reserved SPIs are left behind")
+            for machine in host.engine.machines():
+                sa = machine.sa
+                if sa.state is not IkeState.ESTABLISHED:
+                    raise self.violation(f"{host.name}: {sa} is not settled")
+                peer = self.hosts.get(sa.path.remote.host)
+                if peer is None:
+                    continue
+                twins = [m.sa for m in peer.engine.machines() if (m.sa.spi_i, m.sa.spi_r) == (sa.spi_i, sa.spi_r)]
+                if len(twins) != 1:
+                    raise self.violation(f"{host.name}: {sa} has {len(twins)} counterparts at {peer.name}")
+                self._agree(host, sa, twins[0])
+
+    def _agree(self, host: Host, ours: object, theirs: object) -> None:
+        from ikectl.sa.ike_sa import IkeSa
+
+        assert isinstance(ours, IkeSa) and isinstance(theirs, IkeSa)
+        if ours.keys != theirs.keys:
+            raise self.violation(f"{host.name}: keys differ on {ours}")
+        mine = {(c.spi_in, c.spi_out) for c in ours.living_children}
+        other = {(c.spi_out, c.spi_in) for c in theirs.living_children}
+        if mine != other:
+            raise self.violation(f"{host.name}: children differ: {ours.living_children} and {theirs.living_children}")
+        for child in ours.living_children:
+            if child.state is not ChildState.INSTALLED or not child.outbound:
+                raise self.violation(f"{host.name}: {child} is not settled")
+
+    def carries(self, sender: Host, receiver: Host) -> bool:
+        """Whether each child of the sender can get a packet through to the receiver just now."""
+        reqids = {child.reqid for child in sender.children}
+        halves = [sender.kernel.sending_on(reqid) for reqid in sorted(reqids)]
+        return bool(halves) and all(half is not None and receiver.kernel.receives(half) for half in halves)
+
+    # -- telling ------------------------------------------------------------------------
+
+    def violation(self, why: str) -> Violation:
+        """The exception for a broken invariant, with seed and ladder."""
+        ladder = "\n".join(self.ladder[-KEPT_LADDER:])
+        return Violation(f"seed {self.seed}, at {self.now:.3f} s: {why}\n{ladder}")
+
+    def _write(self, host: Host, event: object) -> None:
+        if isinstance(event, MessageSent | MessageReceived):
+            self.ladder.append(f"{self.now:9.3f} {host.name:>6} {event.text()}")
+        else:
+            text = getattr(event, "text", lambda: "")()
+            self.ladder.append(f"{self.now:9.3f} {host.name:>6}   {text}")
