@@ -95,18 +95,9 @@ class Client:
             packet = self._receive()
         return self._response(command, packet)
 
-    def stream(self, command: str, event: str, message: Draft | None = None) -> Iterator[Tree]:
-        """The messages of `event` that the command sends while it runs; then as `request`.
-
-        Leaving the loop early leaves the rest of the answer unread: close the client then.
-        """
-        self.register(event)
-        self._send(Packet(PacketType.CMD_REQUEST, command, encode(message or {})))
-        while (packet := self._receive()).type is PacketType.EVENT:
-            if packet.name == event:
-                yield _message(packet)
-        self._registration(PacketType.EVENT_UNREGISTER, event)
-        self._response(command, packet)
+    def stream(self, command: str, event: str, message: Draft | None = None) -> Stream:
+        """Run a command and iterate over the messages of `event` that it sends meanwhile."""
+        return Stream(self, command, event, message or {})
 
     def register(self, event: str) -> None:
         """Ask for events of this name. Raises UnknownCommand: there are none of this name."""
@@ -161,6 +152,31 @@ class Client:
             raise ConnectionLost(f"the connection broke: {error.strerror or error}") from error
         except MessageError as error:
             raise ConnectionLost(f"the daemon does not speak vici: {error}") from error
+
+
+class Stream:
+    """The events of one command, to be iterated once. At the end the answer is in `response`.
+
+    Iterating raises what `Client.request` raises. Leaving the loop early
+    leaves the rest of the answer unread: close the client then.
+    """
+
+    def __init__(self, client: Client, command: str, event: str, message: Draft) -> None:
+        self.response: Tree = {}
+        self._client = client
+        self._command = command
+        self._event = event
+        self._message = message
+
+    def __iter__(self) -> Iterator[Tree]:
+        client = self._client
+        client.register(self._event)
+        client._send(Packet(PacketType.CMD_REQUEST, self._command, encode(self._message)))
+        while (packet := client._receive()).type is PacketType.EVENT:
+            if packet.name == self._event:
+                yield _message(packet)
+        client._registration(PacketType.EVENT_UNREGISTER, self._event)
+        self.response = client._response(self._command, packet)
 
 
 def _message(packet: Packet) -> Tree:

@@ -208,9 +208,7 @@ class PacketType(IntEnum):
     EVENT = 7  # name, message
 
 
-_NAMED = frozenset(
-    (PacketType.CMD_REQUEST, PacketType.EVENT_REGISTER, PacketType.EVENT_UNREGISTER, PacketType.EVENT)
-)
+_NAMED = frozenset((PacketType.CMD_REQUEST, PacketType.EVENT_REGISTER, PacketType.EVENT_UNREGISTER, PacketType.EVENT))
 _PACKET_TYPES = {int(member): member for member in PacketType}
 
 

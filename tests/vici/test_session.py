@@ -104,9 +104,7 @@ def test_events_reach_those_who_registered() -> None:
 
 def test_packets_of_other_types_are_passed_over() -> None:
     server = session()
-    server.receive(
-        Packet(PacketType.CMD_RESPONSE).frame() + b"\0\0\0\1\x2a" + b"\0\0\0\0" + request("version")
-    )
+    server.receive(Packet(PacketType.CMD_RESPONSE).frame() + b"\0\0\0\1\x2a" + b"\0\0\0\0" + request("version"))
     call = server.next()
     assert call is not None and call.name == "version"
     assert sent(server) == []

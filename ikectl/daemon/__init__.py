@@ -1,0 +1,1 @@
+"""The outside world: asyncio lives here and nowhere lower."""

@@ -1,0 +1,390 @@
+"""The table of commands: name -> what may be asked, the function that serves it, what it streams.
+
+A new command is a row in COMMANDS and a function above it. A function gets
+its request already read, streams with `context.emit`, and returns the answer;
+an `IkectlError` it raises becomes `success=no` with the error's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from ikectl.config.build import (
+    authority_from_vici,
+    certificate_from_vici,
+    connection_from_vici,
+    key_from_vici,
+    secret_from_vici,
+)
+from ikectl.config.model import Connection
+from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
+from ikectl.engine.view import ChildSaView, IkeSaView
+from ikectl.pki.certificate import Certificate
+from ikectl.sa.events import CommandDone, Event
+from ikectl.values.duration import format_time
+from ikectl.values.identity import Identity
+from ikectl.vici import requests, shapes
+from ikectl.vici.feed import BROADCAST_NAMES
+from ikectl.vici.ports import Context
+from ikectl.vici.requests import RequestError, near
+from ikectl.vici.session import Call
+from ikectl.vici.shapes import Shape
+
+# -- the daemon
+
+
+async def version(context: Context, request: requests.Nothing) -> Shape:
+    return shapes.version(context.control.version())
+
+
+async def stats(context: Context, request: requests.Nothing) -> Shape:
+    facts = context.control.stats()
+    return shapes.stats(facts, format_time(facts.running_for))
+
+
+async def reload_settings(context: Context, request: requests.Nothing) -> Shape:
+    await context.control.reload_settings()
+    return shapes.succeeded()
+
+
+async def get_algorithms(context: Context, request: requests.Nothing) -> Shape:
+    return shapes.algorithms()
+
+
+# -- SAs
+
+
+async def initiate(context: Context, request: requests.Initiate) -> Shape:
+    """Waits until the child (or the IKE SA, where no child is named) stands, unless told otherwise."""
+    control = context.control
+    connection = _connection_for(list(control.connections()), request.ike, request.child)
+
+    def concerns(event: Event) -> bool:
+        return event.ike is not None and event.ike.name == connection.name and event.level <= request.loglevel
+
+    what = f"child '{request.child}'" if request.child else f"IKE SA '{connection.name}'"
+    done = await _follow(
+        context, lambda token: Initiate(token, connection.name, request.child), concerns, request.timeout
+    )
+    if done is None and request.timeout > 0:
+        raise RequestError(f"{what} not established after {request.timeout} ms; the attempt goes on in the background")
+    if done is not None and done.error is not None:
+        raise RequestError(f"establishing {what} failed: {done.error}")
+    return shapes.succeeded()
+
+
+def _connection_for(connections: list[Connection], ike: str, child: str) -> Connection:
+    """The connection that a child's or connection's name means. Raises RequestError."""
+    if not ike and not child:
+        raise RequestError("say what to initiate: child, ike or both")
+    names = [connection.name for connection in connections]
+    if ike and ike not in names:
+        raise RequestError(f"there is no connection '{ike}'" + near(ike, names))
+    candidates = [connection for connection in connections if ike in ("", connection.name)]
+    if not child:
+        return candidates[0]
+    for connection in candidates:
+        if any(each.name == child for each in connection.children):
+            return connection
+    children = [each.name for connection in candidates for each in connection.children]
+    where = f" in connection '{ike}'" if ike else ""
+    raise RequestError(f"there is no child '{child}'{where}" + near(child, children))
+
+
+async def terminate(context: Context, request: requests.Terminate) -> Shape:
+    """Waits until everything that matched is closed, unless told otherwise."""
+    selection = _selection(request, "terminate")
+    ids, matches = await _find(context, selection)
+    if not matches:
+        return shapes.failed("no matching SAs to terminate found", matches=0, terminated=0)
+
+    def concerns(event: Event) -> bool:
+        return event.ike is not None and event.ike.uniqueid in ids and event.level <= request.loglevel
+
+    done = await _follow(context, lambda token: Terminate(token, selection, request.force), concerns, request.timeout)
+    if done is None and request.timeout > 0:
+        why = f"not terminated after {request.timeout} ms; the attempt goes on in the background"
+        return shapes.failed(why, matches=matches, terminated=0)
+    if done is not None and done.error is not None:
+        return shapes.failed(f"terminating failed: {done.error}", matches=done.matches, terminated=done.done)
+    if done is None:
+        return shapes.succeeded(matches=matches, terminated=0)
+    return shapes.succeeded(matches=done.matches, terminated=done.done)
+
+
+async def rekey(context: Context, request: requests.Rekey) -> Shape:
+    selection = _selection(request, "rekey")
+    _, matches = await _find(context, selection)
+    if not matches:
+        return shapes.failed("no matching SAs to rekey found", matches=0)
+    done = await _follow(context, lambda token: Rekey(token, selection), lambda event: False, 0)
+    if done is not None and done.error is not None:
+        return shapes.failed(f"rekeying failed: {done.error}", matches=done.matches)
+    return shapes.succeeded(matches=matches)
+
+
+def _selection(request: requests.Select, verb: str) -> Selection:
+    if request.selection == Selection():
+        raise RequestError(f"say what to {verb}: child, ike, child-id or ike-id")
+    return request.selection
+
+
+async def _follow(
+    context: Context,
+    command: Callable[[int], Initiate | Terminate | Rekey],
+    concerns: Callable[[Event], bool],
+    timeout: int,
+) -> CommandDone | None:
+    """Begin a command and stream its log until it ends; None if that is not waited for any longer.
+
+    `timeout` as vici has it: milliseconds, 0 for ever, negative not at all.
+    Who hangs up meanwhile does not stop what was begun.
+    """
+    within = None if timeout == 0 else max(0, timeout) / 1000
+    async with context.follow(concerns, within) as running:
+        context.control.command(command(running.token))
+        async for line in running:
+            if timeout >= 0:
+                await context.emit("control-log", shapes.control_log(line))
+        return running.done
+
+
+async def _find(context: Context, selection: Selection) -> tuple[frozenset[int], int]:
+    """(the IKE SAs' numbers, how many IKE SAs or children are meant)."""
+    ids, matches = [], 0
+    async for sa in context.control.ike_sas(selection):
+        children = _matching(sa, selection)
+        if children is not None:
+            ids.append(sa.uniqueid)
+            matches += len(children) if selection.of_children else 1
+    return frozenset(ids), matches
+
+
+def _matching(sa: IkeSaView, selection: Selection) -> tuple[ChildSaView, ...] | None:
+    """The children of `sa` that the selection means, or None if it does not mean this SA at all."""
+    if selection.ike not in ("", sa.name) or selection.ike_id not in (0, sa.uniqueid):
+        return None
+    if not selection.of_children:
+        return sa.children
+    children = tuple(
+        child
+        for child in sa.children
+        if selection.child in ("", child.name) and selection.child_id in (0, child.uniqueid)
+    )
+    return children or None
+
+
+async def list_sas(context: Context, request: requests.ListSas) -> Shape:
+    """One event for each SA, as it is found: a long list costs no memory."""
+    async for sa in context.control.ike_sas(request.selection):
+        children = _matching(sa, request.selection)
+        if children is not None:
+            await context.emit("list-sa", shapes.ike_sa(sa, children))
+    return {}
+
+
+# -- connections
+
+
+async def load_conn(context: Context, request: requests.Section) -> Shape:
+    connection = connection_from_vici(request.name, request.tree, context.control.read_file)
+    await context.control.load_connection(connection)
+    return shapes.succeeded()
+
+
+async def unload_conn(context: Context, request: requests.Named) -> Shape:
+    if not await context.control.unload_connection(request.name):
+        names = [connection.name for connection in context.control.connections()]
+        raise RequestError(f"there is no connection '{request.name}'" + near(request.name, names))
+    return shapes.succeeded()
+
+
+async def get_conns(context: Context, request: requests.Nothing) -> Shape:
+    return {"conns": [connection.name for connection in context.control.connections()]}
+
+
+async def list_conns(context: Context, request: requests.ListConns) -> Shape:
+    for connection in list(context.control.connections()):
+        if request.ike in ("", connection.name):
+            await context.emit("list-conn", {connection.name: shapes.connection(connection)})
+    return {}
+
+
+# -- credentials
+
+NAMELESS = "(no id) "  # begins the names we give to secrets that came without one
+
+
+async def load_cert(context: Context, request: requests.Raw) -> Shape:
+    await context.control.credentials.load_certificate(certificate_from_vici(request.tree))
+    return shapes.succeeded()
+
+
+async def load_key(context: Context, request: requests.Raw) -> Shape:
+    key_id = await context.control.credentials.load_key(key_from_vici(request.tree))
+    return {**shapes.succeeded(), "id": key_id}
+
+
+async def unload_key(context: Context, request: requests.Identified) -> Shape:
+    if not await context.control.credentials.unload_key(request.id.lower()):
+        raise RequestError(f"there is no key '{request.id}'")
+    return shapes.succeeded()
+
+
+async def get_keys(context: Context, request: requests.Nothing) -> Shape:
+    return {"keys": list(context.control.credentials.keys())}
+
+
+async def load_shared(context: Context, request: requests.Raw) -> Shape:
+    """A secret without an id is known by its owners, so that loading it again replaces it."""
+    secret = secret_from_vici(request.tree)
+    if not secret.name:
+        owners = ", ".join(str(owner) for owner in secret.owners)
+        secret = replace(secret, name=NAMELESS + (owners or "%any"))
+    await context.control.credentials.load_secret(secret)
+    return shapes.succeeded()
+
+
+async def unload_shared(context: Context, request: requests.Identified) -> Shape:
+    if not await context.control.credentials.unload_secret(request.id):
+        names = _named(context.control.credentials.secrets())
+        raise RequestError(f"there is no shared secret '{request.id}'" + near(request.id, names))
+    return shapes.succeeded()
+
+
+async def get_shared(context: Context, request: requests.Nothing) -> Shape:
+    return {"keys": _named(context.control.credentials.secrets())}
+
+
+async def load_authority(context: Context, request: requests.Section) -> Shape:
+    authority = authority_from_vici(request.name, request.tree, context.control.read_file)
+    await context.control.credentials.load_authority(authority)
+    return shapes.succeeded()
+
+
+async def unload_authority(context: Context, request: requests.Named) -> Shape:
+    if not await context.control.credentials.unload_authority(request.name):
+        names = context.control.credentials.authorities()
+        raise RequestError(f"there is no authority '{request.name}'" + near(request.name, names))
+    return shapes.succeeded()
+
+
+async def get_authorities(context: Context, request: requests.Nothing) -> Shape:
+    return {"authorities": list(context.control.credentials.authorities())}
+
+
+async def list_authorities(context: Context, request: requests.Named) -> Shape:
+    for name, der in list(context.control.credentials.authorities().items()):
+        if request.name in ("", name):
+            await context.emit("list-authority", {name: shapes.authority(der)})
+    return {}
+
+
+async def list_certs(context: Context, request: requests.ListCerts) -> Shape:
+    """End entities first, then CAs, each with its DER."""
+    if request.type.upper() not in ("ANY", "X509"):
+        return {}
+    subject = _subject(request.subject) if request.subject else None
+    certificates = sorted(context.control.credentials.certificates(), key=lambda each: each.ca)
+    for certificate in certificates:
+        flag = "CA" if certificate.ca else "NONE"
+        if request.flag.upper() not in ("ANY", flag):
+            continue
+        names = Certificate.read(certificate.der).names
+        if subject is not None and not any(name.same(subject) for name in names):
+            continue
+        await context.emit("list-cert", shapes.certificate(certificate))
+    return {}
+
+
+def _subject(text: str) -> Identity:
+    try:
+        return Identity.parse(text)
+    except ValueError as error:
+        raise RequestError(f"subject: {error}") from None
+
+
+async def flush_certs(context: Context, request: requests.FlushCerts) -> Shape:
+    await context.control.credentials.flush_certificates()
+    return shapes.succeeded()
+
+
+async def clear_creds(context: Context, request: requests.Nothing) -> Shape:
+    await context.control.credentials.clear()
+    return shapes.succeeded()
+
+
+def _named(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith(NAMELESS)]
+
+
+# -- pools
+
+
+async def get_pools(context: Context, request: requests.GetPools) -> Shape:
+    """There are none; `swanctl --load-all` asks all the same."""
+    return {}
+
+
+async def load_pool(context: Context, request: requests.Section) -> Shape:
+    raise RequestError(f"pool '{request.name}' not loaded: address pools are not built yet")
+
+
+# -- the table
+
+Serve: TypeAlias = "Callable[[Context, Any], Awaitable[Shape]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A row: what may be asked, who serves it, the event it streams to the client that asked."""
+
+    request: type[requests.Request]
+    serve: Serve
+    stream: str = ""
+
+
+# fmt: off
+COMMANDS: dict[str, Command] = {
+    "version":          Command(requests.Nothing,    version),
+    "stats":            Command(requests.Nothing,    stats),
+    "reload-settings":  Command(requests.Nothing,    reload_settings),
+    "get-algorithms":   Command(requests.Nothing,    get_algorithms),
+    "initiate":         Command(requests.Initiate,   initiate,         "control-log"),
+    "terminate":        Command(requests.Terminate,  terminate,        "control-log"),
+    "rekey":            Command(requests.Rekey,      rekey),
+    "list-sas":         Command(requests.ListSas,    list_sas,         "list-sa"),
+    "load-conn":        Command(requests.Section,    load_conn),
+    "unload-conn":      Command(requests.Named,      unload_conn),
+    "get-conns":        Command(requests.Nothing,    get_conns),
+    "list-conns":       Command(requests.ListConns,  list_conns,       "list-conn"),
+    "load-cert":        Command(requests.Raw,   load_cert),
+    "list-certs":       Command(requests.ListCerts,  list_certs,       "list-cert"),
+    "flush-certs":      Command(requests.FlushCerts, flush_certs),
+    "load-key":         Command(requests.Raw,    load_key),
+    "unload-key":       Command(requests.Identified, unload_key),
+    "get-keys":         Command(requests.Nothing,    get_keys),
+    "load-shared":      Command(requests.Raw, load_shared),
+    "unload-shared":    Command(requests.Identified, unload_shared),
+    "get-shared":       Command(requests.Nothing,    get_shared),
+    "clear-creds":      Command(requests.Nothing,    clear_creds),
+    "load-authority":   Command(requests.Section,    load_authority),
+    "unload-authority": Command(requests.Named,      unload_authority),
+    "get-authorities":  Command(requests.Nothing,    get_authorities),
+    "list-authorities": Command(requests.Named,      list_authorities, "list-authority"),
+    "get-pools":        Command(requests.GetPools,   get_pools),
+    "load-pool":        Command(requests.Section,    load_pool),
+}
+# fmt: on
+
+EVENTS = BROADCAST_NAMES | {command.stream for command in COMMANDS.values() if command.stream}
+
+
+async def run(context: Context, call: Call) -> Shape:
+    """Serve one call. Raises IkectlError: what to tell the client."""
+    if call.message is None:
+        raise RequestError(call.fault)
+    command = COMMANDS[call.name]
+    return await command.serve(context, command.request.read(call.message))

@@ -1,0 +1,267 @@
+"""Records of the engine as message trees, with the keys strongSwan's tools print.
+
+Keys that do not apply are left out, as those tools expect. `child-sas` comes
+last in an IKE SA and is always there when SAs are listed: swanctl prints the
+header of an SA when it meets that section.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ikectl.config.model import AuthKind, Child, Connection, Local, Remote
+from ikectl.crypto import transforms
+from ikectl.engine.view import ChildSaView, IkeSaView, SuiteView
+from ikectl.pki.certificate import Certificate
+from ikectl.sa.asks import Usage
+from ikectl.vici.message import Branch
+from ikectl.vici.ports import CertificateView, LogLine, Stats, Version
+
+Shape = dict[str, Branch]
+
+
+def succeeded(**more: int) -> Shape:
+    return {"success": "yes", **{key: str(value) for key, value in more.items()}}
+
+
+def failed(why: str, **more: int) -> Shape:
+    return {"success": "no", **{key: str(value) for key, value in more.items()}, "errmsg": why}
+
+
+def version(facts: Version) -> Shape:
+    return {
+        "daemon": facts.daemon,
+        "version": facts.version,
+        "sysname": facts.sysname,
+        "release": facts.release,
+        "machine": facts.machine,
+    }
+
+
+def stats(facts: Stats, running_for: str) -> Shape:
+    """There is one worker, the event loop; it is this command that keeps it busy."""
+    none = {"critical": "0", "high": "0", "medium": "0", "low": "0"}
+    return {
+        "uptime": {"running": running_for, "since": facts.since},
+        "workers": {"total": "1", "idle": "0", "active": {**none, "medium": "1"}},
+        "queues": none,
+        "scheduled": "0",
+        "ikesas": {"total": str(facts.ike_sas), "half-open": str(facts.half_open)},
+        "plugins": [],
+    }
+
+
+def control_log(line: LogLine) -> Shape:
+    sa: Shape = {"ikesa-name": line.name, "ikesa-uniqueid": str(line.uniqueid)} if line.uniqueid else {}
+    return {"group": line.group, "level": str(line.level), **sa, "msg": line.text}
+
+
+def log(line: LogLine) -> Shape:
+    """As `control_log`; its lines name a thread as well, of which there is but one."""
+    return {"thread": "1", **control_log(line)}
+
+
+# ----------------------------------------------------------------- IKE SAs
+
+
+def ike_sa(sa: IkeSaView, children: Iterable[ChildSaView] | None) -> Shape:
+    """`{connection name: keys}`; with `children` given, `child-sas` is there even if there are none."""
+    keys = ike_keys(sa)
+    if children is not None:
+        keys["child-sas"] = {f"{child.name}-{child.uniqueid}": child_sa(child) for child in children}
+    return {sa.name: keys}
+
+
+def ike_keys(sa: IkeSaView) -> Shape:
+    keys: Shape = {
+        "uniqueid": str(sa.uniqueid),
+        "version": str(sa.version),
+        "state": sa.state,
+        "local-host": sa.path.local.host,
+        "local-port": str(sa.path.local.port),
+        "local-id": str(sa.local_id) if sa.local_id else "%any",
+        "remote-host": sa.path.remote.host,
+        "remote-port": str(sa.path.remote.port),
+        "remote-id": str(sa.remote_id) if sa.remote_id else "%any",
+    }
+    if sa.initiator:
+        keys["initiator"] = "yes"
+    keys["initiator-spi"] = sa.spi_i.hex()
+    keys["responder-spi"] = sa.spi_r.hex()
+    nat = sa.nat
+    keys |= _yes({"nat-local": nat.local, "nat-remote": nat.remote, "nat-fake": nat.fake})
+    keys |= _yes({"nat-any": nat.local or nat.remote or nat.fake})
+    keys |= _interfaces(sa.if_id_in, sa.if_id_out)
+    if sa.suite is not None:
+        keys |= _suite(sa.suite)
+    keys |= _seconds({"established": sa.established_for, "rekey-time": sa.rekey_in, "reauth-time": sa.reauth_in})
+    tasks = {
+        "tasks-queued": sa.tasks.queued,
+        "tasks-active": sa.tasks.active,
+        "tasks-passive": sa.tasks.passive,
+    }
+    return keys | {key: list(names) for key, names in tasks.items() if names}
+
+
+def child_sa(child: ChildSaView) -> Shape:
+    keys: Shape = {
+        "name": child.name,
+        "uniqueid": str(child.uniqueid),
+        "reqid": str(child.reqid),
+        "state": child.state,
+        "mode": child.mode,
+        "protocol": child.protocol,
+    }
+    keys |= _yes({"encap": child.encap})
+    keys["spi-in"] = f"{child.spi_in:08x}"
+    keys["spi-out"] = f"{child.spi_out:08x}"
+    for way, mark in (("in", child.marks.inbound), ("out", child.marks.outbound)):
+        if mark is not None:
+            keys[f"mark-{way}"] = f"{mark[0]:08x}"
+            keys[f"mark-mask-{way}"] = f"{mark[1]:08x}"
+    keys |= _interfaces(child.if_id_in, child.if_id_out)
+    keys |= _suite(child.suite)
+    if child.esn:
+        keys["esn"] = "1"
+    keys |= _usage(child.usage or Usage())
+    keys |= _seconds({"rekey-time": child.rekey_in, "life-time": child.expires_in})
+    keys |= _seconds({"install-time": child.installed_for})
+    keys["local-ts"] = [str(selector) for selector in child.ts_local]
+    keys["remote-ts"] = [str(selector) for selector in child.ts_remote]
+    return keys
+
+
+def _usage(usage: Usage) -> Shape:
+    return {
+        "bytes-in": str(usage.bytes_in),
+        "packets-in": str(usage.packets_in),
+        **_seconds({"use-in": usage.idle_in_for}),
+        "bytes-out": str(usage.bytes_out),
+        "packets-out": str(usage.packets_out),
+        **_seconds({"use-out": usage.idle_out_for}),
+    }
+
+
+def _suite(suite: SuiteView) -> Shape:
+    words = {
+        "encr-alg": suite.encryption,
+        "encr-keysize": str(suite.encryption_bits or ""),
+        "integ-alg": suite.integrity,
+        "integ-keysize": str(suite.integrity_bits or ""),
+        "prf-alg": suite.prf,
+        "dh-group": suite.ke,
+        **{f"ake{number}": name for number, name in enumerate(suite.additional, 1)},
+    }
+    return {key: word for key, word in words.items() if word}
+
+
+def _interfaces(if_id_in: int, if_id_out: int) -> Shape:
+    ids = {"if-id-in": if_id_in, "if-id-out": if_id_out}
+    return {key: f"{number:08x}" for key, number in ids.items() if number}
+
+
+def _yes(flags: Mapping[str, bool]) -> Shape:
+    return {key: "yes" for key, flag in flags.items() if flag}
+
+
+def _seconds(times: Mapping[str, float | None]) -> Shape:
+    return {key: str(max(0, int(seconds))) for key, seconds in times.items() if seconds is not None}
+
+
+# -------------------------------------------------------------- algorithms
+
+PROVIDER = "cryptography"  # the library behind almost every row; tools print it in brackets
+
+
+def algorithms() -> Shape:
+    """What can be negotiated, in the sections and by the names strongSwan has for it."""
+    ciphers = [(row.name, row.aead is not None or row.combined) for row in transforms.ENCRYPTION]
+    return {
+        "encryption": _provided(name for name, aead in ciphers if not aead),
+        "integrity": _provided(row.name for row in transforms.INTEGRITY),
+        "aead": _provided(name for name, aead in ciphers if aead),
+        "prf": _provided(row.name for row in transforms.PRF),
+        "ke": _provided(row.name for row in transforms.KE),
+    }
+
+
+def _provided(names: Iterable[str]) -> Shape:
+    return dict.fromkeys(names, PROVIDER)
+
+
+# ------------------------------------------------------------- connections
+
+VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
+CLASSES = {AuthKind.PSK: "pre-shared key", AuthKind.PUBKEY: "public key"}
+
+
+def connection(conn: Connection) -> Shape:
+    keys: Shape = {
+        "local_addrs": [str(address) for address in conn.local_addrs],
+        "remote_addrs": [str(address) for address in conn.remote_addrs],
+        "local_port": str(conn.local_port),
+        "remote_port": str(conn.remote_port),
+        "version": VERSIONS[conn.version],
+        "reauth_time": "0",
+        "rekey_time": str(conn.rekey_time),
+        "unique": f"UNIQUE_{conn.unique.name}",
+    }
+    if conn.dpd_delay:
+        keys["dpd_delay"] = str(conn.dpd_delay)
+    for number, local in enumerate(conn.local, 1):
+        keys[f"local-{number}"] = _local(local)
+    for number, remote in enumerate(conn.remote, 1):
+        keys[f"remote-{number}"] = _remote(remote)
+    keys["children"] = {child.name: _child(child) for child in conn.children}
+    return keys
+
+
+def _local(local: Local) -> Shape:
+    keys: Shape = {"class": CLASSES[local.auth.kind]}
+    if local.id is not None:
+        keys["id"] = str(local.id)
+    return {**keys, "groups": [], "certs": _subjects(local.certs), "cacerts": []}
+
+
+def _remote(remote: Remote) -> Shape:
+    return {
+        "class": CLASSES[remote.auth.kind],
+        "id": str(remote.id),
+        "groups": [],
+        "certs": _subjects(remote.certs),
+        "cacerts": _subjects(remote.cacerts),
+    }
+
+
+def _child(child: Child) -> Shape:
+    keys: Shape = {
+        "mode": child.mode.name,
+        "rekey_time": str(child.rekey_time),
+        "rekey_bytes": str(child.rekey_bytes),
+        "rekey_packets": str(child.rekey_packets),
+        "dpd_action": child.dpd_action.value,
+        "close_action": child.close_action.value,
+        "local-ts": [str(selector) for selector in child.local_ts],
+        "remote-ts": [str(selector) for selector in child.remote_ts],
+    }
+    if child.interface:
+        keys["interface"] = child.interface
+    if child.priority:
+        keys["priority"] = str(child.priority)
+    return keys
+
+
+# ------------------------------------------------------------- credentials
+
+
+def _subjects(certificates: Iterable[bytes]) -> list[str]:
+    return [str(Certificate.read(der).subject) for der in certificates]
+
+
+def certificate(seen: CertificateView) -> Shape:
+    keys: Shape = {"type": "X509", "flag": "CA" if seen.ca else "NONE"}
+    return {**keys, **_yes({"has_privkey": seen.has_private_key}), "data": seen.der}
+
+
+def authority(der: bytes) -> Shape:
+    return {"cacert": str(Certificate.read(der).subject), "crl_uris": [], "ocsp_uris": []}

@@ -1,0 +1,426 @@
+"""Every command, asked by strongSwan's Python client over a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import vici
+from vici.exception import CommandException, EventUnknownException
+
+from ikectl.sa.asks import Usage
+from ikectl.vici.commands import COMMANDS
+from tests.vici.credentials import made
+from tests.vici.serving import Served
+
+OFFICE: dict[str, Any] = {
+    "version": "2",
+    "local_addrs": ["192.0.2.1"],
+    "remote_addrs": ["198.51.100.2"],
+    "dpd_delay": "30s",
+    "local": {"auth": "psk", "id": "gw-a.example.org"},
+    "remote": {"auth": "psk", "id": "gw-b.example.org"},
+    "children": {
+        "net": {"local_ts": ["10.1.0.0/16"], "remote_ts": ["10.2.0.0/16"], "esp_proposals": ["aes256gcm16"]},
+        "refused": {"remote_ts": ["10.3.0.0/16"]},
+        "endless": {"remote_ts": ["10.4.0.0/16[tcp/443]"]},
+    },
+}
+
+
+@pytest.fixture
+def session(served: Served) -> Iterator[vici.Session]:
+    client = served.connect()
+    yield vici.Session(client)
+    client.close()
+
+
+@pytest.fixture
+def office(session: vici.Session) -> vici.Session:
+    session.load_conn({"office": OFFICE})
+    return session
+
+
+def up(session: vici.Session, child: str = "net", **more: str) -> list[dict[str, bytes]]:
+    return list(session.initiate({"ike": "office", "child": child, **more}))
+
+
+# -- the daemon
+
+
+def test_version(session: vici.Session) -> None:
+    assert session.version() == {
+        "daemon": b"ikectld",
+        "version": b"0.1.0",
+        "sysname": b"Linux",
+        "release": b"6.1.0",
+        "machine": b"x86_64",
+    }
+
+
+def test_stats(session: vici.Session) -> None:
+    stats = session.stats()
+    assert stats["uptime"] == {"running": b"4h", "since": b"Nov 22 01:00:00 2026"}
+    assert stats["ikesas"] == {"total": b"0", "half-open": b"0"}
+    assert set(stats["queues"]) == {"critical", "high", "medium", "low"}
+
+
+def test_reload_settings(session: vici.Session, served: Served) -> None:
+    session.reload_settings()
+    assert served.memory.reloaded == 1
+
+
+def test_the_algorithms_by_the_names_operators_know(session: vici.Session) -> None:
+    algorithms = session.get_algorithms()
+    assert "AES_CBC" in algorithms["encryption"]
+    assert "AES_GCM_16" in algorithms["aead"]
+    assert "HMAC_SHA2_256_128" in algorithms["integrity"]
+    assert "PRF_HMAC_SHA2_256" in algorithms["prf"]
+    assert {"MODP_2048", "ECP_256", "CURVE_25519", "ML_KEM_768"} <= set(algorithms["ke"])
+
+
+# -- connections
+
+
+def test_connections_come_and_go(session: vici.Session) -> None:
+    assert session.get_conns() == {"conns": []}
+    session.load_conn({"office": OFFICE})
+    session.load_conn({"office": OFFICE})
+    assert session.get_conns() == {"conns": [b"office"]}
+    session.unload_conn({"name": "office"})
+    assert session.get_conns() == {"conns": []}
+
+
+def test_a_connection_as_tools_list_it(office: vici.Session) -> None:
+    (event,) = office.list_conns()
+    conn = event["office"]
+    assert list(conn)[:6] == ["local_addrs", "remote_addrs", "local_port", "remote_port", "version", "reauth_time"]
+    assert conn["local_addrs"] == [b"192.0.2.1"]
+    assert conn["version"] == b"IKEv2"
+    assert conn["rekey_time"] == b"14400"
+    assert conn["dpd_delay"] == b"30"
+    assert conn["unique"] == b"UNIQUE_NO"
+    assert conn["local-1"]["class"] == b"pre-shared key"
+    assert conn["local-1"]["id"] == b"gw-a.example.org"
+    assert conn["remote-1"]["id"] == b"gw-b.example.org"
+    net = conn["children"]["net"]
+    assert net["mode"] == b"TUNNEL"
+    assert net["rekey_time"] == b"3600"
+    assert (net["local-ts"], net["remote-ts"]) == ([b"10.1.0.0/16"], [b"10.2.0.0/16"])
+    assert conn["children"]["refused"]["local-ts"] == [b"dynamic"]
+    assert conn["children"]["endless"]["remote-ts"] == [b"10.4.0.0/16[tcp/https]"]
+
+
+def test_list_conns_of_one_name(office: vici.Session) -> None:
+    assert list(office.list_conns({"ike": "elsewhere"})) == []
+    assert len(list(office.list_conns({"ike": "office"}))) == 1
+
+
+def test_a_connection_with_mistakes_is_refused_whole_and_names_them(session: vici.Session) -> None:
+    with pytest.raises(CommandException, match=r"(?s)locl_addrs.*nonsense"):
+        session.load_conn({"office": {**OFFICE, "locl_addrs": ["x"], "rekey_time": "nonsense"}})
+    assert session.get_conns() == {"conns": []}
+
+
+def test_an_unknown_connection_cannot_be_unloaded(office: vici.Session) -> None:
+    with pytest.raises(CommandException, match="there is no connection 'ofice'; did you mean office"):
+        office.unload_conn({"name": "ofice"})
+
+
+# -- SAs
+
+
+def test_initiate_tells_its_story_and_waits_until_the_child_stands(office: vici.Session) -> None:
+    story = up(office)
+    assert [line["msg"].decode().split(" between")[0] for line in story[:2]] == [
+        "initiating office",
+        "IKE SA established",
+    ]
+    assert b"established: ESP tunnel" in story[2]["msg"]
+    assert {(line["ikesa-name"], line["ikesa-uniqueid"]) for line in story} == {(b"office", b"1")}
+    assert {line["group"] for line in story} == {b"ike", b"chd"}
+    (event,) = office.list_sas()
+    assert list(event["office"]["child-sas"]) == ["net-1"]
+
+
+def test_a_child_alone_finds_its_connection(office: vici.Session, served: Served) -> None:
+    list(office.initiate({"child": "net"}))
+    (command,) = served.memory.commands
+    assert (command.ike, command.child) == ("office", "net")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("level", "lines"), [("-1", 0), ("0", 2), ("1", 3), ("4", 3)])
+def test_loglevel_chooses_the_lines(office: vici.Session, level: str, lines: int) -> None:
+    assert len(up(office, loglevel=level)) == lines
+
+
+def test_initiate_says_why_it_failed(office: vici.Session) -> None:
+    with pytest.raises(CommandException, match="establishing child 'refused' failed: the peer did not prove"):
+        up(office, "refused")
+
+
+def test_initiate_stops_waiting_when_its_time_is_over(office: vici.Session) -> None:
+    with pytest.raises(CommandException, match="not established after 10 ms; the attempt goes on"):
+        up(office, "endless", timeout="10")
+
+
+def test_initiate_does_not_wait_at_all(office: vici.Session, served: Served) -> None:
+    assert up(office, "endless", timeout="-1") == []
+    assert len(served.memory.commands) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ({}, "say what to initiate"),
+        ({"child": "nett"}, "there is no child 'nett'; did you mean net"),
+        ({"ike": "ofice"}, "there is no connection 'ofice'; did you mean office"),
+        ({"ike": "office", "child": "xyz"}, "there is no child 'xyz' in connection 'office'; there is endless, net"),
+        ({"child": "net", "timeout": "soon"}, "timeout: 'soon' is not a number"),
+        ({"child": "net", "tiemout": "1"}, "unknown key 'tiemout'; did you mean timeout"),
+        ({"child": ["net"]}, "child: a value belongs here, not a list"),
+        ({"child": b"\xff"}, "child: not UTF-8"),
+        ({"child": "net", "init-limits": "perhaps"}, "neither yes nor no"),
+    ],
+)
+def test_initiate_says_what_is_wrong_with_the_request(office: vici.Session, request_: Any, why: str) -> None:
+    with pytest.raises(CommandException, match=why):
+        list(office.initiate(request_))
+
+
+def test_terminate_counts_what_it_closed(office: vici.Session, served: Served) -> None:
+    up(office)
+    story = list(office.terminate({"ike": "office"}))
+    assert [line["msg"] for line in story] == [b"child net{1} closed: deleted by us", b"IKE SA closed: deleted by us"]
+    assert not served.memory.sas
+
+
+def test_terminate_answers_with_the_counts(office: vici.Session) -> None:
+    up(office)
+    up(office)
+    answer = office.request("terminate", {"child": "net"})
+    assert answer == {"success": b"yes", "matches": b"2", "terminated": b"2"}
+    assert next(iter(office.list_sas()))["office"]["child-sas"] == {}
+
+
+def test_terminate_by_number(office: vici.Session) -> None:
+    up(office)
+    up(office)
+    list(office.terminate({"child-id": "2"}))
+    (event,) = office.list_sas()
+    assert list(event["office"]["child-sas"]) == ["net-1"]
+    list(office.terminate({"ike-id": "1", "force": "yes", "timeout": "1000"}))
+    assert list(office.list_sas()) == []
+
+
+def test_nothing_to_terminate(office: vici.Session) -> None:
+    with pytest.raises(CommandException, match="no matching SAs to terminate found"):
+        list(office.terminate({"ike": "office"}))
+    with pytest.raises(CommandException, match="say what to terminate"):
+        list(office.terminate({}))
+
+
+def test_rekey(office: vici.Session) -> None:
+    up(office)
+    assert office.rekey({"ike": "office"})["matches"] == b"1"
+    assert office.rekey({"child": "net"})["matches"] == b"1"
+    (event,) = office.list_sas()
+    assert event["office"]["uniqueid"] == b"2"
+    assert list(event["office"]["child-sas"]) == ["net-2"]
+
+
+def test_what_cannot_be_rekeyed(office: vici.Session) -> None:
+    with pytest.raises(CommandException, match="no matching SAs to rekey found"):
+        office.rekey({"ike": "office"})
+    with pytest.raises(CommandException, match="reauthentication is not built yet"):
+        office.rekey({"ike": "office", "reauth": "yes"})
+
+
+def test_an_sa_with_every_key_that_tools_print(office: vici.Session) -> None:
+    up(office)
+    (event,) = office.list_sas()
+    sa = dict(event["office"])
+    children = sa.pop("child-sas")
+    assert sa == {
+        "uniqueid": b"1",
+        "version": b"2",
+        "state": b"ESTABLISHED",
+        "local-host": b"192.0.2.1",
+        "local-port": b"4500",
+        "local-id": b"gw-a.example.org",
+        "remote-host": b"198.51.100.2",
+        "remote-port": b"4500",
+        "remote-id": b"gw-b.example.org",
+        "initiator": b"yes",
+        "initiator-spi": b"a1a2a3a4a5a6a700",
+        "responder-spi": b"b1b2b3b4b5b6b700",
+        "nat-remote": b"yes",
+        "nat-any": b"yes",
+        "encr-alg": b"AES_GCM_16",
+        "encr-keysize": b"256",
+        "prf-alg": b"PRF_HMAC_SHA2_256",
+        "dh-group": b"CURVE_25519",
+        "established": b"3600",
+        "rekey-time": b"7200",
+    }
+    assert children == {
+        "net-1": {
+            "name": b"net",
+            "uniqueid": b"1",
+            "reqid": b"1",
+            "state": b"INSTALLED",
+            "mode": b"TUNNEL",
+            "protocol": b"ESP",
+            "encap": b"yes",
+            "spi-in": b"c0000001",
+            "spi-out": b"c1000001",
+            "encr-alg": b"AES_CBC",
+            "encr-keysize": b"256",
+            "integ-alg": b"HMAC_SHA2_256_128",
+            "bytes-in": b"1300000",
+            "packets-in": b"9812",
+            "use-in": b"0",
+            "bytes-out": b"840",
+            "packets-out": b"10",
+            "use-out": b"65",
+            "rekey-time": b"2400",
+            "life-time": b"3360",
+            "install-time": b"600",
+            "local-ts": [b"10.1.0.0/16"],
+            "remote-ts": [b"10.2.0.0/16"],
+        }
+    }
+    assert list(event["office"])[-1] == "child-sas", "swanctl prints the header when it meets it"
+
+
+def test_a_child_that_never_saw_a_packet_has_no_time_of_use(office: vici.Session, served: Served) -> None:
+    up(office)
+    served.call(lambda: served.memory.usage.update({1: Usage()}))
+    (event,) = office.list_sas()
+    child = event["office"]["child-sas"]["net-1"]
+    assert (child["bytes-in"], child["packets-out"]) == (b"0", b"0")
+    assert "use-in" not in child and "use-out" not in child
+
+
+@pytest.mark.parametrize(
+    ("selection", "children"),
+    [
+        ({}, ["net-1", "net-2"]),
+        ({"ike": "office", "noblock": "yes"}, ["net-1", "net-2"]),
+        ({"ike-id": "1"}, ["net-1", "net-2"]),
+        ({"child-id": "2"}, ["net-2"]),
+        ({"child": "net", "child-id": "1"}, ["net-1"]),
+        ({"ike": "elsewhere"}, None),
+        ({"child": "other"}, None),
+        ({"ike-id": "9"}, None),
+    ],
+)
+def test_list_sas_selects(office: vici.Session, selection: dict[str, str], children: list[str] | None) -> None:
+    up(office)
+    up(office)
+    found = [list(event["office"]["child-sas"]) for event in office.list_sas(selection)]
+    assert found == ([children] if children else [])
+
+
+# -- credentials
+
+
+def test_shared_secrets_come_and_go(session: vici.Session, served: Served) -> None:
+    session.load_shared({"id": "ike-1", "type": "IKE", "data": "sesame", "owners": ["gw-b.example.org"]})
+    session.load_shared({"type": "ike", "data": "everybody's"})
+    assert session.get_shared() == {"keys": [b"ike-1"]}, "only those that were given a name"
+    secrets = served.memory.credentials.loaded_secrets
+    assert bytes(secrets["ike-1"].data) == b"sesame"
+    assert "sesame" not in repr(secrets)
+    session.unload_shared({"id": "ike-1"})
+    assert session.get_shared() == {"keys": []}
+    with pytest.raises(CommandException, match="there is no shared secret 'ike-1'"):
+        session.unload_shared({"id": "ike-1"})
+
+
+def test_secrets_of_other_kinds_are_refused_by_name(session: vici.Session) -> None:
+    with pytest.raises(CommandException, match=r"(?i)eap.*not built yet"):
+        session.load_shared({"id": "eap-1", "type": "EAP", "data": "sesame", "owners": ["carol"]})
+
+
+def test_keys_come_and_go(session: vici.Session) -> None:
+    answer = session.load_key({"type": "any", "data": made().key})
+    assert answer == {"success": b"yes", "id": made().key_id.encode()}
+    assert session.get_keys() == {"keys": [made().key_id.encode()]}
+    session.unload_key({"id": made().key_id})
+    with pytest.raises(CommandException, match="there is no key"):
+        session.unload_key({"id": made().key_id})
+    with pytest.raises(CommandException, match="key"):
+        session.load_key({"type": "rsa", "data": b"nonsense"})
+
+
+def test_certificates(session: vici.Session) -> None:
+    session.load_cert({"type": "X509", "flag": "CA", "data": made().ca})
+    session.load_cert({"type": "X509", "flag": "NONE", "data": made().certificate})
+    session.load_key({"type": "ecdsa", "data": made().key})
+    events = list(session.list_certs())
+    assert [(event["type"], event["flag"], event.get("has_privkey")) for event in events] == [
+        (b"X509", b"NONE", b"yes"),
+        (b"X509", b"CA", None),
+    ]
+    assert len(list(session.list_certs({"type": "X509", "flag": "CA"}))) == 1
+    assert len(list(session.list_certs({"subject": "C=CH, O=Example, CN=Root CA"}))) == 1
+    assert list(session.list_certs({"type": "X509_CRL"})) == []
+    session.flush_certs({"type": "X509"})
+    session.clear_creds()
+    assert list(session.list_certs()) == []
+    assert session.get_keys() == {"keys": []}
+
+
+def test_a_certificate_that_is_none(session: vici.Session) -> None:
+    with pytest.raises(CommandException, match="certificate"):
+        session.load_cert({"type": "X509", "flag": "NONE", "data": b"nonsense"})
+    with pytest.raises(CommandException, match=r"(?i)x509_crl.*not built yet"):
+        session.load_cert({"type": "X509_CRL", "data": b"nonsense"})
+
+
+def test_authorities(session: vici.Session, served: Served) -> None:
+    session.load_authority({"root": {"cacert": made().ca}})
+    served.memory.files["/etc/ca.pem"] = made().ca
+    session.load_authority({"other": {"file": "/etc/ca.pem"}})
+    assert session.get_authorities() == {"authorities": [b"root", b"other"]}
+    events = list(session.list_authorities())
+    assert [list(event) for event in events] == [["root"], ["other"]]
+    assert events[0]["root"] == {"cacert": b"C=CH, O=Example, CN=Root CA", "crl_uris": [], "ocsp_uris": []}
+    assert len(list(session.list_authorities({"name": "other"}))) == 1
+    session.unload_authority({"name": "root"})
+    with pytest.raises(CommandException, match="there is no authority 'root'; there is other"):
+        session.unload_authority({"name": "root"})
+    with pytest.raises(CommandException, match="No such file"):
+        session.load_authority({"third": {"file": "/etc/none.pem"}})
+
+
+# -- pools
+
+
+def test_there_are_no_pools_and_none_can_be_loaded(session: vici.Session) -> None:
+    assert session.get_pools() == {}
+    with pytest.raises(CommandException, match="pool 'road' not loaded: address pools are not built yet"):
+        session.load_pool({"road": {"addrs": "10.9.0.0/24"}})
+
+
+# -- the protocol's edges
+
+
+@pytest.mark.parametrize("command", ["load-conn", "load-authority", "load-pool"])
+def test_commands_that_take_one_section(session: vici.Session, command: str) -> None:
+    for message in ({}, {"a": {}, "b": {}}, {"a": "b"}):
+        with pytest.raises(CommandException, match="section"):
+            session.request(command, message)
+
+
+@pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.request.__name__ == "Nothing"])
+def test_commands_without_arguments_take_none(session: vici.Session, command: str) -> None:
+    with pytest.raises(CommandException, match="unknown key 'x'"):
+        session.request(command, {"x": "y"})
+
+
+def test_events_that_do_not_exist(session: vici.Session) -> None:
+    with pytest.raises(EventUnknownException):
+        next(iter(session.listen(["weather"])))
