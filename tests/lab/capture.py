@@ -47,7 +47,7 @@ class Packet:
     source: str
     destination: str
     kind: str
-    """ike, esp, esp-in-udp, ah, keepalive, icmp, udp, tcp, fragment, or the protocol's number."""
+    """ike, esp, esp-in-udp, ah, keepalive, icmp, discovery, udp, tcp, fragment, or the protocol's number."""
 
     data: bytes
     """From the IP header on."""
@@ -94,6 +94,8 @@ def read_packet(at: float, data: bytes) -> Packet:
     kind, ports = PROTOCOLS.get(protocol, str(protocol)), (0, 0)
     if partial:
         kind = "fragment"
+    elif protocol == 58 and body[:1] and 130 <= body[0] <= 143:
+        kind = "discovery"  # IPv6's own housekeeping on a link: neighbours, routers, multicast listeners
     elif kind == "udp" and len(body) >= 8:
         ports = struct.unpack_from("!HH", body)
         kind, body = _udp_kind(ports, body[8:])
@@ -163,6 +165,4 @@ class Wire:
                 yield read_packet(seconds + nanoseconds / 1e9, data)
         _, dropped = struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
         if dropped:
-            raise OverflowError(
-                f"{dropped} packets were not recorded: look more often or make QUEUE_OCTETS larger"
-            )
+            raise OverflowError(f"{dropped} packets were not recorded: look more often or make QUEUE_OCTETS larger")

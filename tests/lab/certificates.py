@@ -20,9 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-PrivateKey = (
-    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-)
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 KEYS: dict[str, Callable[[], PrivateKey]] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
@@ -80,9 +78,7 @@ class Authority:
     def intermediate(self, name: str, kind: str = "ecdsa") -> Authority:
         """A new authority under this one."""
         key = KEYS[kind]()
-        return Authority(
-            key, (_sign(self.key, self.certificates[0], name, key, authority=True), *self.certificates)
-        )
+        return Authority(key, (_sign(self.key, self.certificates[0], name, key, authority=True), *self.certificates))
 
     def issue(self, name: str, kind: str = "ecdsa") -> Credential:
         """A certificate for a host: subject with CN, and the name as subjectAltName."""
@@ -106,9 +102,10 @@ def _sign(
         ]
     )
     now = datetime.datetime.now(datetime.UTC)
-    usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
-    ) | {"encipher_only": False, "decipher_only": False}
+    usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False) | {
+        "encipher_only": False,
+        "decipher_only": False,
+    }
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -123,9 +120,7 @@ def _sign(
             critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if not authority:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)

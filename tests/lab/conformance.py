@@ -49,9 +49,7 @@ def read_table() -> dict[str, list[Line]]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--conformance", action="store_true", help="print which lines of the table are shown")
-    group.addoption(
-        "--complete", metavar="A,B", default="", help="fail unless every line of these sections is shown"
-    )
+    group.addoption("--complete", metavar="A,B", default="", help="fail unless every line of these sections is shown")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -69,9 +67,7 @@ class Conformance:
         self._complete = [letter for letter in config.getoption("--complete").split(",") if letter]
         unknown = set(self._complete) - {title[0] for title in self._table}
         if unknown:
-            raise pytest.UsageError(
-                f"--complete: the conformance table has no section {', '.join(sorted(unknown))}"
-            )
+            raise pytest.UsageError(f"--complete: the conformance table has no section {', '.join(sorted(unknown))}")
         self._marked: dict[str, list[Line]] = {}
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -104,9 +100,7 @@ class Conformance:
                     f"  {line.number:7}{line.role}  {line.verdict():24}  {line.words} ({line.rfc})"
                 )
         if missing := self._missing():
-            terminalreporter.write_line(
-                f"\nto be complete, {len(missing)} more must be shown: {' '.join(missing)}"
-            )
+            terminalreporter.write_line(f"\nto be complete, {len(missing)} more must be shown: {' '.join(missing)}")
 
     def _missing(self) -> list[str]:
         """Numbers of lines that --complete wants shown and that are not."""

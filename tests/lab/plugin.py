@@ -39,9 +39,7 @@ POLL_EVERY = 0.05
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lab")
-    group.addoption(
-        "--lab-reports", metavar="FILE", help="(set inside a guest) append reports to FILE as JSON"
-    )
+    group.addoption("--lab-reports", metavar="FILE", help="(set inside a guest) append reports to FILE as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,9 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _group(item) in LAB_DIRECTORIES or LAB_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
-    order = {
-        name: place for place, name in enumerate(dict.fromkeys(_group(i) for i in items if _is_lab(i)), 1)
-    }
+    order = {name: place for place, name in enumerate(dict.fromkeys(_group(i) for i in items if _is_lab(i)), 1)}
     items.sort(key=lambda item: order[_group(item)] if _is_lab(item) else 0)
 
 

@@ -116,8 +116,7 @@ class Topology:
         for link in self.links:
             one, other = link.ends
             lines.append(
-                f"link add name to-{other} netns {prefix}{one} type veth "
-                f"peer name to-{one} netns {prefix}{other}"
+                f"link add name to-{other} netns {prefix}{one} type veth peer name to-{one} netns {prefix}{other}"
             )
         return lines
 

@@ -37,6 +37,9 @@ SYSCTLS = {
 }
 FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 
+STATE = ("address", "route", "-6 route", "-s xfrm state list nokeys", "-s xfrm policy")
+"""Arguments of `ip` that show what a node's kernel knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pinged:
@@ -115,9 +118,7 @@ class World:
         with entered(self.namespace(node)):
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            raise RuntimeError(
-                f"{' '.join(command)} on {node}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-            )
+            raise RuntimeError(f"{' '.join(command)} on {node}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def ping(
@@ -134,9 +135,7 @@ class World:
         return _count(output)
 
     @contextmanager
-    def pinging(
-        self, source: str, target: str, *, interval: float = 0.02, version: int = 4
-    ) -> Iterator[Ping]:
+    def pinging(self, source: str, target: str, *, interval: float = 0.02, version: int = 4) -> Iterator[Ping]:
         """Ping all the while; afterwards the yielded Ping has the result."""
         ping = Ping(self._ping(source, target, version, f"-i{interval}"))
         try:
@@ -172,12 +171,10 @@ class World:
             packets = "".join(f"{packet.at:.3f} {packet}\n" for packet in wire.packets())
             (directory / f"{node}.packets").write_text(packets)
         for node in self.topology.nodes:
-            commands = (["address"], ["route"], ["-6", "route"], ["-s", "xfrm", "state", "list", "nokeys"])
-            commands += (["-s", "xfrm", "policy"],)
             with (directory / f"{node}.state").open("w") as file, entered(self.namespace(node)):
-                for command in commands:
-                    print(f"# ip {' '.join(command)}", file=file, flush=True)
-                    subprocess.run(["ip", *command], stdout=file, stderr=file)
+                for command in STATE:
+                    print(f"# ip {command}", file=file, flush=True)
+                    subprocess.run(["ip", *command.split()], stdout=file, stderr=file)
                 print("# /proc/net/xfrm_stat", Path("/proc/thread-self/net/xfrm_stat").read_text(), file=file)
         return "\n".join(tails)
 

@@ -10,11 +10,13 @@ CHARON = "/usr/lib/ipsec/charon"
 
 # Plugins are named one by one: with all of Debian's loaded, kernel-libipsec
 # crashes charon where there is no /dev/net/tun, and starting takes longer.
+# Rekeyed children are kept for a second, not five, before they are dropped.
 CONF = """
 charon {
     load = random nonce openssl aes sha1 sha2 hmac kdf mgf1 gmp gcm ccm ctr chapoly curve25519 cmac xcbc des \
            pem pkcs1 pkcs8 pubkey x509 constraints revocation kernel-netlink socket-default vici
     threads = 8
+    delete_rekeyed_delay = 1
     plugins {
         vici { socket = unix:///run/charon.vici }
     }

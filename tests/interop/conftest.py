@@ -1,0 +1,68 @@
+"""Two gateways that stay up for a whole file of stories: moon runs ours, sun runs strongSwan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.interop.configurations import MOON, SUN, Gateway
+from tests.lab.certificates import Credential
+from tests.lab.fixtures import Lab
+from tests.lab.peers.base import Peer
+from tests.lab.peers.ikectl import Ikectl
+from tests.lab.peers.strongswan import StrongSwan
+from tests.lab.topology import SITE_TO_SITE, Topology
+from tests.lab.world import World
+
+
+class Site:
+    """A world with an IKE daemon on moon and one on sun.
+
+    Args:
+        ours: which of the two runs ikectld.
+    """
+
+    def __init__(self, lab: Lab, topology: Topology, ours: str = "moon") -> None:
+        self.world: World = lab.lay(topology)
+        kinds: dict[str, type[Peer]] = {"moon": StrongSwan, "sun": StrongSwan, ours: Ikectl}
+        self.moon = self.world.peer(kinds["moon"], "moon", conf="")
+        self.sun = self.world.peer(kinds["sun"], "sun", conf="")
+
+    def configure(
+        self, moon: Gateway = MOON, sun: Gateway = SUN, credentials: Sequence[Credential] = (), **both: Any
+    ) -> None:
+        """Load both ends; `both` are fields of Gateway that are the same on either."""
+        for peer, gateway in ((self.moon, moon), (self.sun, sun)):
+            own = [credential for credential in credentials if credential.name == gateway.id]
+            peer.load(gateway.but(**both).conf(), own)
+
+    def ends(self, initiator: str) -> tuple[Peer, Peer]:
+        """Initiator and responder."""
+        return (self.moon, self.sun) if initiator == "moon" else (self.sun, self.moon)
+
+    def clear(self) -> None:
+        """No SA is left on either end, whatever the last story did; and the record of the wire is empty."""
+        for peer in (self.moon, self.sun):
+            if peer.running() and peer.sas():
+                peer.down(ike="site")
+        self.world.wire("router").forget()
+
+
+@pytest.fixture(scope="module")
+def standing_site(module_lab: Lab) -> Site:
+    return Site(module_lab, SITE_TO_SITE)
+
+
+@pytest.fixture
+def site(standing_site: Site) -> Iterator[Site]:
+    """The file's two gateways, without SAs."""
+    standing_site.clear()
+    yield standing_site
+
+
+@pytest.fixture(params=["moon", "sun"], ids=["we-initiate", "strongswan-initiates"])
+def initiator(request: pytest.FixtureRequest) -> str:
+    """Each story told twice."""
+    return str(request.param)
