@@ -52,7 +52,7 @@ class Proof:
     auth: AUTH
     certs: list[CERT]
     note: str
-    """How, for the log: `RSA_EMSA_PSS_SHA2_256 as C=CH, CN=moon`."""
+    """How, for the log: `pre-shared key`, `RSA_EMSA_PSS_SHA2_256`."""
 
 
 class Method(Protocol):

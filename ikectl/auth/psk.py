@@ -29,7 +29,7 @@ class Psk:
     async def prove(self, local: Local, context: AuthContext) -> Proof:
         secret = await _secret(context)
         data = psk_auth(context.prf, secret, context.octets_local)
-        return Proof(AUTH(AuthMethod.SHARED_KEY_MIC, data), [], f"pre-shared key as {context.local_id}")
+        return Proof(AUTH(AuthMethod.SHARED_KEY_MIC, data), [], "pre-shared key")
 
     async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
         if auth.method != AuthMethod.SHARED_KEY_MIC:

@@ -39,7 +39,7 @@ class Signature:
         return Proof(
             AUTH(signer.scheme.method, auth_payload_data(signer.scheme, signature)),
             [CERT(CertEncoding.X509_SIGNATURE, der) for der in certificates],
-            f"{signer.scheme} as {context.local_id}",
+            signer.scheme.name,
         )
 
     async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
@@ -61,4 +61,4 @@ class Signature:
         rules = remote.auth.ike
         if rules and not scheme_fits(scheme, key_bits(spki), rules):
             raise AuthenticationFailed(f"remote.auth does not accept {scheme} of {context.remote_id}")
-        return str(scheme)
+        return scheme.name

@@ -9,6 +9,7 @@ from ikectl.auth.base import AuthContext, Method, Proof
 from ikectl.auth.psk import Psk
 from ikectl.auth.signature import Signature
 from ikectl.config.model import AuthKind, Local, Remote
+from ikectl.errors import AuthenticationFailed
 from ikectl.wire.v2.identity import AUTH, CERT
 
 METHODS: Mapping[AuthKind, Method] = MappingProxyType(
@@ -29,6 +30,9 @@ async def verify(remote: Remote, context: AuthContext, auth: AUTH, certs: Sequen
 
     Raises AuthenticationFailed, with a reason that is for the log alone.
     """
+    if context.remote_id.is_any:
+        # Type 0 is reserved (RFC 7296 §3.5); inside it means "anybody" and must not come from outside.
+        raise AuthenticationFailed("the peer gave an identity of the reserved type 0")
     return await METHODS[remote.auth.kind].verify(remote, context, auth, certs)
 
 

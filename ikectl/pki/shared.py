@@ -8,34 +8,46 @@ from itertools import count
 
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import IdType
-from ikectl.values.identity import MATCH_ANY, ExactIdentity, Identity, IdentityPattern
+from ikectl.values.dn import Attribute
+from ikectl.values.identity import MATCH_ANY, MATCH_EXACT, ExactIdentity, Identity, IdentityPattern
 from ikectl.values.secret import Secret
+
+Key = bytes | tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     owners: tuple[IdentityPattern, ...]
     secret: Secret
+    keys: frozenset[Key] | None = field(compare=False)
+    """The owners as index keys; None when one is a pattern or there is none."""
     order: int = field(compare=False)
 
-    @property
-    def keys(self) -> frozenset[object] | None:
-        """The owners as index keys; None when one is a pattern or there is none."""
-        exact = [owner.identity for owner in self.owners]
-        if not exact or None in exact:
-            return None
-        return frozenset(_key(identity) for identity in exact if identity)
-
-    def score(self, local: Identity, remote: Identity, unknown: bool) -> tuple[int, int, int] | None:
-        """(fit for the peer, fit for us, earliness); None if it is not for these two.
-
-        `unknown`: `remote` is only the address of a peer that may be any of the owners.
-        """
+    def score(self, ours: _End, theirs: _End) -> tuple[int, int, int] | None:
+        """(fit for the peer, fit for us, earliness); None if it is not for these two."""
         if not self.owners:
             return MATCH_ANY, MATCH_ANY, -self.order
-        theirs = max(owner.match(remote) for owner in self.owners) or (MATCH_ANY if unknown else 0)
-        ours = [owner.match(local) for owner in self.owners]
-        return (theirs, max(ours), -self.order) if theirs or all(ours) else None
+        if self.keys is not None:  # all exact: no need to compare what is hashed already
+            fit = MATCH_EXACT if theirs.key in self.keys else MATCH_ANY if theirs.unknown else 0
+            own = MATCH_EXACT if ours.key in self.keys else 0
+            only_ours = own and len(self.keys) == 1
+        else:
+            fit = max(owner.match(theirs.identity) for owner in self.owners)
+            fit = fit or (MATCH_ANY if theirs.unknown else 0)
+            matches = [owner.match(ours.identity) for owner in self.owners]
+            own, only_ours = max(matches), all(matches)
+        return (fit, own, -self.order) if fit or only_ours else None
+
+
+class _End:
+    """One end of an SA: who it is, or by its address who it may be."""
+
+    __slots__ = ("identity", "key", "unknown")
+
+    def __init__(self, identity: Identity, address: bytes) -> None:
+        self.unknown = identity.is_any
+        self.identity = Identity.of_address(address) if self.unknown else identity
+        self.key = _key(self.identity)
 
 
 class SharedSecrets:
@@ -53,8 +65,8 @@ class SharedSecrets:
     def __init__(self) -> None:
         self._entries: dict[object, _Entry] = {}
         self._numbers = count()
-        self._of_owner: dict[object, dict[object, _Entry]] = {}
-        self._of_all_owners: dict[object, dict[object, _Entry]] = {}
+        self._of_owner: dict[Key, dict[object, _Entry]] = {}
+        self._of_sole_owner: dict[Key, dict[object, _Entry]] = {}
         self._of_patterns: dict[object, _Entry] = {}
 
     def add(self, name: str, owners: Iterable[IdentityPattern | Identity], secret: bytes) -> None:
@@ -62,8 +74,10 @@ class SharedSecrets:
         if not secret:
             raise CredentialError("an empty shared secret")
         patterns = tuple(ExactIdentity(owner) if isinstance(owner, Identity) else owner for owner in owners)
+        exact = [owner.identity for owner in patterns]
+        keys = frozenset(_key(identity) for identity in exact if identity) if all(exact) else None
         order = next(self._numbers)
-        entry = _Entry(patterns, Secret(secret), order)
+        entry = _Entry(patterns, Secret(secret), keys or None, order)
         if not name and entry in self._entries.values():
             return
         label: object = name or order
@@ -82,8 +96,8 @@ class SharedSecrets:
         for key in entry.keys or ():
             if not self._of_owner[key]:
                 del self._of_owner[key]
-        if entry.keys and not self._of_all_owners[entry.keys]:
-            del self._of_all_owners[entry.keys]
+            if not self._of_sole_owner.get(key, True):
+                del self._of_sole_owner[key]
         return True
 
     @property
@@ -97,22 +111,20 @@ class SharedSecrets:
 
     def find(self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes) -> Secret:
         """The secret shared by two identities at two packed addresses. Raises CredentialError."""
-        unknown = remote.is_any
-        ours = Identity.of_address(local_address) if local.is_any else local
-        theirs = Identity.of_address(remote_address) if unknown else remote
+        ours, theirs = _End(local, local_address), _End(remote, remote_address)
         best: tuple[int, int, int] | None = None
         found: Secret | None = None
-        for entry in self._entries.values() if unknown else self._candidates(ours, theirs):
-            score = entry.score(ours, theirs, unknown)
+        for entry in self._entries.values() if theirs.unknown else self._candidates(ours, theirs):
+            score = entry.score(ours, theirs)
             if score is not None and (best is None or score > best):
                 best, found = score, entry.secret
         if found is None:
-            raise CredentialError(f"no shared secret of {ours} and {theirs} is loaded")
+            raise CredentialError(f"no shared secret of {ours.identity} and {theirs.identity} is loaded")
         return found
 
-    def _candidates(self, local: Identity, remote: Identity) -> Iterator[_Entry]:
-        yield from self._of_owner.get(_key(remote), {}).values()
-        yield from self._of_all_owners.get(frozenset((_key(local),)), {}).values()
+    def _candidates(self, ours: _End, theirs: _End) -> Iterator[_Entry]:
+        yield from self._of_owner.get(theirs.key, _NONE).values()
+        yield from self._of_sole_owner.get(ours.key, _NONE).values()
         yield from self._of_patterns.values()
 
     def _indices(self, entry: _Entry) -> Iterator[dict[object, _Entry]]:
@@ -122,17 +134,26 @@ class SharedSecrets:
             return
         for key in keys:
             yield self._of_owner.setdefault(key, {})
-        yield self._of_all_owners.setdefault(keys, {})
+            if len(keys) == 1:
+                yield self._of_sole_owner.setdefault(key, {})
 
 
-def _key(identity: Identity) -> object:
+_NONE: dict[object, _Entry] = {}
+
+
+def _key(identity: Identity) -> Key:
     """Equal for identities that are `same`."""
-    if identity.kind in (IdType.FQDN, IdType.RFC822_ADDR):
-        return identity.kind, identity.data.lower()
-    rdns = identity.rdns
+    kind = identity.kind
+    if kind is IdType.FQDN or kind is IdType.RFC822_ADDR:
+        return bytes((kind,)) + identity.data.lower()
+    rdns = identity.rdns if kind is IdType.DER_ASN1_DN else None
     if rdns is None:
-        return identity.kind, identity.data
-    return identity.kind, tuple(
-        tuple((a.oid, a.tag, a.value) if a.text is None else (a.oid, " ".join(a.text.split()).casefold()) for a in rdn)
-        for rdn in rdns
-    )
+        return bytes((kind,)) + identity.data
+    return tuple(tuple(map(_attribute_key, rdn)) for rdn in rdns)
+
+
+def _attribute_key(attribute: Attribute) -> tuple[object, ...]:
+    text = attribute.text
+    if text is None:
+        return attribute
+    return attribute.oid, " ".join(text.split()).casefold()

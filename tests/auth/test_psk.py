@@ -13,7 +13,7 @@ from ikectl.auth.table import prove, verify
 from ikectl.config.model import Auth, AuthKind, Local, Remote
 from ikectl.crypto.transforms import PRF_BY_ID
 from ikectl.errors import AuthenticationFailed
-from ikectl.iana.v2 import AuthMethod, PrfId
+from ikectl.iana.v2 import AuthMethod, IdType, PrfId
 from ikectl.pki.store import Store
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
@@ -86,6 +86,14 @@ def test_a_peer_without_a_secret_is_refused_like_one_with_a_wrong_secret() -> No
     with pytest.raises(AuthenticationFailed, match="no shared secret") as failure:
         run(verify(REMOTE, context(SUN, venus), AUTH(AuthMethod.SHARED_KEY_MIC, bytes(32)), ()), store())
     assert failure.value.data == b""
+
+
+def test_nobody_is_anybody() -> None:
+    anybody = Identity(IdType.ANY, b"")
+    proof = auth_of(store(), anybody, SUN)
+
+    with pytest.raises(AuthenticationFailed, match="reserved type 0"):
+        run(verify(REMOTE, context(SUN, anybody), proof, ()), store())
 
 
 def test_a_signature_where_a_secret_is_due_is_refused() -> None:
