@@ -39,8 +39,9 @@ BUG = "internal error; the daemon's log has the traceback"
 class ViciSocket:
     """The server. `publish` every event of the engine between `start` and `stop`."""
 
-    def __init__(self, control: Control, path: str, group: int | None = None) -> None:
+    def __init__(self, control: Control, path: str, group: int | None = None, clients: int = CLIENTS) -> None:
         """`group` is the number of the group that may use the socket; None leaves it the daemon's own."""
+        self._room_for = clients
         self.control = control
         self.path = path
         self._group = group
@@ -102,8 +103,8 @@ class ViciSocket:
 
     def arrived(self, client: _Client) -> bool:
         """Whether there is room for one more."""
-        if len(self._clients) >= CLIENTS:
-            log.warning("too many vici clients", clients=CLIENTS)
+        if len(self._clients) >= self._room_for:
+            log.warning("too many vici clients", clients=self._room_for)
             return False
         self._clients[client] = None
         return True

@@ -112,6 +112,10 @@ class Memory:
         self.usage: dict[int, Usage] = {}
         self.commands: list[Initiate | Terminate | Rekey] = []
         self.reloaded = 0
+        self.seen = 0
+        """IKE SAs that were listed."""
+        self.broken = False
+        """Has a defect: `stats` fails in a way nobody foresaw."""
         self.files: dict[str, bytes] = {}
         self.env = Env(random_for=lambda number: lambda octets: number.to_bytes(octets, "big"))
         self.socket: ViciSocket | None = None
@@ -126,6 +130,8 @@ class Memory:
         return Version("ikectld", "0.1.0", "Linux", "6.1.0", "x86_64")
 
     def stats(self) -> Stats:
+        if self.broken:
+            raise ZeroDivisionError
         return Stats(14_400.0, "Nov 22 01:00:00 2026", len(self.sas), 0)
 
     async def reload_settings(self) -> None:
@@ -143,6 +149,7 @@ class Memory:
     async def ike_sas(self, selection: Selection) -> AsyncIterator[IkeSaView]:
         for sa in list(self.sas.values()):
             await asyncio.sleep(0)  # the kernel would be asked here
+            self.seen += 1
             children = [ChildSaView.of(child, NOW, self.usage.get(child.uniqueid)) for child in sa.children.values()]
             yield IkeSaView.of(sa, NOW, tuple(children))
 
@@ -242,6 +249,11 @@ class Memory:
         return found
 
     # -- SAs
+
+    def populate(self, number: int) -> None:
+        """So many IKE SAs of one connection."""
+        for _ in range(number):
+            self._ike_sa(next(iter(self.loaded.values())))
 
     def _ike_sa(self, connection: Connection) -> IkeSa:
         number = self.env.next_ike()
