@@ -70,9 +70,7 @@ def exactly(count: int) -> st.SearchStrategy[bytes]:
 def attributes(draw: st.DrawFn) -> bytes:
     """Transform attributes that are not one Key Length."""
     parts = []
-    for kind in draw(
-        st.lists(st.integers(0, 0x7FFF).filter(lambda kind: kind != 14), min_size=1, max_size=3)
-    ):
+    for kind in draw(st.lists(st.integers(0, 0x7FFF).filter(lambda kind: kind != 14), min_size=1, max_size=3)):
         if draw(st.booleans()):
             parts.append((0x8000 | kind).to_bytes(2, "big") + draw(exactly(2)))
         else:

@@ -156,9 +156,7 @@ def test_ike_auth() -> None:
         CfgType.REPLY,
         (
             Attribute(CfgAttribute.INTERNAL_IP4_ADDRESS, bytes((10, 3, 0, 1))),
-            Attribute(
-                CfgAttribute.INTERNAL_IP6_ADDRESS, bytes.fromhex("20010db80001") + bytes(9) + b"\x01\x40"
-            ),
+            Attribute(CfgAttribute.INTERNAL_IP6_ADDRESS, bytes.fromhex("20010db80001") + bytes(9) + b"\x01\x40"),
             Attribute(CfgAttribute.INTERNAL_IP4_DNS, bytes((10, 3, 0, 53))),
             Attribute(CfgAttribute.INTERNAL_IP6_DNS, bytes.fromhex("20010db8") + bytes(11) + b"\x53"),
         ),

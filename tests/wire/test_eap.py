@@ -16,9 +16,7 @@ def test_an_identity_response_and_a_success_octet_by_octet() -> None:
     assert EAP.read(bytes.fromhex("03 07 0004")) == EAP(3, 7)
 
 
-@pytest.mark.parametrize(
-    "octets", ["02 07 0007 01 6a6f65", "02 07 0009 01 6a6f65", "03 07 0000", "03 07 0004 00"]
-)
+@pytest.mark.parametrize("octets", ["02 07 0007 01 6a6f65", "02 07 0009 01 6a6f65", "03 07 0000", "03 07 0004 00"])
 def test_a_length_that_is_not_the_payloads_is_refused(octets: str) -> None:
     with pytest.raises(WireError):
         EAP.read(bytes.fromhex(octets))

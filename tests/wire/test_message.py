@@ -28,13 +28,7 @@ INIT = Message(
 )
 INIT_OCTETS = bytes.fromhex(
     "0102030405060708 0000000000000000 22 20 22 08 00000000 00000090"
-    "28 00 0028 001f 0000"
-    + "ff" * 32
-    + "29 00 0014"
-    + "ee" * 16
-    + "29 00 001c 00 00 4004"
-    + "00" * 20
-    + "00 00 001c"
+    "28 00 0028 001f 0000" + "ff" * 32 + "29 00 0014" + "ee" * 16 + "29 00 001c 00 00 4004" + "00" * 20 + "00 00 001c"
     "00 00 4004" + "01" * 20
 )
 
@@ -49,9 +43,7 @@ def test_a_request_octet_by_octet() -> None:
 
 @pytest.mark.conformance("v2-2")
 def test_an_empty_response_octet_by_octet() -> None:
-    message = Message(
-        SPI_I, SPI_R, ExchangeType.INFORMATIONAL, 7, response=True, initiator=False, payloads=[]
-    )
+    message = Message(SPI_I, SPI_R, ExchangeType.INFORMATIONAL, 7, response=True, initiator=False, payloads=[])
     octets = SPI_I + SPI_R + bytes.fromhex("00 20 25 20 00000007 0000001c")
     assert message.write() == octets
     assert Message.read(octets) == message
@@ -139,8 +131,7 @@ def test_the_first_critical_unknown_payload() -> None:
         return Message(SPI_I, SPI_R, ExchangeType.INFORMATIONAL, 1, False, True, [NONCE, *unknown])
 
     tolerated, one, two = (
-        Unknown(payload_type(number), critical, b"")
-        for number, critical in ((127, False), (32, True), (1, True))
+        Unknown(payload_type(number), critical, b"") for number, critical in ((127, False), (32, True), (1, True))
     )
     assert message().critical_unknown is None
     assert message(tolerated).critical_unknown is None

@@ -27,9 +27,7 @@ IKE_OFFER_OCTETS = bytes.fromhex(
     "03 00 0008 02 00 0005"
     "00 00 0008 04 00 0013"
 )
-ESP_OFFER = SA(
-    (Proposal(1, Protocol.ESP, b"\xc0\xff\xee\x01", (Transform(ENCR, 20, 128), Transform(ESN, 0))),)
-)
+ESP_OFFER = SA((Proposal(1, Protocol.ESP, b"\xc0\xff\xee\x01", (Transform(ENCR, 20, 128), Transform(ESN, 0))),))
 ESP_OFFER_OCTETS = bytes.fromhex(
     "00 00 0020 01 03 04 02 c0ffee01"  # ESP, an SPI of 4 octets, 2 transforms
     "03 00 000c 01 00 0014 800e 0080"
@@ -111,9 +109,7 @@ def test_unknown_transforms_and_protocols_are_kept() -> None:
     sa = SA(
         (
             Proposal(1, protocol(4), b"\x12\x34", (Transform(transform_type(241), 65535),)),
-            Proposal(
-                2, Protocol.ESP, bytes(4), (Transform(ENCR, 1024, 4096), Transform(transform_type(0), 0))
-            ),
+            Proposal(2, Protocol.ESP, bytes(4), (Transform(ENCR, 1024, 4096), Transform(transform_type(0), 0))),
             Proposal(3, protocol(255), b"", ()),
         )
     )

@@ -47,9 +47,7 @@ def message(*payloads: VendorId | Nonce) -> Message:
 def protected(plain: bytes, first: int = 43, before: bytes = b"") -> bytes:
     """A datagram whose SK payload holds exactly this plain text, some octets of payloads before it."""
     length = 28 + len(before) + 4 + 8 + len(plain) + 12
-    head = (
-        SPI_I + SPI_R + bytes((43 if before else 46, 0x20, 37, 0x08, 0, 0, 0, 3)) + length.to_bytes(4, "big")
-    )
+    head = SPI_I + SPI_R + bytes((43 if before else 46, 0x20, 37, 0x08, 0, 0, 0, 3)) + length.to_bytes(4, "big")
     associated = head + before + bytes((first, 0)) + (4 + 8 + len(plain) + 12).to_bytes(2, "big")
     return associated + IV + Blocks().seal(IV, associated, plain)
 
@@ -105,9 +103,9 @@ def test_more_padding_than_there_is_text_is_refused() -> None:
 
 @pytest.mark.conformance("v2-19")
 def test_inner_payloads_begin_with_the_type_the_sk_payload_names() -> None:
-    assert opened(
-        protected(bytes.fromhex("00 00 0014") + bytes(16) + bytes(3) + b"\x03", first=40)
-    ) == message(Nonce(bytes(16)))
+    assert opened(protected(bytes.fromhex("00 00 0014") + bytes(16) + bytes(3) + b"\x03", first=40)) == message(
+        Nonce(bytes(16))
+    )
 
 
 @pytest.mark.conformance("v2-19")

@@ -13,9 +13,7 @@ from ikectl.wire.v2.ts import TSi, TSr
 WEB = TrafficSelector.of_network("10.1.0.0/16", protocol=6, ports=(80, 443))
 WEB_OCTETS = bytes.fromhex("07 06 0010 0050 01bb 0a010000 0a01ffff")
 SIX = TrafficSelector.of_network("2001:db8::/64")
-SIX_OCTETS = bytes.fromhex(
-    "08 00 0028 0000 ffff 20010db8000000000000000000000000 20010db800000000ffffffffffffffff"
-)
+SIX_OCTETS = bytes.fromhex("08 00 0028 0000 ffff 20010db8000000000000000000000000 20010db800000000ffffffffffffffff")
 LABEL_OCTETS = bytes.fromhex("0a 00 0008 0001 6162")  # a security label (RFC 9478)
 
 

@@ -74,9 +74,7 @@ class Message:
     def write_header(self, first: PayloadType, length: int) -> bytes:
         """The header for a message of that length, which counts the header."""
         flags = (FLAG_INITIATOR if self.initiator else 0) | (FLAG_RESPONSE if self.response else 0)
-        return HEADER.pack(
-            self.spi_i, self.spi_r, first, self.version, self.exchange, flags, self.message_id, length
-        )
+        return HEADER.pack(self.spi_i, self.spi_r, first, self.version, self.exchange, flags, self.message_id, length)
 
     def one(self, kind: type[P]) -> P:
         """The payload of that class. Raises PeerMisbehaved unless there is exactly one."""
