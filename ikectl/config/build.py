@@ -102,9 +102,7 @@ def key_from_vici(message: ViciTree) -> PrivateKey:
     return key
 
 
-def build_connection(
-    section: Section, errors: Errors, read_file: ReadFile | None = None
-) -> Connection | None:
+def build_connection(section: Section, errors: Errors, read_file: ReadFile | None = None) -> Connection | None:
     """None when there was a mistake, which is in `errors`."""
     before = len(errors.found)
     label = section.name
@@ -175,8 +173,7 @@ def _round(section: Section, prefix: str, errors: Errors) -> Section | None:
     rounds = [child for name, child in section.sections.items() if name.startswith(prefix)]
     for further in rounds[1:]:
         errors.add(
-            f"{section.name}.{further.name}: not built yet: a second authentication round;"
-            f" keep one {prefix} section",
+            f"{section.name}.{further.name}: not built yet: a second authentication round; keep one {prefix} section",
             further.place,
         )
     return rounds[0] if rounds else None
@@ -191,9 +188,7 @@ def _build_children(section: Section, label: str, errors: Errors) -> tuple[Child
     if len(listing.sections) > MAX_CHILDREN:
         errors.add(f"{label}.children: more than {MAX_CHILDREN} children", listing.place)
         return ()
-    built = (
-        _build_child(child, f"{label}.children.{name}", errors) for name, child in listing.sections.items()
-    )
+    built = (_build_child(child, f"{label}.children.{name}", errors) for name, child in listing.sections.items())
     return tuple([child for child in built if child is not None])
 
 

@@ -130,9 +130,7 @@ def _interface(text: str) -> str:
     return text
 
 
-def _proposals(
-    protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] | None
-) -> Callable[[bytes], Any]:
+def _proposals(protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] | None) -> Callable[[bytes], Any]:
     def read(text: str) -> tuple[Proposal, ...]:
         if text == "default":
             if defaults is None:

@@ -125,9 +125,7 @@ class _Loader:
             if group is None:
                 continue
             for key, value in section.values.items():
-                self.errors.add(
-                    f"{name}: unknown option {key[:40]!r}; {name} holds sections only", value.place
-                )
+                self.errors.add(f"{name}: unknown option {key[:40]!r}; {name} holds sections only", value.place)
             if name == "pools":
                 for child in section.sections.values():
                     self.errors.add(f"pools.{child.name}: not built yet; leave the section out", child.place)

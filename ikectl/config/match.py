@@ -96,17 +96,13 @@ def _own_closeness(connection: Connection, ours: Identity | None) -> int:
     return MATCH_EXACT if own.same(ours) else NO_MATCH
 
 
-def _why_none(
-    candidates: Sequence[Connection], peer: Identity, ours: Identity | None, proof: AuthKind | None
-) -> str:
+def _why_none(candidates: Sequence[Connection], peer: Identity, ours: Identity | None, proof: AuthKind | None) -> str:
     if not candidates:
         return "no connection fits the addresses"
     fitting = [connection for connection in candidates if connection.remote[0].id.match(peer)]
     if not fitting:
         expected = _listed(str(connection.remote[0].id) for connection in candidates)
-        return (
-            f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
-        )
+        return f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
     named = [connection for connection in fitting if _own_closeness(connection, ours)]
     if not named:
         known = _listed(str(connection.local[0].id) for connection in fitting)

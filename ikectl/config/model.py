@@ -125,9 +125,7 @@ class AddressSpec:
         except ValueError:
             pass
         if not _is_hostname(text):
-            raise ValueError(
-                f"{text[:80]!r} is not an address, a network, a range of addresses, a host name or %any"
-            )
+            raise ValueError(f"{text[:80]!r} is not an address, a network, a range of addresses, a host name or %any")
         return cls(text, hostname=text)
 
     @classmethod

@@ -117,7 +117,7 @@ class _Reader:
         try:
             tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
-            self.errors.add(*_toml_error(error, path))
+            self.errors.add(*_toml_error(error, text, path))
             return
         for line, keys, value in _toml_values(text):
             place = Place(path, line)
@@ -288,15 +288,12 @@ def _toml_text(value: object) -> bytes | None:
     return value.encode() if isinstance(value, str) else None
 
 
-def _toml_error(error: Exception, path: str) -> tuple[str, Place]:
+def _toml_error(error: Exception, text: str, path: str) -> tuple[str, Place]:
     """The library's reason without what it may quote, and its line."""
-    found = re.search(r"\(at (?:line (\d+)|end of document)", str(error))
-    line = int(found[1]) if found and found[1] else 0
-    reason = (
-        re.sub(r" \(at .*\)$", "", str(error))
-        if isinstance(error, tomllib.TOMLDecodeError)
-        else "nested too deep"
-    )
+    found = re.search(r"\(at line (\d+)", str(error))
+    at_end = str(error).endswith("(at end of document)")
+    line = int(found[1]) if found else text.count("\n") + 1 if at_end else 0
+    reason = re.sub(r" \(at .*\)$", "", str(error)) if isinstance(error, tomllib.TOMLDecodeError) else "nested too deep"
     return f"not TOML: {re.sub(r'[:=] .*', '', reason)}", Place(path, line)
 
 
@@ -344,9 +341,7 @@ def _only_path(table: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(path)
 
 
-def _leaves(
-    table: Mapping[str, object], above: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], object]]:
+def _leaves(table: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
     for key, value in table.items():
         keys = (*above, key)
         if isinstance(value, Mapping):

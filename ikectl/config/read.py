@@ -60,9 +60,7 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
         if option.only is not None:
             _refuse(option, value, name, errors)
             continue
-        read = (
-            _read_list(option, value, name, errors) if option.many else _read_one(option, value, name, errors)
-        )
+        read = _read_list(option, value, name, errors) if option.many else _read_one(option, value, name, errors)
         if option.key.endswith("*"):
             checked.extra[key] = read
         else:
@@ -73,9 +71,7 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
                 errors.add(f"{label}.{name}: an option, not a section; write {name} = value", child.place)
             else:
                 where = f"{label}: " if label else ""
-                errors.add(
-                    f"{where}unknown section {_shown(name)}{suggestion(name, group.names)}", child.place
-                )
+                errors.add(f"{where}unknown section {_shown(name)}{suggestion(name, group.names)}", child.place)
     checked.good = len(errors.found) == before
     return checked
 

@@ -79,7 +79,8 @@ class Errors:
             self.found.append(ConfigError(why, place.path, place.line))
 
     def raise_any(self) -> None:
-        """Raises ConfigErrors if there was any."""
+        """Raises ConfigErrors if there was any, those of one file together and in its order."""
+        self.found.sort(key=lambda error: (error.path, error.line))
         if self._dropped:
             self.found.append(ConfigError(f"{self._dropped} more mistakes are not shown"))
             self._dropped = 0
@@ -151,9 +152,7 @@ def resolve(root: Section, errors: Errors) -> Section:
         if known is not None:
             return known
         if len(under_way) == MAX_CHAIN:
-            errors.add(
-                f"{section.name}: more than {MAX_CHAIN} sections refer through one another", section.place
-            )
+            errors.add(f"{section.name}: more than {MAX_CHAIN} sections refer through one another", section.place)
             return Section(section.name, section.place)
         under_way.add(id(section))
         merged = Section(section.name, section.place, dict(section.values))

@@ -158,9 +158,7 @@ TrafficSelector.ANY4 = TrafficSelector(0, 0, 65535, 0, _ALL4, False)
 TrafficSelector.ANY6 = TrafficSelector(0, 0, 65535, 0, _ALL6, True)
 
 
-def narrow(
-    offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelector]
-) -> tuple[TrafficSelector, ...]:
+def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelector]) -> tuple[TrafficSelector, ...]:
     """What `offered` and `configured` have in common, in the order of the offer (RFC 7296 §2.9).
 
     Empty when nothing is (TS_UNACCEPTABLE). No selector of the result lies
@@ -216,9 +214,7 @@ def subtract(one: TrafficSelector, other: TrafficSelector) -> tuple[TrafficSelec
         left.append(TrafficSelector(one.protocol, *ports, end + 1, one.end, one.v6))
     if not one.is_opaque:
         if one.start_port < both.start_port:
-            left.append(
-                TrafficSelector(one.protocol, one.start_port, both.start_port - 1, start, end, one.v6)
-            )
+            left.append(TrafficSelector(one.protocol, one.start_port, both.start_port - 1, start, end, one.v6))
         if both.end_port < one.end_port:
             left.append(TrafficSelector(one.protocol, both.end_port + 1, one.end_port, start, end, one.v6))
     return tuple(left)
@@ -249,9 +245,7 @@ class SelectorSpec:
         try:
             network = TrafficSelector.of_network(address, protocol, ports)
         except ValueError:
-            raise ValueError(
-                f"{address[:80]!r} is not a network, a range of addresses or the word dynamic"
-            ) from None
+            raise ValueError(f"{address[:80]!r} is not a network, a range of addresses or the word dynamic") from None
         return cls(network, protocol, *ports)
 
     @property

@@ -155,9 +155,7 @@ def test_a_pattern_without_wildcards_is_one_identity() -> None:
     assert IdentityPattern.parse("10.0.0.0/8").identity is None
 
 
-@pytest.mark.parametrize(
-    "text", ["%any", "moon", "*.org", "*@x.org", "CN=*, O=x", "10.0.0.0/8", "email:^.*@x$"]
-)
+@pytest.mark.parametrize("text", ["%any", "moon", "*.org", "*@x.org", "CN=*, O=x", "10.0.0.0/8", "email:^.*@x$"])
 def test_patterns_are_values_and_print_what_they_were_read_from(text: str) -> None:
     pattern = IdentityPattern.parse(text)
     assert str(pattern) == text

@@ -137,9 +137,7 @@ def test_networks_cover_exactly() -> None:
 
 # A small universe, so that sets of packets can be counted one by one.
 small = st.builds(
-    lambda protocol, ports, addresses: TrafficSelector(
-        protocol, *sorted(ports), *sorted(addresses), v6=False
-    ),
+    lambda protocol, ports, addresses: TrafficSelector(protocol, *sorted(ports), *sorted(addresses), v6=False),
     st.sampled_from([0, 6, 17]),
     st.one_of(st.just((0, 65535)), st.tuples(st.integers(0, 3), st.integers(0, 3))),
     st.tuples(st.integers(0, 15), st.integers(0, 15)),
@@ -169,9 +167,7 @@ def test_intersection_and_containment_are_those_of_sets(a: TrafficSelector, b: T
 
 
 @given(st.lists(small, max_size=4), st.lists(small, max_size=4))
-def test_narrowing_is_the_intersection_of_unions(
-    offered: list[TrafficSelector], ours: list[TrafficSelector]
-) -> None:
+def test_narrowing_is_the_intersection_of_unions(offered: list[TrafficSelector], ours: list[TrafficSelector]) -> None:
     result = narrow(offered, ours)
     wanted = set().union(*map(packets, offered)) & set().union(*map(packets, ours))
     assert set().union(*map(packets, result)) == wanted

@@ -1,0 +1,62 @@
+import pytest
+
+from ikectl.config.auth import read_auth
+from ikectl.config.model import Auth, AuthKind, KeyConstraint
+from ikectl.iana.v2 import HashAlgorithm
+
+SHA256, SHA384, SHA512 = HashAlgorithm.SHA2_256, HashAlgorithm.SHA2_384, HashAlgorithm.SHA2_512
+
+
+@pytest.mark.parametrize(
+    ("text", "constraints"),
+    [
+        ("pubkey", ()),
+        ("rsa", (KeyConstraint("rsa"),)),
+        ("ed25519", (KeyConstraint("ed25519"),)),
+        ("pubkey-sha256-sha512", (KeyConstraint("", 0, False, (SHA256, SHA512)),)),
+        ("rsa-2048-ecdsa-256", (KeyConstraint("rsa", 2048), KeyConstraint("ecdsa", 256))),
+        (
+            "rsa-3072-ecdsa-256-sha256",
+            (KeyConstraint("rsa", 3072, False, (SHA256,)), KeyConstraint("ecdsa", 256, False, (SHA256,))),
+        ),
+        (
+            "rsa-2048-sha256-ecdsa-256-sha256-sha384",
+            (KeyConstraint("rsa", 2048, False, (SHA256,)), KeyConstraint("ecdsa", 256, False, (SHA256, SHA384))),
+        ),
+        ("rsa/pss-sha256", (KeyConstraint("rsa", 0, True, (SHA256,)),)),
+    ],
+)
+def test_constraints_hold_for_certificates_and_for_ike(text: str, constraints: tuple[KeyConstraint, ...]) -> None:
+    assert read_auth(text) == Auth(AuthKind.PUBKEY, constraints, constraints)
+
+
+def test_ike_constraints_are_apart() -> None:
+    pss = (KeyConstraint("rsa", 0, True, (SHA256,)),)
+    assert read_auth("ike:rsa/pss-sha256") == Auth(AuthKind.PUBKEY, pss, ())
+    assert read_auth("rsa-2048-ike:rsa/pss-sha256") == Auth(AuthKind.PUBKEY, pss, (KeyConstraint("rsa", 2048),))
+
+
+def test_psk_has_no_constraints() -> None:
+    assert read_auth("psk") == Auth(AuthKind.PSK)
+
+
+@pytest.mark.parametrize("text", ["eap", "eap-mschapv2", "xauth-generic", "any", "null"])
+def test_other_methods_are_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is not built yet"):
+        read_auth(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pubkye", "sha256", "rsa-", "rsa-2048-1024", "rsa-sha256-2048", "rsa-999999", "psk-sha256", "ike:"]
+)
+def test_what_is_no_method_is_refused(text: str) -> None:
+    if text == "":
+        assert read_auth(text) == Auth()
+    else:
+        with pytest.raises(ValueError):
+            read_auth(text)
+
+
+def test_a_slip_gets_a_suggestion() -> None:
+    with pytest.raises(ValueError, match="did you mean 'pubkey'"):
+        read_auth("pubkye")

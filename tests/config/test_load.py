@@ -1,0 +1,317 @@
+"""Whole directories: the folders beside swanctl.conf, real-world files, and what goes over vici."""
+
+from typing import Any
+
+import pytest
+
+from ikectl.config.build import (
+    authority_from_vici,
+    certificate_from_vici,
+    connection_from_vici,
+    key_from_vici,
+    secret_from_vici,
+)
+from ikectl.config.load import load, load_file, to_vici
+from ikectl.config.model import Action, Loaded, Mode
+from ikectl.errors import ConfigErrors
+from ikectl.values.secret import Secret
+from tests.config.conftest import Pki
+from tests.config.trees import files_of, load_text, mistakes
+
+SITE = """
+# A site-to-site gateway as one finds it in the field.
+connections {
+    site-b : site-defaults {
+        local_addrs  = 192.168.0.1
+        remote_addrs = b.example.org
+        local {
+            auth = pubkey
+            certs = gw.pem
+        }
+        remote {
+            auth = pubkey
+            id = "C=CH, CN=b"
+            cacerts = ca.pem
+        }
+        children {
+            net-net : child-defaults {
+                local_ts  = 10.1.0.0/16,10.2.0.0/16
+                remote_ts = 10.3.0.0/16[tcp/443]
+            }
+            mgmt : child-defaults { mode = transport }
+        }
+    }
+    road {
+        pull = yes
+        local-psk { auth = psk
+                    id = gw.example.org }
+        remote-psk { auth = psk
+                     id = *@example.org }
+    }
+}
+site-defaults {
+    version = 2
+    proposals = aes128gcm16-prfsha256-ecp256,default
+    mobike = no
+}
+child-defaults {
+    esp_proposals = aes128gcm16-ecp256
+    dpd_action = restart
+    start_action = start
+}
+secrets {
+    ike-road {
+        id-gw = gw.example.org
+        id-all = %any
+        secret = 0sc3F1ZWFtaXNo
+    }
+    ike-key { id = keyid:moon
+              secret = 0x0102 }
+    private-gw { file = gw.key
+                 secret = squeamish }
+}
+authorities {
+    ca { cacert = ca.pem }
+}
+include conf.d/*.conf
+"""
+
+
+def tree(pki: Pki, text: str = SITE, **others: bytes | str) -> dict[str, bytes | str]:
+    return {
+        "/etc/swanctl/swanctl.conf": text,
+        "/etc/swanctl/x509/gw.pem": pki.gw_pem,
+        "/etc/swanctl/x509ca/ca.pem": pki.ca_pem,
+        "/etc/swanctl/x509ca/.keep": "",
+        "/etc/swanctl/private/gw.key": pki.ec_encrypted,
+        "/etc/swanctl/private/ed.pem": pki.ed_pem,
+        "/etc/swanctl/rsa/r.pem": pki.rsa_traditional,
+        "/etc/swanctl/pkcs8/p.der": pki.ec_der,
+        **{path.replace("__", "/"): content for path, content in others.items()},
+    }
+
+
+def site(pki: Pki) -> tuple[Loaded, list[tuple[str, dict[str, Any]]]]:
+    files = files_of(tree(pki))
+    path = "/etc/swanctl/swanctl.conf"
+    return load_file(path, files), to_vici(path, files)
+
+
+def test_a_directory_loads_whole(pki: Pki) -> None:
+    loaded, _ = site(pki)
+    site_b, road = loaded.connections
+    assert (site_b.name, site_b.version) == ("site-b", 2)
+    assert site_b.local[0].certs == (pki.gw_der,)
+    assert str(site_b.local[0].id) == "C=CH, CN=gw"
+    assert site_b.remote[0].cacerts == (pki.ca_der,)
+    assert [child.name for child in site_b.children] == ["net-net", "mgmt"]
+    assert [str(spec) for spec in site_b.children[0].local_ts] == ["10.1.0.0/16", "10.2.0.0/16"]
+    assert all(child.start_action == child.dpd_action == Action.START for child in site_b.children)
+    assert site_b.children[1].mode == Mode.TRANSPORT
+    assert (road.local[0].name, road.remote[0].name) == ("local-psk", "remote-psk")
+    assert [certificate.ca for certificate in loaded.certs] == [False, True]
+    assert [key.kind for key in loaded.keys] == ["ed25519", "ecdsa", "rsa", "ecdsa"]
+    assert loaded.keys[1].data == pki.ec_der
+    assert [secret.name for secret in loaded.secrets] == ["ike-road", "ike-key"]
+    assert [str(owner) for owner in loaded.secrets[0].owners] == ["gw.example.org", "%any"]
+    assert [secret.data for secret in loaded.secrets] == [Secret(b"squeamish"), Secret(b"\1\2")]
+    assert loaded.authorities[0].cacert == pki.ca_der
+
+
+def test_the_requests_are_in_swanctls_order(pki: Pki) -> None:
+    _, requests = site(pki)
+    assert [command for command, _ in requests] == [
+        *["load-cert"] * 2,
+        *["load-key"] * 4,
+        *["load-shared"] * 2,
+        "load-authority",
+        *["load-conn"] * 2,
+    ]
+
+
+def test_a_connection_is_sent_as_vici_has_it(pki: Pki) -> None:
+    _, requests = site(pki)
+    assert requests[-2][1] == {
+        "site-b": {
+            "local_addrs": [b"192.168.0.1"],
+            "remote_addrs": [b"b.example.org"],
+            "version": b"2",
+            "proposals": [b"aes128gcm16-prfsha256-ecp256", b"default"],
+            "mobike": b"no",
+            "local": {"auth": b"pubkey", "certs": [pki.gw_der]},
+            "remote": {"auth": b"pubkey", "id": b"C=CH, CN=b", "cacerts": [pki.ca_der]},
+            "children": {
+                "net-net": {
+                    "local_ts": [b"10.1.0.0/16", b"10.2.0.0/16"],
+                    "remote_ts": [b"10.3.0.0/16[tcp/443]"],
+                    "esp_proposals": [b"aes128gcm16-ecp256"],
+                    "dpd_action": b"restart",
+                    "start_action": b"start",
+                },
+                "mgmt": {
+                    "mode": b"transport",
+                    "esp_proposals": [b"aes128gcm16-ecp256"],
+                    "dpd_action": b"restart",
+                    "start_action": b"start",
+                },
+            },
+        }
+    }
+
+
+def test_a_daemon_builds_from_the_requests_what_the_file_says(pki: Pki) -> None:
+    loaded, requests = site(pki)
+
+    def sent(command: str) -> list[dict[str, Any]]:
+        return [message for name, message in requests if name == command]
+
+    def named(command: str) -> list[tuple[str, Any]]:
+        return [next(iter(message.items())) for message in sent(command)]
+
+    assert loaded == Loaded(
+        connections=tuple(connection_from_vici(name, body) for name, body in named("load-conn")),
+        secrets=tuple(map(secret_from_vici, sent("load-shared"))),
+        authorities=tuple(authority_from_vici(name, body) for name, body in named("load-authority")),
+        certs=tuple(map(certificate_from_vici, sent("load-cert"))),
+        keys=tuple(map(key_from_vici, sent("load-key"))),
+    )
+
+
+def test_secrets_do_not_print(pki: Pki) -> None:
+    configuration = load("/etc/swanctl/swanctl.conf", files_of(tree(pki)))
+    text = repr(configuration)
+    assert "squeamish" not in text
+    assert "c3F1ZWFtaXNo" not in text
+    assert pki.ec_der.hex() not in text
+    assert repr(pki.ec_der)[2:-1] not in text
+
+
+def test_toml_says_the_same(pki: Pki) -> None:
+    toml = """
+        [connections.site-b]
+        version = 2
+        local_addrs = ["192.168.0.1"]
+        local.certs = "gw.pem"
+        remote = { id = "C=CH, CN=b", cacerts = ["ca.pem"] }
+        children.net = { local_ts = ["10.1.0.0/16"], encap = true }
+        [secrets.ike-1]
+        secret = "x"
+        """
+    conf = """
+        connections { site-b {
+          version = 2
+          local_addrs = 192.168.0.1
+          local { certs = gw.pem }
+          remote { id = "C=CH, CN=b"
+                   cacerts = ca.pem }
+          children { net { local_ts = 10.1.0.0/16
+                           policies = yes } }
+        } }
+        secrets { ike-1 { secret = x } }
+        """
+    folders = {"x509__gw.pem": pki.gw_pem, "x509ca__ca.pem": pki.ca_pem}
+    assert mistakes(toml, "swanctl.toml", **folders) == [
+        "swanctl.toml:7: site-b.children.net: unknown option 'encap'",
+    ]
+    toml = toml.replace("encap", "policies")
+    assert load_text(toml, "swanctl.toml", **folders).loaded == load_text(conf, **folders).loaded
+
+
+def test_all_mistakes_of_all_files_come_at_once(pki: Pki) -> None:
+    text = """\
+connections {
+  gw {
+    mobike = yes
+    rekey_tiem = 4h
+    local { auth = psk
+            certs = missing.pem }
+    children { net { local_ts = 10.0.0.0/33
+                     start_action = trap } }
+  }
+}
+secrets {
+  ike-1 { secret = 0sxx }
+  ike-2 { id = moon }
+  eap-carol { id = carol
+              secret = squeamish }
+  private-x { file = gone.key
+              secret = squeamish }
+  idk { secret = squeamish }
+}
+pools { p { addrs = 10.0.0.0/24 } }
+conection { }
+secrets.ike = squeamish
+include conf.d/*.conf
+"""
+    others: dict[str, bytes | str] = {
+        "conf.d__a.conf": "connections { other { version = 1 } }\nauthorities { ca { crl_uris = http://x } }",
+        "x509__bad.pem": "junk",
+        "x509crl__ca.crl": b"crl",
+        "private__locked.key": pki.ec_encrypted,
+        "rsa__wrong.pem": pki.ec_pem,
+    }
+    assert mistakes(text, **others) == [
+        "x509/bad.pem: not a certificate in PEM or DER",
+        "x509crl/ca.crl: revocation lists are not built yet; move the file out of x509crl/",
+        "private/locked.key: the key is encrypted; add secrets { private-1 { file = locked.key secret = ... } }",
+        "rsa/wrong.pem: a key of type ecdsa in rsa/; move it to private/",
+        "conf.d/a.conf:1: other.version: IKEv1 is not built yet; set it to 2 or leave it out",
+        "conf.d/a.conf:2: authorities.ca.crl_uris: not built yet; leave it out",
+        "swanctl.conf:3: gw.mobike: not built yet; set it to no or leave it out",
+        "swanctl.conf:4: gw: unknown option 'rekey_tiem'; did you mean 'rekey_time'?",
+        "swanctl.conf:6: gw.local.certs: cannot read x509/missing.pem: No such file or directory",
+        "swanctl.conf:7: gw.children.net.local_ts: '10.0.0.0/33' is not a network, a range of addresses or the word "
+        "dynamic",
+        "swanctl.conf:8: gw.children.net.start_action: 'trap' is not built yet; this version knows none, clear, start "
+        "and restart",
+        "swanctl.conf:12: secrets.ike-1.secret: the digits after 0x or 0s are not valid",
+        "swanctl.conf:13: secrets.ike-2: set secret",
+        "swanctl.conf:14: secrets.eap-carol: not built yet; leave the section out",
+        "swanctl.conf:16: there is no file 'gone.key' in private/",
+        "swanctl.conf:18: unknown secret 'idk'",
+        "swanctl.conf:20: pools.p: not built yet; leave the section out",
+        "swanctl.conf:21: unknown section 'conection'; did you mean 'connections'?",
+        "swanctl.conf:22: unknown option 'secrets.ike' outside every section; did you mean 'secrets'?",
+    ]
+
+
+def test_sections_to_refer_to_may_have_any_name() -> None:
+    assert not mistakes("connections { a : connection { } }\nconnection { version = 2 }\nunused { x = 1 }")
+
+
+def test_a_wrong_passphrase_is_said_without_it(pki: Pki) -> None:
+    assert mistakes("secrets { private { file = k\nsecret = ossifrage } }", private__k=pki.ec_encrypted) == [
+        "private/k: not a private key this passphrase opens"
+    ]
+
+
+def test_a_needless_passphrase_does_not_matter(pki: Pki) -> None:
+    text = "secrets { private { file = k\nsecret = ossifrage } }"
+    assert load_text(text, private__k=pki.ec_pem).loaded.keys[0].kind == "ecdsa"
+
+
+def test_a_bundle_is_all_its_certificates(pki: Pki) -> None:
+    bundle = pki.gw_pem + b"some text\n" + pki.ca_pem
+    folder = load_text("", x509ca__bundle=bundle).loaded.certs
+    assert [(certificate.data, certificate.ca) for certificate in folder] == [(pki.gw_der, True), (pki.ca_der, True)]
+    named = load("/etc/swanctl.conf", files_of({"/etc/swanctl.conf": SITE, "/etc/x509/gw.pem": bundle} | _rest(pki)))
+    assert named.loaded.connections[0].local[0].certs == (pki.gw_der,)
+    assert pki.ca_der in [certificate.data for certificate in named.loaded.certs if not certificate.ca]
+
+
+def _rest(pki: Pki) -> dict[str, bytes | str]:
+    return {"/etc/x509ca/ca.pem": pki.ca_pem, "/etc/private/gw.key": pki.ec_encrypted}
+
+
+def test_a_certificate_by_absolute_path_is_put_in(pki: Pki) -> None:
+    text = "connections { gw { local { cert-a { file = /srv/gw.pem } } } }"
+    files = files_of({"/etc/swanctl.conf": text, "/srv/gw.pem": pki.gw_pem})
+    requests = to_vici("/etc/swanctl.conf", files)
+    assert requests == [("load-conn", {"gw": {"local": {"certs": [pki.gw_der]}}})]
+    assert load_file("/etc/swanctl.conf", files).connections[0].local[0].certs == (pki.gw_der,)
+
+
+def test_a_missing_file_is_one_mistake() -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        load("/etc/swanctl.conf", files_of({}))
+    assert str(caught.value) == "/etc/swanctl.conf: cannot read /etc/swanctl.conf: No such file or directory"

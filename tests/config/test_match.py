@@ -1,0 +1,102 @@
+import ipaddress
+from dataclasses import replace
+
+from ikectl.config.match import AddressTable, for_addresses, for_identities
+from ikectl.config.model import AddressSpec, Auth, AuthKind, Connection, Local, Remote
+from ikectl.values.identity import Identity, IdentityPattern
+
+
+def conn(
+    name: str, local: str = "%any", remote: str = "%any", own: str | None = None, peer: str = "%any", psk: bool = False
+) -> Connection:
+    auth = Auth(AuthKind.PSK if psk else AuthKind.PUBKEY)
+    return Connection(
+        name,
+        (),
+        local_addrs=tuple(map(AddressSpec.parse, local.split(","))),
+        remote_addrs=tuple(map(AddressSpec.parse, remote.split(","))),
+        local=(Local(auth=auth, id=Identity.parse(own) if own else None),),
+        remote=(Remote(auth=auth, id=IdentityPattern.parse(peer)),),
+    )
+
+
+def packed(text: str) -> bytes:
+    return ipaddress.ip_address(text).packed
+
+
+def names(connections: list[Connection]) -> list[str]:
+    return [connection.name for connection in connections]
+
+
+def test_the_closest_addresses_come_first() -> None:
+    connections = [
+        conn("any"),
+        conn("net", remote="192.0.2.0/24"),
+        conn("host", remote="192.0.2.1"),
+        conn("other-host", remote="192.0.2.2"),
+        conn("two", remote="198.51.100.1, 192.0.2.1"),
+        conn("own", local="203.0.113.1", remote="192.0.2.1"),
+        conn("not-own", local="203.0.113.2", remote="192.0.2.1"),
+    ]
+    found = for_addresses(connections, packed("203.0.113.1"), packed("192.0.2.1"))
+    assert names(found) == ["own", "host", "two", "net", "any"]
+
+
+def test_host_names_fit_when_they_are_resolved() -> None:
+    table = AddressTable([conn("any"), conn("named", remote="gw.example.org")])
+    local, remote = packed("203.0.113.1"), packed("192.0.2.1")
+    assert names(table.candidates(local, remote)) == ["any"]
+    assert names(table.candidates(local, remote, {"gw.example.org": [remote]})) == ["named", "any"]
+
+
+def test_a_table_of_many_sites_looks_at_few() -> None:
+    sites = [conn(f"s{n}", remote=str(ipaddress.IPv4Address(0x0A000000 + n))) for n in range(300)]
+    table = AddressTable([*sites, conn("any")])
+    assert names(table.candidates(packed("203.0.113.1"), packed("10.0.0.7"))) == ["s7", "any"]
+    assert len(table._others) == 1
+
+
+def test_the_closest_identity_wins_over_the_order() -> None:
+    candidates = [conn("any"), conn("domain", peer="*@example.org"), conn("carol", peer="carol@example.org")]
+    assert for_identities(candidates, Identity.parse("carol@example.org")).connection is candidates[2]
+    assert for_identities(candidates, Identity.parse("dave@example.org")).connection is candidates[1]
+    assert for_identities(candidates, Identity.parse("moon")).connection is candidates[0]
+
+
+def test_equals_stay_in_order() -> None:
+    candidates = [conn("a"), conn("b")]
+    assert for_identities(candidates, Identity.parse("moon")).connection is candidates[0]
+
+
+def test_the_identity_the_peer_asks_for_must_be_ours() -> None:
+    candidates = [conn("none"), conn("sun", own="sun"), conn("mars", own="mars")]
+    moon = Identity.parse("moon")
+    assert for_identities(candidates, moon, Identity.parse("mars")).connection is candidates[2]
+    assert for_identities(candidates, moon, Identity.parse("MARS")).connection is candidates[2]
+    assert for_identities(candidates, moon, Identity.parse("venus")).connection is candidates[0]
+    chosen = for_identities(candidates[1:], moon, Identity.parse("venus"))
+    assert chosen.connection is None
+    assert chosen.why == "'moon' asks for the identity 'venus'; connections for it have sun, mars"
+
+
+def test_the_method_of_proof_counts() -> None:
+    candidates = [conn("psk", peer="moon", psk=True), conn("cert", peer="%any")]
+    moon = Identity.parse("moon")
+    assert for_identities(candidates, moon, proof=AuthKind.PUBKEY).connection is candidates[1]
+    assert for_identities(candidates, moon, proof=AuthKind.PSK).connection is candidates[0]
+    chosen = for_identities(candidates[:1], moon, proof=AuthKind.PUBKEY)
+    assert chosen.why == "'moon' proves itself by pubkey, but psk wants another proof"
+
+
+def test_the_reason_says_who_was_expected() -> None:
+    assert for_identities([], Identity.parse("moon")).why == "no connection fits the addresses"
+    chosen = for_identities([conn("a", peer=f"p{n}") for n in range(9)], Identity.parse("moon"))
+    assert chosen.why == (
+        "no connection expects the identity 'moon'; those for these addresses expect p0, p1, p2, p3, p4, ..."
+    )
+
+
+def test_a_replaced_connection_is_not_the_same_ike() -> None:
+    one = conn("a")
+    assert one.same_ike(replace(one, children=()))
+    assert not one.same_ike(replace(one, encap=True))
