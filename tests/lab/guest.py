@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +31,9 @@ BOOT_FOR = 90.0
 """Seconds a guest may take until its init runs; two are usual on an idle machine."""
 
 MEMORY = "1G"
+
+FAREWELL = "reboot: System halted"
+"""The kernel's last words, which no option silences."""
 
 SHIM = LAB / "xstate.so"
 """Built by setup.sh on processors whose register state is too long for UML (see xstate.c)."""
@@ -51,6 +54,7 @@ class Guest:
             when the host moves the kernel's processes about.
         environment: added to the guest's otherwise small environment.
         interactive: standard input and output are the caller's, not a log's.
+        piped: standard output is for the caller to read (`lines()`), not a log's.
     """
 
     def __init__(
@@ -61,12 +65,14 @@ class Guest:
         core: int = 0,
         environment: Mapping[str, str] | None = None,
         interactive: bool = False,
+        piped: bool = False,
     ) -> None:
         self.name = name
         self.command = list(command)
         self.core = core
         self.environment = dict(environment or {})
         self.interactive = interactive
+        self.piped = piped
         self.directory = LAB / "guests" / f"{name}.{os.getpid()}"
         self.console = self.directory / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,18 +119,17 @@ class Guest:
         ]
         if cores := os.sched_getaffinity(0):
             arguments = ["taskset", "-c", str(sorted(cores)[self.core % len(cores)]), *arguments]
-        streams = {} if self.interactive else {"stdin": subprocess.DEVNULL, "stdout": self.console.open("wb")}
         self._started_at = time.monotonic()
-        self._process = subprocess.Popen(
-            arguments,
-            cwd=ROOT,
-            env=host,
-            stderr=subprocess.STDOUT,
-            start_new_session=not self.interactive,
-            **streams,  # type: ignore[call-overload]
-        )
-        if not self.interactive:
-            streams["stdout"].close()  # type: ignore[attr-defined]
+        with self.console.open("wb") as log:
+            self._process = subprocess.Popen(
+                arguments,
+                cwd=ROOT,
+                env=host,
+                stdin=None if self.interactive else subprocess.DEVNULL,
+                stdout=None if self.interactive else subprocess.PIPE if self.piped else log,
+                stderr=subprocess.STDOUT,
+                start_new_session=not self.interactive,
+            )
 
     def running(self) -> bool:
         """Whether the kernel still runs.
@@ -159,6 +164,14 @@ class Guest:
             except subprocess.TimeoutExpired:
                 continue
         return self.status()
+
+    def lines(self) -> Iterator[str]:
+        """What the command prints, line by line, until it ends; for a piped guest."""
+        assert self._process is not None and self._process.stdout is not None
+        for line in self._process.stdout:
+            text = line.decode(errors="replace").rstrip("\r\n")
+            if text != FAREWELL:
+                yield text
 
     def stop(self) -> None:
         """Take the guest down, whatever it does: its processes are one session of their own."""

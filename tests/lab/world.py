@@ -25,6 +25,7 @@ from tests.lab.peers.base import Peer
 from tests.lab.peers.ikectl import Ikectl
 from tests.lab.peers.strongswan import StrongSwan
 from tests.lab.topology import Nat, Router, Topology
+from xfrm import Channel, DumpSa, SaInfo
 
 P = TypeVar("P", bound=Peer)
 
@@ -155,6 +156,11 @@ class World:
             self.run(node, "ip", "-s", "xfrm", table, "list", *keys)
             for table, keys in (("state", ("nokeys",)), ("policy", ()))
         )
+
+    def states(self, node: str) -> list[SaInfo]:
+        """The kernel's SAs on a node, with their counters."""
+        with Channel(self.namespace(node)) as channel:
+            return [info for part in channel.dump(DumpSa()) for info in part]
 
     def collect(self, directory: Path) -> str:
         """Lay logs, pcaps and kernel state of all nodes into a directory; returns the logs' tails.
