@@ -52,8 +52,9 @@ def stats(facts: Stats, running_for: str) -> Shape:
 
 
 def control_log(line: LogLine) -> Shape:
+    """Groups in capitals, as strongSwan writes them and swanctl prints them: `[IKE]`."""
     sa: Shape = {"ikesa-name": line.name, "ikesa-uniqueid": str(line.uniqueid)} if line.uniqueid else {}
-    return {"group": line.group, "level": str(line.level), **sa, "msg": line.text}
+    return {"group": line.group.upper(), "level": str(line.level), **sa, "msg": line.text}
 
 
 def log(line: LogLine) -> Shape:

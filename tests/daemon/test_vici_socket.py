@@ -190,7 +190,7 @@ def test_the_log_reaches_everybody_who_registered(served: Served) -> None:
         for client in (one, two):
             name, line = next(client.events())
             assert name == "log"
-            assert line == {"thread": b"1", "group": b"ike", "level": b"1", "msg": b"hello"}
+            assert line == {"thread": b"1", "group": b"IKE", "level": b"1", "msg": b"hello"}
         assert deaf.request("version")
 
 

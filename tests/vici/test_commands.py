@@ -139,7 +139,7 @@ def test_initiate_tells_its_story_and_waits_until_the_child_stands(office: vici.
     ]
     assert b"established: ESP tunnel" in story[2]["msg"]
     assert {(line["ikesa-name"], line["ikesa-uniqueid"]) for line in story} == {(b"office", b"1")}
-    assert {line["group"] for line in story} == {b"ike", b"chd"}
+    assert {line["group"] for line in story} == {b"IKE", b"CHD"}
     (event,) = office.list_sas()
     assert list(event["office"]["child-sas"]) == ["net-1"]
 
