@@ -100,6 +100,7 @@ from .requests import (
     UpdPolicy,
     UpdSa,
 )
+from .sockets import bypass_policies
 from .uapi import (
     UNLIMITED,
     Action,
@@ -121,7 +122,7 @@ from .uapi import (
 
 __all__ = [
     # doing
-    "Channel", "EventStream", "Xfrm",
+    "Channel", "EventStream", "Xfrm", "bypass_policies",
     # records
     "Address", "AddressFilter", "Aead", "AeState", "Auth", "Comp", "Crypt", "Defaults", "Encap",
     "HashThreshold", "Iptfs", "KmAddress", "Lifetime", "Mark", "Migration", "NO_LIMITS", "NO_REPLAY",

@@ -105,11 +105,7 @@ class Channel:
         start = 0
         while start < len(encoded):
             end, octets = start, 0
-            while (
-                end < len(encoded)
-                and end - start < BATCH_REQUESTS
-                and (octets < BATCH_OCTETS or end == start)
-            ):
+            while end < len(encoded) and end - start < BATCH_REQUESTS and (octets < BATCH_OCTETS or end == start):
                 octets += len(encoded[end])
                 end += 1
             try:

@@ -189,9 +189,7 @@ class Xfrm:
         """Size of the policy database and its hash thresholds."""
         return self.channel.ask(GetSpdInfo())
 
-    async def set_hash_thresholds(
-        self, ipv4: HashThreshold | None = None, ipv6: HashThreshold | None = None
-    ) -> None:
+    async def set_hash_thresholds(self, ipv4: HashThreshold | None = None, ipv6: HashThreshold | None = None) -> None:
         """Which policies are found by hash."""
         self.channel.ask(SetHashThresholds(ipv4, ipv6))
 
@@ -212,9 +210,7 @@ class Xfrm:
                     yield item
                 await asyncio.sleep(0)
 
-    def events(
-        self, groups: Iterable[int] = tuple(Group), receive_buffer: int = EVENT_BUFFER
-    ) -> "EventStream":
+    def events(self, groups: Iterable[int] = tuple(Group), receive_buffer: int = EVENT_BUFFER) -> "EventStream":
         """Listen to multicast groups from now on; all of them by default."""
         return EventStream(groups, self.channel.netns, receive_buffer)
 
@@ -233,9 +229,18 @@ class EventStream:
     """
 
     def __init__(
-        self, groups: Iterable[int], netns: str | None = None, receive_buffer: int = EVENT_BUFFER
+        self,
+        groups: Iterable[int],
+        netns: str | None = None,
+        receive_buffer: int = EVENT_BUFFER,
+        sock: socket.socket | None = None,
     ) -> None:
-        self._socket = xfrm_socket(netns, receive_buffer)
+        """``sock`` is one opened elsewhere, which we close; the rest as ``Xfrm.events`` and ``Xfrm`` say.
+
+        Raises:
+            XfrmError: as ``sockets.xfrm_socket``; Invalid for a group the kernel does not have.
+        """
+        self._socket = xfrm_socket(netns, receive_buffer) if sock is None else sock
         self._ready: deque[Event | Malformed] = deque()
         try:
             self._socket.setblocking(False)

@@ -228,9 +228,7 @@ def _sa_deleted(message: Message) -> SaDeleted:
         return SaDeleted(read_sa_id(message.payload[: structs.USERSA_ID.size], attributes), None)
     if len(state) != structs.USERSA_INFO.size:
         raise Malformed(f"an SA of {len(state)} octets inside DELSA")
-    return SaDeleted(
-        read_sa_id(message.payload[: structs.USERSA_ID.size], attributes), read_sa(state, attributes)
-    )
+    return SaDeleted(read_sa_id(message.payload[: structs.USERSA_ID.size], attributes), read_sa(state, attributes))
 
 
 def _policy_deleted(message: Message) -> PolicyDeleted:
@@ -243,9 +241,7 @@ def _policy_deleted(message: Message) -> PolicyDeleted:
     if index:
         # Deleted by index: the selector in front was never filled in.
         mark = None if info is None else info.policy.mark
-        return PolicyDeleted(
-            PolicyIndex(index, mark, attributes.number(msg.IF_ID), read_policy_type(attributes)), info
-        )
+        return PolicyDeleted(PolicyIndex(index, mark, attributes.number(msg.IF_ID), read_policy_type(attributes)), info)
     return PolicyDeleted(read_policy_key(message), info)
 
 
@@ -254,9 +250,7 @@ def _report(message: Message) -> Report:
     wanted = need_selector(selector)
     coaddr = message.attributes().fields(msg.COADDR)
     family = AF_INET if wanted.dst.version == 4 else AF_INET6
-    return Report(
-        PROTOS.get(proto, proto), wanted, None if coaddr is None else read_address(coaddr[0], family)
-    )
+    return Report(PROTOS.get(proto, proto), wanted, None if coaddr is None else read_address(coaddr[0], family))
 
 
 def _migrated(message: Message) -> Migrated:

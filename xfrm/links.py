@@ -102,9 +102,7 @@ def _read(link: Any) -> XfrmInterface | None:
     own = info.get_attr("IFLA_INFO_DATA")
     if_id = own.get_attr("IFLA_XFRM_IF_ID") if own is not None else None
     below = own.get_attr("IFLA_XFRM_LINK") if own is not None else None
-    return XfrmInterface(
-        link.get_attr("IFLA_IFNAME"), link["index"], if_id or 0, below or 0, bool(link["flags"] & 1)
-    )
+    return XfrmInterface(link.get_attr("IFLA_IFNAME"), link["index"], if_id or 0, below or 0, bool(link["flags"] & 1))
 
 
 def _translate(error: NetlinkError, what: str) -> XfrmError:

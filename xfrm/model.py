@@ -251,11 +251,13 @@ class Sa:
 
     Thirty fields are one thing because the kernel's SA has them; all but the first
     three have defaults.  ``selector`` None matches any packet in the SA's own family.
-    ``cpu`` binds the SA to a CPU (Linux 6.13), ``direction`` to a SaDirection
-    (Linux 6.10).  ``mapping_max_age_for`` limits how often a MAPPING event may come,
-    ``nat_keepalive_for`` is the period of the kernel's own NAT keepalives (Linux 6.11),
-    ``replay_threshold`` (packets) and ``timer_threshold`` (tenths of a second) when
-    async events come.  ``seq`` joins an SA to the ACQUIRE that asked for it.
+    ``cpu`` binds the SA to a CPU (Linux 6.13), ``direction`` to a SaDirection (6.10);
+    ``nat_keepalive_for`` is the period of the kernel's own NAT keepalives (6.11); a
+    kernel older than an attribute ignores it without a word.  ``mapping_max_age_for``
+    limits how often a MAPPING event may come, ``replay_threshold`` (packets) and
+    ``timer_threshold`` when async events come; the kernel takes the latter in its ticks
+    and gives it back in tenths of a second.  ``seq`` joins an SA to the ACQUIRE that
+    asked for it.
     ``usage`` preloads the counters, as failover wants it.
     """
 
@@ -332,7 +334,8 @@ class AeState:
     """Counters of one SA, for failover and accounting: what NEWAE carries.
 
     As a reply or event all parts the kernel sends are there and ``flags`` (AeFlag) tells
-    the cause.  As an update, None leaves a part as it is.
+    the cause.  As an update, None leaves a part as it is.  ``timer_threshold`` is in tenths
+    of a second when read and in the kernel's ticks when written.
     """
 
     id: SaId

@@ -74,9 +74,7 @@ def read_templates(attributes: Attributes) -> tuple[Template, ...]:
         raise Malformed(f"{len(payload)} octets of templates, which have {size} each")
     found = []
     for at in range(0, len(payload), size):
-        identity, family, src, reqid, mode, share, optional, auth, crypt, comp = structs.TMPL.unpack_from(
-            payload, at
-        )
+        identity, family, src, reqid, mode, share, optional, auth, crypt, comp = structs.TMPL.unpack_from(payload, at)
         dst, spi, proto = structs.ID.unpack(identity)
         found.append(
             Template(

@@ -264,9 +264,7 @@ class AllocSpi(Request[int]):
         return read_sa(reply.payload[: structs.USERSA_INFO.size], reply.attributes()).sa.spi
 
     def describe(self) -> str:
-        return (
-            f"ALLOCSPI {_protocol(self.proto)} {self.src} > {self.dst} from {self.low:#x} to {self.high:#x}"
-        )
+        return f"ALLOCSPI {_protocol(self.proto)} {self.src} > {self.dst} from {self.low:#x} to {self.high:#x}"
 
     def refused(self, errno: int, kernel: str) -> XfrmError:
         if errno == _errno.ENOENT:  # nothing free in the range
@@ -349,7 +347,7 @@ class GetAe(Request[AeState]):
 
 @record
 class NewPolicy(Request[None]):
-    """Add a policy.  Refused with Exists when one with the same key and priority stands."""
+    """Add a policy.  Refused with Exists when one with the same key stands, whatever its priority."""
 
     TYPE: ClassVar[int] = Type.NEWPOLICY
 

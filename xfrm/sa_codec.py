@@ -319,9 +319,7 @@ def read_sa(octets: bytes, attributes: Attributes) -> SaInfo:
         selector=read_selector(selector),
         lifetime=read_lifetime(lifetime),
         mark=read_mark(attributes),
-        output_mark=None
-        if value is None
-        else Mark(value[0], attributes.number(msg.SET_MARK_MASK, _ALL_BITS)),
+        output_mark=None if value is None else Mark(value[0], attributes.number(msg.SET_MARK_MASK, _ALL_BITS)),
         if_id=attributes.number(msg.IF_ID),
         direction=_optional(attributes, msg.SA_DIR),
         tfc_pad=attributes.number(msg.TFCPAD),
@@ -345,9 +343,7 @@ def read_sa(octets: bytes, attributes: Attributes) -> SaInfo:
 
 def pack_sa_id(identity: SaId) -> bytes:
     """struct xfrm_usersa_id alone."""
-    return structs.USERSA_ID.pack(
-        identity.dst.packed, htonl(identity.spi), family_of(identity.dst), identity.proto
-    )
+    return structs.USERSA_ID.pack(identity.dst.packed, htonl(identity.spi), family_of(identity.dst), identity.proto)
 
 
 def pack_sa_name(identity: SaId) -> bytes:

@@ -5,14 +5,19 @@ import errno as _errno
 import os
 import socket
 import threading
+from ipaddress import ip_network
 from typing import Final
 
 from .errors import error_for
-from .uapi import NETLINK_XFRM, SOL_NETLINK, SocketOption
+from .model import Policy, Selector
+from .policy_codec import pack_policy_info
+from .uapi import NETLINK_XFRM, SOL_NETLINK, Direction, SocketOption
 
 _CLONE_NEWNET: Final = 0x40000000
 _NETNS_DIRECTORY: Final = "/run/netns"
 _SO_RCVBUFFORCE: Final = 33
+_IP_XFRM_POLICY: Final = 17
+_IPV6_XFRM_POLICY: Final = 35
 
 
 def netlink_socket(protocol: int, netns: str | None = None) -> socket.socket:
@@ -54,6 +59,27 @@ def xfrm_socket(netns: str | None, receive_buffer: int) -> socket.socket:
         sock.close()
         raise error_for(error.errno or _errno.EIO, "NETLINK_XFRM", "") from error
     return sock
+
+
+def bypass_policies(sock: socket.socket) -> None:
+    """Exempt an IPv4 or IPv6 socket from all policies, both ways: what a key manager's own sockets need.
+
+    Without it the ESP in UDP that a socket receives would itself be held against the
+    policies for the packets inside.
+
+    Raises:
+        XfrmError: Denied without CAP_NET_ADMIN, Unsupported.
+    """
+    if sock.family == socket.AF_INET6:
+        level, option, anywhere = socket.IPPROTO_IPV6, _IPV6_XFRM_POLICY, ip_network("::/0")
+    else:
+        level, option, anywhere = socket.IPPROTO_IP, _IP_XFRM_POLICY, ip_network("0.0.0.0/0")
+    try:
+        for direction in (Direction.IN, Direction.OUT):
+            policy = Policy(Selector.between(anywhere, anywhere), direction)
+            sock.setsockopt(level, option, pack_policy_info(policy))
+    except OSError as error:
+        raise error_for(error.errno or _errno.EIO, "bypass policy of a socket", "") from error
 
 
 def _make(protocol: int) -> socket.socket:

@@ -39,9 +39,7 @@ class Layout:
         self.name = name
         self.size: int = size
         self.fields = fields
-        self.code = "".join(
-            f"{kind.size}s" if isinstance(kind, Layout) else _CODES[kind] for _, kind in fields
-        )
+        self.code = "".join(f"{kind.size}s" if isinstance(kind, Layout) else _CODES[kind] for _, kind in fields)
         packer = Struct("=" + self.code)
         if packer.size != size:
             raise AssertionError(f"struct {name} is {packer.size} octets by its table, {size} in the kernel")
@@ -56,9 +54,7 @@ class Layout:
 # -- netlink itself (linux/netlink.h) ----------------------------------------
 
 # struct nlmsghdr { __u32 nlmsg_len; __u16 nlmsg_type; __u16 nlmsg_flags; __u32 nlmsg_seq; __u32 nlmsg_pid; };
-HEADER = Layout(
-    "nlmsghdr", 16, ("len", "u32"), ("type", "u16"), ("flags", "u16"), ("seq", "u32"), ("pid", "u32")
-)
+HEADER = Layout("nlmsghdr", 16, ("len", "u32"), ("type", "u16"), ("flags", "u16"), ("seq", "u32"), ("pid", "u32"))
 
 # struct nlattr { __u16 nla_len; __u16 nla_type; };
 ATTRIBUTE = Layout("nlattr", 4, ("len", "u16"), ("type", "u16"))
@@ -133,9 +129,7 @@ USERSA_ID = Layout(
 )
 
 # struct xfrm_aevent_id { struct xfrm_usersa_id sa_id; xfrm_address_t saddr; __u32 flags; __u32 reqid; };
-AEVENT_ID = Layout(
-    "xfrm_aevent_id", 48, ("sa_id", USERSA_ID), ("saddr", "addr"), ("flags", "u32"), ("reqid", "u32")
-)
+AEVENT_ID = Layout("xfrm_aevent_id", 48, ("sa_id", USERSA_ID), ("saddr", "addr"), ("flags", "u32"), ("reqid", "u32"))
 
 # struct xfrm_userspi_info { struct xfrm_usersa_info info; __u32 min; __u32 max; };
 USERSPI_INFO = Layout("xfrm_userspi_info", 232, ("info", USERSA_INFO), ("min", "u32"), ("max", "u32"))
@@ -150,9 +144,7 @@ USERPOLICY_INFO = Layout(
 )  # fmt: skip
 
 # struct xfrm_userpolicy_id { struct xfrm_selector sel; __u32 index; __u8 dir; };
-USERPOLICY_ID = Layout(
-    "xfrm_userpolicy_id", 64, ("sel", SELECTOR), ("index", "u32"), ("dir", "u8"), ("pad", "pad3")
-)
+USERPOLICY_ID = Layout("xfrm_userpolicy_id", 64, ("sel", SELECTOR), ("index", "u32"), ("dir", "u8"), ("pad", "pad3"))
 
 # struct xfrm_user_acquire { struct xfrm_id id; xfrm_address_t saddr; struct xfrm_selector sel;
 #   struct xfrm_userpolicy_info policy; __u32 aalgos; __u32 ealgos; __u32 calgos; __u32 seq; };
@@ -192,9 +184,7 @@ ALGO = Layout("xfrm_algo", 68, ("alg_name", "name"), ("alg_key_len", "u32"))
 
 # struct xfrm_algo_auth { char alg_name[64]; unsigned int alg_key_len; unsigned int alg_trunc_len;
 #   char alg_key[]; };
-ALGO_AUTH = Layout(
-    "xfrm_algo_auth", 72, ("alg_name", "name"), ("alg_key_len", "u32"), ("alg_trunc_len", "u32")
-)
+ALGO_AUTH = Layout("xfrm_algo_auth", 72, ("alg_name", "name"), ("alg_key_len", "u32"), ("alg_trunc_len", "u32"))
 
 # struct xfrm_algo_aead { char alg_name[64]; unsigned int alg_key_len; unsigned int alg_icv_len;
 #   char alg_key[]; };
