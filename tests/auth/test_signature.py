@@ -234,6 +234,18 @@ def test_remote_auth_constrains_the_signature() -> None:
             judge(proof.auth, proof.certs, Remote(auth=Auth(ike=(bad,))))
 
 
+def test_remote_auth_may_demand_rsa_pss() -> None:
+    store, local = gateway(moon("rsa-2048"))
+    pss_wanted = Remote(auth=Auth(ike=(KeyConstraint("rsa", pss=True),)))
+    plain = run(prove(replace(local, auth=Auth(ike=(KeyConstraint("rsa"),))), context()), store)
+    pss = run(prove(local, context()), store)
+
+    assert (plain.note, pss.note) == ("RSA_EMSA_PKCS1_SHA2_256", "RSA_EMSA_PSS_SHA2_256")
+    assert judge(pss.auth, pss.certs, pss_wanted) == pss.note
+    with pytest.raises(AuthenticationFailed, match="does not accept RSA_EMSA_PKCS1_SHA2_256"):
+        judge(plain.auth, plain.certs, pss_wanted)
+
+
 def test_we_cannot_prove_what_we_have_no_key_for() -> None:
     with pytest.raises(AuthenticationFailed, match=r"private key of .*CN=moon is not loaded"):
         run(prove(Local(certs=(moon().der,)), context()), Store())
