@@ -192,7 +192,7 @@ class Group:
         self.guest.environment["HYPOTHESIS_STORAGE_DIRECTORY"] = "/run/tmp/hypothesis"
         try:
             self.guest.prepare()
-            arguments.write_text("".join(f"{nodeid}\n" for nodeid in self.nodeids))
+            arguments.write_text("".join(f"{config.rootpath}/{nodeid}\n" for nodeid in self.nodeids))
             reports.touch()
             self.guest.start()
             self._file = reports.open()
