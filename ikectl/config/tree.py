@@ -145,7 +145,7 @@ def resolve(root: Section, errors: Errors) -> Section:
     """
     done: dict[int, Section] = {}
     under_way: set[int] = set()
-    referred: list[str] = []
+    referred: set[str] = set()
 
     def finish(section: Section) -> Section:
         known = done.get(id(section))
@@ -165,14 +165,15 @@ def resolve(root: Section, errors: Errors) -> Section:
                 errors.add(f"{section.name}: the reference to {path!r} leads back to itself", place)
             else:
                 merged = _inherit(merged, finish(target))
-                referred.append(path)
+                parts = path.split(".")
+                referred.update(".".join(parts[:count]) for count in range(1, len(parts) + 1))
         under_way.discard(id(section))
         done[id(section)] = merged
         return merged
 
     resolved = _without_unset(finish(root), {})
     for name, section in resolved.sections.items():
-        section.referred = any(path == name or path.startswith(f"{name}.") for path in referred)
+        section.referred = name in referred
     return resolved
 
 

@@ -268,7 +268,7 @@ include conf.d/*.conf
         "swanctl.conf:13: secrets.ike-2: set secret",
         "swanctl.conf:14: secrets.eap-carol: not built yet; leave the section out",
         "swanctl.conf:16: there is no file 'gone.key' in private/",
-        "swanctl.conf:18: unknown secret 'idk'",
+        "swanctl.conf:18: unknown secret 'idk'; did you mean 'ike'?",
         "swanctl.conf:20: pools.p: not built yet; leave the section out",
         "swanctl.conf:21: unknown section 'conection'; did you mean 'connections'?",
         "swanctl.conf:22: unknown option 'secrets.ike' outside every section; did you mean 'secrets'?",

@@ -141,6 +141,10 @@ def test_a_name_is_encoded_as_certificates_encode_it() -> None:
         ("email:^(carol|dave)@.*\\.org$", "@dave@x.org", NO_MATCH),
         ("asn1dn:^.*CN=m.*$", "C=CH, CN=moon", 2),
         ("dns:^a|b$", "ab", NO_MATCH),
+        ("dns:^gw[[:digit:]]+[]x[]$", "gw12]", 2),
+        ("dns:^gw[^[:alpha:]\\]$", "gw1", 2),
+        ("dns:^gw[^[:alpha:]\\]$", "gw\\", NO_MATCH),
+        ("dns:^gw\\[1]$", "gw[1]", 2),
     ],
 )
 def test_patterns_match_as_close_as_swanctl_counts(pattern: str, identity: str, close: int) -> None:
@@ -164,8 +168,9 @@ def test_patterns_are_values_and_print_what_they_were_read_from(text: str) -> No
 
 
 def test_a_bad_expression_is_refused() -> None:
-    with pytest.raises(ValueError, match="regular expression"):
-        IdentityPattern.parse("email:^(carol$")
+    for text in ("email:^(carol$", "email:^[[:nosuch:]]$", "email:^[a--z]$", "email:^[$"):
+        with pytest.raises(ValueError, match="regular expression"):
+            IdentityPattern.parse(text)
 
 
 def test_long_identities_meet_no_regular_expression() -> None:
