@@ -43,6 +43,7 @@ class Engine:
         self._outside = Outside(env, answers)
         self.commands = Pending(env.events)
         self._outside.settle = self.commands.settle
+        self._outside.supersede = self._superseded
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
         self.connections = Connections(self)
@@ -121,6 +122,11 @@ class Engine:
         return machine if machine is not None and machine.sa is sa else None
 
     @property
+    def waiting(self) -> int:
+        """Questions that have no answer yet."""
+        return len(self._outside.waiting)
+
+    @property
     def half_open(self) -> int:
         """Responders that wait for IKE_AUTH."""
         return self._router.waiting
@@ -168,12 +174,7 @@ class Engine:
                 newcomer.begin(exchange, now)
         sa = machine.sa
         if sa.successor is not None:
-            heir = self.machine_of(sa.successor)
-            if heir is not None:
-                heir.adopt(machine, now)
-                machine.superseded(now)
-                self.connections.left(machine)
-                sa.successor = None
+            self._superseded(sa, now)
         if sa.state is IkeState.ESTABLISHED and not sa.established_at:
             self._router.drop_half_open(machine)
             machine.established(now)
@@ -185,6 +186,18 @@ class Engine:
                 self._router.remove(machine)
             self.connections.left(machine)
             self.connections.closed(machine, now)
+
+    def _superseded(self, sa: IkeSa, now: float) -> None:
+        """`sa` was replaced: its successor, if it has one, takes over what it did."""
+        machine = self.machine_of(sa)
+        if machine is None:
+            return
+        heir = None if sa.successor is None else self.machine_of(sa.successor)
+        if heir is not None:
+            heir.adopt(machine, now)
+        sa.successor = None
+        machine.superseded(now)
+        self.connections.left(machine)
 
     # -- commands on what there is -----------------------------------------------
 

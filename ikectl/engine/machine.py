@@ -31,15 +31,15 @@ from ikectl.errors import (
     WireError,
 )
 from ikectl.exchange.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
-from ikectl.exchange.table import BUSY, answer_to
+from ikectl.exchange.table import answer_to, busy
 from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.exchange.v2.rekey_child import RekeyChild
-from ikectl.exchange.v2.rekey_ike import RekeyIke
-from ikectl.iana.v2 import ExchangeType, NotifyType
+from ikectl.exchange.v2.rekey_ike import RekeyIke, take_over
+from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.asks import Ask, MovePath, QueryUse, RemoveChild
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import (
@@ -61,7 +61,7 @@ from ikectl.values.path import Path
 from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.notify import Delete, Notify
 from ikectl.wire.v2.sealed import open_sealed, seal
 
 Job = Coroutine[Any, Any, Any]
@@ -306,11 +306,15 @@ class Machine:
             if self._errands:
                 job, finish = self._errands.pop(0)
                 self._run(job(), finish)
-            elif self.queue and self.window.in_flight is None and self.sa.state is not IkeState.CLOSED:
+            elif self.queue and self._may_ask():
                 self._start(self.queue.pop(0))
             else:
                 break
         self._rearm()
+
+    def _may_ask(self) -> bool:
+        """The window is free, and the SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
+        return self.window.in_flight is None and self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
 
     def _ask_expired(self) -> None:
         running = self._running
@@ -468,6 +472,8 @@ class Machine:
             self._outcome(exchange.token, done.failed)
         elif not any(follow.token == exchange.token for follow in done.follow) and done.retry is None:
             self._outcome(exchange.token, None)
+        if done.redundant is not None:
+            self.outside.supersede(done.redundant, self.now)
         self.on_change(self, done.born)
         self._watch_children()
 
@@ -536,12 +542,17 @@ class Machine:
             refusal = UnsupportedCritical(message.critical_unknown)
             self._reply(header.exchange, datagram, path, Reply([Notify(refusal.notify, refusal.data)]))
             return
+        predecessor = self.sa.predecessor
+        if predecessor is not None and not any(delete.protocol is Protocol.IKE for delete in message.all(Delete)):
+            # The peer works with this SA, so for it the simultaneous rekeying is decided.
+            take_over(predecessor, self.sa)
+            self.outside.supersede(predecessor, self.now)
         answer = answer_to(self.sa, message)
         if answer is None:
             self.sa.emit(Note(self.sa, f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"))
             self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)]))
             return
-        if self.active is not None and answer in BUSY.get(type(self.active), ()):
+        if busy(self.active, answer, self.sa, message):
             self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
             return
         self._answer(answer(), message, datagram, path)
@@ -845,6 +856,9 @@ class Machine:
         if sa.state is IkeState.CLOSED:
             return
         was = sa.state
+        if end is not End.OURS and sa.rival is not None and sa.rival.made.state is IkeState.ESTABLISHED:
+            # The peer finished its rekeying of this SA and never saw ours: what that made takes over.
+            sa.rival.made.inherit(sa)
         sa.move(IkeState.CLOSED)
         self.why = why
         self.restart = tuple(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ikectl.sa.asks import Ask
 from ikectl.sa.env import Env
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.wire.header import NON_ESP_MARKER
@@ -54,6 +55,8 @@ class Outside:
     """A heap of (instant, order, machine); stale entries are skipped when they come up."""
     settle: Callable[[int, str | None], None] = lambda part, error: None
     """Told when an exchange that serves a command ended, and how."""
+    supersede: Callable[[IkeSa, float], None] = lambda sa, now: None
+    """Told of another IKE SA that was replaced or has become redundant."""
     _order: count[int] = field(default_factory=count)
     _questions: count[int] = field(default_factory=lambda: count(1))
 

@@ -38,7 +38,8 @@ class Done:
     `follow` are exchanges to begin next, before anything that waits already.
     `born` is an IKE SA that now exists beside this one. `retry` is an exchange
     to be begun later because the peer is busy. `failed` says why it did not do
-    what it was for, though the IKE SA goes on. `close` ends the IKE SA here
+    what it was for, though the IKE SA goes on. `redundant` is another IKE SA
+    that the peer should delete, and that we delete if it does not. `close` ends the IKE SA here
     and now, without a further message, for the reason it gives.
     """
 
@@ -46,6 +47,7 @@ class Done:
     born: Birth | None = None
     retry: Exchange | None = None
     failed: str | None = None
+    redundant: IkeSa | None = None
     close: str | None = None
 
 

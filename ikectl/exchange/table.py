@@ -40,6 +40,30 @@ BUSY: dict[type[Exchange], frozenset[type[Answer]]] = {
 # fmt: on
 
 
+MAKING = (CreateChild, RekeyChild)
+"""Requests after which the peer may know a child that we do not know yet."""
+
+
+def busy(active: Exchange | None, answer: type[Answer], sa: IkeSa, request: Message) -> bool:
+    """Whether `request` collides with our own request in flight and must come again later.
+
+    Beside the table: while the answer that would tell us of a new child is
+    under way, a child we do not know may be that one, and CHILD_SA_NOT_FOUND
+    would make the peer drop it.
+    """
+    if active is None:
+        return False
+    if answer in BUSY.get(type(active), ()):
+        return True
+    notify = request.notify(NotifyType.REKEY_SA)
+    return (
+        answer is AnswerRekeyChild
+        and isinstance(active, MAKING)
+        and notify is not None
+        and sa.child_by_outbound(int.from_bytes(notify.spi, "big")) is None
+    )
+
+
 def answer_to(sa: IkeSa, request: Message) -> type[Answer] | None:
     """The class that answers `request` in the present state; None to drop it.
 

@@ -94,8 +94,12 @@ class IkeSa:
     """By inbound SPI."""
     rival: Rival[IkeSa] | None = None
     """The peer's rekeying of this SA, while ours is in flight."""
+    predecessor: IkeSa | None = None
+    """The SA this one may replace, while a simultaneous rekeying of it is not decided (§2.8.2)."""
     successor: IkeSa | None = None
     """The SA that replaced this one."""
+    orphans: list[int] = field(default_factory=list)
+    """SPIs the peer deleted that we did not know: perhaps of a child whose answer is still under way."""
     contacted: bool = False
     """The peer said INITIAL_CONTACT: it knows no other SA with us (§2.4)."""
     established_at: float = 0.0
@@ -136,6 +140,7 @@ class IkeSa:
         old.children = {}
         old.successor = self
         old.rival = None
+        self.predecessor = None
 
     def child_by_outbound(self, spi: int) -> ChildSa | None:
         """The child whose outbound SPI is `spi`: how the peer names it (its inbound one)."""

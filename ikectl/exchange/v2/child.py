@@ -13,7 +13,7 @@ from ikectl.config.model import Child, Mode
 from ikectl.crypto import proposal as proposals
 from ikectl.crypto.kdf_v2 import derive_child
 from ikectl.crypto.proposal import ChildSuite
-from ikectl.errors import BackendError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
+from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
 from ikectl.sa.asks import AllocSpi, FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -40,6 +40,19 @@ CHILD_ERRORS = frozenset(
     }
 )
 """What fails a child inside IKE_AUTH and leaves the IKE SA alone (RFC 7296 §1.2)."""
+
+
+MAX_ORPHANS = 16
+
+
+class Stillborn(IkectlError):
+    """The child of our exchange is gone again at the peer: nothing is left to delete there."""
+
+
+def note_orphan(sa: IkeSa, spi: bytes) -> None:
+    """Remember a delete for a child we do not know; only the latest ones matter."""
+    sa.orphans.append(int.from_bytes(spi, "big"))
+    del sa.orphans[:-MAX_ORPHANS]
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +141,7 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
     """The child that the reply agrees to, standing in the kernel.
 
     Raises PeerMisbehaved for an answer our offer did not allow,
-    TsUnacceptable for selectors outside of it, BackendError.
+    TsUnacceptable for selectors outside of it, Stillborn, BackendError.
     """
     chosen = proposals.accepted(made.offered, one_proposal(reply))
     ts_local, ts_remote = reply.one(TSi).selectors, reply.one(TSr).selectors
@@ -137,6 +150,8 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
             f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, "
             f"which is not within our offer {_list(made.ts_local)} === {_list(made.ts_remote)}"
         )
+    if int.from_bytes(chosen.spi, "big") in sa.orphans:
+        raise Stillborn("the peer deleted the child before its answer reached us")
     transport = reply.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     if transport and not made.transport:
         raise PeerMisbehaved("the peer chose transport mode, which we did not ask for")

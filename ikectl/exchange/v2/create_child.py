@@ -12,7 +12,7 @@ from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, InvalidKe, NoAdditionalSas, PeerMisbehaved, Refused, TemporaryFailure
 from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2 import child as children
-from ikectl.exchange.v2.child import ChildOffer, Keying
+from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.ike_auth import mismatch, refusal_text
 from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS
@@ -108,6 +108,9 @@ class CreateChild(Exchange):
         assert self.made is not None and self.made.offer is not None
         try:
             child, _ = await self.made.accept(sa, reply)
+        except Stillborn as gone:
+            await self.made.withdraw()
+            return Done(failed=str(gone))
         except (Refused, BackendError, PeerMisbehaved) as failure:
             sa.emit(ChildFailed(sa, self.child.name, str(failure)))
             return Done(follow=(DeleteChildren.of_offer(self.made.offer),), failed=str(failure))

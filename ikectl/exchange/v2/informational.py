@@ -41,10 +41,7 @@ class AnswerInformational(Answer):
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         deletes = request.all(Delete)
         if any(delete.protocol is Protocol.IKE for delete in deletes):
-            # Children go with it and are not named (§1.4.1). Our own rekeying of it is forgotten (§2.25.2),
-            # but what the peer's rekeying made takes over: it finished without having seen ours.
-            if sa.rival is not None:
-                sa.rival.made.inherit(sa)
+            # Children go with it and are not named (§1.4.1). Our own rekeying of it is forgotten (§2.25.2).
             return Reply(close="deleted by the peer")
         if request.notify(NotifyType.AUTHENTICATION_FAILED) is not None:
             return Reply(close="the peer does not accept our authentication")
@@ -54,7 +51,10 @@ class AnswerInformational(Answer):
             closed = []
             for raw in delete.spis:
                 child = sa.child_by_outbound(int.from_bytes(raw, "big"))
-                if child is None or child.protocol is not delete.protocol or child.state is ChildState.DELETED:
+                if child is None:
+                    children.note_orphan(sa, raw)
+                    continue
+                if child.protocol is not delete.protocol or child.state is ChildState.DELETED:
                     continue
                 if await self._close(sa, child):
                     closed.append(child.spi_in.to_bytes(4, "big"))

@@ -13,6 +13,7 @@ from typing import ClassVar
 from ikectl.errors import BackendError, ChildSaNotFound, PeerMisbehaved, Refused, TemporaryFailure
 from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.child import Stillborn
 from ikectl.exchange.v2.create_child import ChildRequest, CreateChild, negotiate
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.ike_auth import refusal_text
@@ -60,6 +61,10 @@ class RekeyChild(Exchange):
         old, rival = self.old, self.old.rival
         try:
             new, keying = await self.made.accept(sa, reply)
+        except Stillborn as stillborn:
+            # The peer ended the tunnel while we renewed it: end the old child too.
+            await self._withdraw(sa)
+            return Done(follow=(DeleteChildren((old,), str(stillborn)),), failed=str(stillborn))
         except (Refused, BackendError, PeerMisbehaved) as failure:
             self._settle_without_ours(sa)
             sa.emit(ChildFailed(sa, old.name, f"rekeying: {failure}"))

@@ -115,12 +115,21 @@ class RekeyIke(Exchange):
         shared = await CombineKe(self.pair, ke.public)
         new = successor(sa, True, self.spi, chosen.spi, suite, shared, self.nonce, nonce_r)
         rival = sa.rival
+        if sa.state is not IkeState.REKEYING:
+            # The peer uses the SA of its own rekeying already: that was decided before this answer came.
+            return Done(born=Birth(new, (DeleteIke("redundant after a simultaneous rekeying"),)))
         if rival is not None and decide(lowest(self.nonce, nonce_r), rival.nonce) is Outcome.THEIRS_STAYS:
             sa.emit(Note(sa, "both ends rekeyed the IKE SA; the peer's new one stays"))
             self._settle_without_ours(sa)
             return Done(born=Birth(new, (DeleteIke("redundant after a simultaneous rekeying"),)))
+        redundant = None
+        if rival is not None and rival.made.state is IkeState.ESTABLISHED:
+            # The peer deletes what it began (§2.8.2), unless it never learns that it came about.
+            redundant = rival.made
+            redundant.predecessor = None
+            redundant.move(IkeState.REKEYED)
         take_over(sa, new)
-        return Done(born=Birth(new), follow=(DeleteIke("rekeyed", self.token),))
+        return Done(born=Birth(new), redundant=redundant, follow=(DeleteIke("rekeyed", self.token),))
 
     async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
         notify = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
@@ -194,6 +203,7 @@ class AnswerRekeyIke(Answer):
         if sa.state is IkeState.REKEYING:
             # Both ends at once: nonces decide when our own exchange is answered (§2.8.2).
             sa.rival = Rival(lowest(nonce_i, nonce_r), new)
+            new.predecessor = sa
         else:
             take_over(sa, new)
         answer = Proposal(chosen.number, chosen.protocol, spi, chosen.transforms)
