@@ -46,6 +46,7 @@ class ViciSocket:
         self.path = path
         self._group = group
         self._server: asyncio.Server | None = None
+        self._open = False
         self._inode = 0
         self._clients: dict[_Client, None] = {}
         self._following: dict[int, _Following] = {}
@@ -58,17 +59,21 @@ class ViciSocket:
             self._inode = os.stat(self.path).st_ino
         except OSError as error:
             raise BackendError(f"cannot listen at {self.path}: {error.strerror or error}") from error
+        self._open = True
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=listener)
 
     async def stop(self) -> None:
         """Close the socket, end the conversations, take the socket's file away."""
         if self._server is None:
             return
-        self._server.close()
+        self._open = False
+        server, self._server = self._server, None
+        server.close()
         for client in list(self._clients):
             client.abort()
-        await self._server.wait_closed()
-        self._server = None
+        while self._clients:
+            await asyncio.sleep(0)
+        await server.wait_closed()
         try:
             if os.stat(self.path).st_ino == self._inode:
                 os.unlink(self.path)
@@ -103,6 +108,8 @@ class ViciSocket:
 
     def arrived(self, client: _Client) -> bool:
         """Whether there is room for one more."""
+        if not self._open:
+            return False  # it stopped while the connection was being made
         if len(self._clients) >= self._room_for:
             log.warning("too many vici clients", clients=self._room_for)
             return False

@@ -17,6 +17,7 @@ from ikectl.crypto.proposal import ChildSuite, IkeSuite, parse_proposal
 from ikectl.daemon.vici_socket import ViciSocket
 from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
 from ikectl.engine.view import ChildSaView, IkeSaView
+from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.pki import certificate as x509
 from ikectl.pki.certificate import key_digest
@@ -114,6 +115,8 @@ class Memory:
         self.reloaded = 0
         self.seen = 0
         """IKE SAs that were listed."""
+        self.unwanted = ""
+        """A connection there is no room for."""
         self.broken = False
         """Has a defect: `stats` fails in a way nobody foresaw."""
         self.files: dict[str, bytes] = {}
@@ -141,6 +144,8 @@ class Memory:
         return self.loaded.values()
 
     async def load_connection(self, connection: Connection) -> None:
+        if connection.name == self.unwanted:
+            raise BackendError(f"there is no room for {connection.name}")
         self.loaded[connection.name] = connection
 
     async def unload_connection(self, name: str) -> bool:
