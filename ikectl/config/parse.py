@@ -257,6 +257,7 @@ class _Statements:
                 self.line += text[self.at] == "\n"
                 self.at += 1
         if self.at >= len(text):
+            del self.open[1:]  # what they lack follows from this
             raise _SyntaxError("a quoted string is never closed", line)
         pieces.append(text[start : self.at])
         self.at += 1

@@ -51,7 +51,7 @@ include conf.d/*.conf
 - `include` takes a file or a pattern, relative to the file it stands in; what is read becomes part of the section it
   stands in. A pattern that matches nothing is no mistake.
 
-The same in TOML, where lists are arrays and names with dots are quoted:
+The same in TOML, where lists are arrays, names with dots are quoted, and no section inherits from another:
 
 ```toml
 include = ["conf.d/*.toml"]

@@ -124,6 +124,7 @@ def test_own_sections_come_before_inherited_ones() -> None:
         ("s {\n a = b\n", ["swanctl.conf:1: s: the section is never closed; add a }"]),
         ("a = b\n}\n", ["swanctl.conf:2: a } closes nothing"]),
         ('\na = "x', ["swanctl.conf:2: a quoted string is never closed"]),
+        ('s { a = "x', ["swanctl.conf:1: a quoted string is never closed"]),
         ("= x", ["swanctl.conf:1: unexpected '=' where a name should be"]),
         ("s : { }", ["swanctl.conf:1: expected the name of a section to refer to"]),
         (
