@@ -59,7 +59,7 @@ from .sa_codec import (
 )
 from .uapi import TEMPLATES_MAX, MessageFlag, Mode, PolicyType, Proto, Type
 
-A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 
 _ACK: Final = int(MessageFlag.REQUEST | MessageFlag.ACK)
 _ASK: Final = int(MessageFlag.REQUEST)
@@ -68,8 +68,8 @@ _DUMP: Final = int(MessageFlag.REQUEST | MessageFlag.DUMP)
 _ZERO_LIFETIME: Final = bytes(structs.LIFETIME_CFG.size)
 
 
-class Request(Generic[A]):
-    """One message to the kernel whose answer is an ``A`` (None for a plain acknowledgement)."""
+class Request(Generic[A_co]):
+    """One message to the kernel whose answer is an ``A_co`` (None for a plain acknowledgement)."""
 
     __slots__ = ()
 
@@ -80,7 +80,7 @@ class Request(Generic[A]):
         """What follows the netlink header."""
         raise NotImplementedError
 
-    def answer(self, reply: Message) -> A:
+    def answer(self, reply: Message) -> A_co:
         """The answer in a reply; only called for requests that have one."""
         raise Malformed(f"{self.describe()} was answered by message type {reply.type:#x}")
 
@@ -100,8 +100,8 @@ class Request(Generic[A]):
         """
         try:
             body = self.body()
-        except (struct.error, OverflowError) as error:
-            # struct tells ranges, not values: nothing secret, yet no chain of locals either.
+        except (struct.error, OverflowError, ValueError) as error:
+            # struct tells ranges, not values: nothing secret.  None, because the frames have keys.
             raise ValueError(f"{self.describe()}: {error}") from None
         return msg.frame(self.TYPE, self.FLAGS, seq, body)
 

@@ -70,8 +70,8 @@ CBC = Crypt("cbc(aes)", bytes.fromhex("00112233445566778899aabbccddeeff"))
 SHA2 = Auth("hmac(sha256)", bytes(range(32)), 128)
 NETS = Selector.between("10.1.0.0/16", "10.2.0.0/24")
 TEMPLATE = Template(A, B, reqid=7)
-NAME = SaId(B, SPI, src=A)      # ip always adds the source
-SEQ_BY_IP = 1 << 24             # ip writes this host-order number in network order
+NAME = SaId(B, SPI, src=A)  # ip always adds the source
+SEQ_BY_IP = 1 << 24  # ip writes this host-order number in network order
 LO = 1
 
 REQUESTS: dict[str, Request[object]] = {
