@@ -65,7 +65,7 @@ needs_shim() { grep -qw amx_tile /proc/cpuinfo; }
 compiler() { command -v cc || command -v gcc || command -v tcc; }
 build_shim() {
     if ! needs_shim || [ $shim -nt tests/lab/xstate.c ]; then return; fi
-    "$(compiler)" -shared -fPIC -o $shim.new tests/lab/xstate.c >>$log 2>&1 && mv $shim.new $shim ||
+    "$(compiler)" -shared -fPIC -nostdlib -o $shim.new tests/lab/xstate.c >>$log 2>&1 && mv $shim.new $shim ||
         { tail -n 15 $log >&2; die "tests/lab/xstate.c could not be compiled."; }
 }
 
