@@ -229,6 +229,8 @@ def _fill(values: dict[str, Any], key: str, default: int) -> None:
 
 def _numbered(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     """Numbered from 1 on, as an offer must be (RFC 7296 §3.3.1)."""
+    if all(proposal.number == number for number, proposal in enumerate(proposals, 1)):
+        return tuple(proposals)  # the same objects, shared by all connections that say the same
     return tuple(
         Proposal(number, proposal.protocol, proposal.spi, proposal.transforms)
         for number, proposal in enumerate(proposals, 1)

@@ -11,6 +11,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ikectl.config.auth import read_auth
@@ -130,13 +131,19 @@ def _interface(text: str) -> str:
     return text
 
 
+@lru_cache(1024)
+def _parsed(text: str, protocol: Protocol) -> Proposal:
+    """Thousands of connections say the same: they share one object."""
+    return parse_proposal(text, protocol)
+
+
 def _proposals(protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] | None) -> Callable[[bytes], Any]:
     def read(text: str) -> tuple[Proposal, ...]:
         if text == "default":
             if defaults is None:
                 raise ValueError("there is no default; name the algorithms")
             return defaults()
-        return (parse_proposal(text, protocol),)
+        return (_parsed(text, protocol),)
 
     return _of_text(read)
 

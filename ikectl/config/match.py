@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ikectl.config.model import AddressSpec, AuthKind, Connection
+from ikectl.config.model import EXACT_ADDRESS_MATCH, NO_ADDRESS_MATCH, AddressSpec, AuthKind, Connection
 from ikectl.values.identity import MATCH_ANY, MATCH_EXACT, NO_MATCH, Identity
 
 Resolved = Mapping[str, Sequence[bytes]]
@@ -44,10 +44,14 @@ class AddressTable:
         The peer's address counts before ours: it tells peers apart.
         """
         scored: list[tuple[int, int, int, Connection]] = []
-        for order, connection in (*self._exact.get(remote, ()), *self._others):
+        for order, connection in self._exact.get(remote, ()):
             near = _closest(connection.local_addrs, local, resolved)
+            if near:
+                scored.append((-EXACT_ADDRESS_MATCH, -near, order, connection))
+        for order, connection in self._others:
             far = _closest(connection.remote_addrs, remote, resolved)
-            if near and far:
+            near = _closest(connection.local_addrs, local, resolved) if far else NO_ADDRESS_MATCH
+            if near:
                 scored.append((-far, -near, order, connection))
         if len(scored) > 1:
             scored.sort(key=lambda entry: entry[:3])
@@ -86,7 +90,12 @@ def for_identities(
 
 
 def _closest(specs: Iterable[AddressSpec], address: bytes, resolved: Resolved | None) -> int:
-    return max((spec.match(address, resolved) for spec in specs), default=0)
+    closest = NO_ADDRESS_MATCH
+    for spec in specs:
+        closeness = spec.match(address, resolved)
+        if closeness > closest:
+            closest = closeness
+    return closest
 
 
 def _own_closeness(connection: Connection, ours: Identity | None) -> int:

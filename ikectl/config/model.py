@@ -148,15 +148,16 @@ class AddressSpec:
         `resolved` gives the addresses of host names; a name it does not hold
         fits nothing.
         """
-        if self.hostname is not None:
+        low = self.low
+        if low == self.high:
+            if low:
+                return EXACT_ADDRESS_MATCH if low == address else NO_ADDRESS_MATCH
+            if self.hostname is None:
+                return ANY_ADDRESS_MATCH
             known = (resolved or {}).get(self.hostname, ())
             return EXACT_ADDRESS_MATCH if address in known else NO_ADDRESS_MATCH
-        if not self.low:
-            return ANY_ADDRESS_MATCH
-        if len(address) != len(self.low) or not self.low <= address <= self.high:
+        if len(address) != len(low) or not low <= address <= self.high:
             return NO_ADDRESS_MATCH
-        if self.low == self.high:
-            return EXACT_ADDRESS_MATCH
         spread = int.from_bytes(self.low, "big") ^ int.from_bytes(self.high, "big")
         return 2 + 8 * len(address) - spread.bit_length()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ikectl.config.schema import MAX_LIST, Group, Option
@@ -42,9 +43,7 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
     """
     before = len(errors.found)
     checked = Checked(section, label)
-    for row in group.options:
-        if row.only is None and not row.key.endswith("*"):
-            checked.values[row.key] = _preset(row)
+    checked.values.update(_presets(group))
     for key, value in section.values.items():
         option = group.option(key)
         if option is None:
@@ -74,6 +73,13 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
                 errors.add(f"{where}unknown section {_shown(name)}{suggestion(name, group.names)}", child.place)
     checked.good = len(errors.found) == before
     return checked
+
+
+@cache
+def _presets(group: Group) -> dict[str, Any]:
+    return {
+        option.key: _preset(option) for option in group.options if option.only is None and not option.key.endswith("*")
+    }
 
 
 def _preset(option: Option) -> Any:

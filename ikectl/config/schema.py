@@ -10,6 +10,7 @@ is refused by name unless it is set to what happens anyway.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from ikectl.config import kinds
 from ikectl.config.kinds import Kind
@@ -18,7 +19,7 @@ MAX_LIST = 255
 """Items of any list; a TS payload cannot carry more selectors."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Option:
     """One row. `key` may end with `*`: any suffix makes the name unique.
 
@@ -43,7 +44,7 @@ class Option:
         return "" if self.default.startswith("(") else self.default
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """A kind of section: its options and the sections in it, by name pattern (`*`: any name)."""
 
@@ -54,7 +55,8 @@ class Group:
     built: bool = True
 
     def option(self, key: str) -> Option | None:
-        return next((option for option in self.options if option.matches(key)), None)
+        exact = _exact(self).get(key)
+        return exact or next((option for option in self.options if option.matches(key)), None)
 
     def group(self, name: str) -> Group | None:
         return next((group for pattern, group in self.groups if _fits(pattern, name)), None)
@@ -65,6 +67,11 @@ class Group:
         return [option.key.rstrip("*") for option in self.options] + [
             name.rstrip("*") for name, _ in self.groups if name != "*"
         ]
+
+
+@cache
+def _exact(group: Group) -> dict[str, Option]:
+    return {option.key: option for option in group.options}
 
 
 def _fits(pattern: str, name: str) -> bool:

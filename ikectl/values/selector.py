@@ -95,17 +95,20 @@ class TrafficSelector:
         """What both cover; None when that is nothing."""
         if self.v6 != other.v6:
             return None
-        start = max(self.start, other.start)
-        end = min(self.end, other.end)
+        start = self.start if self.start >= other.start else other.start
+        end = self.end if self.end <= other.end else other.end
         if start > end:
             return None
         protocol = self.protocol or other.protocol
-        if other.protocol not in (0, protocol):
+        if other.protocol != protocol and other.protocol:
             return None
-        ports = _common_ports((self.start_port, self.end_port), (other.start_port, other.end_port))
-        if ports is None:
-            return None
-        return TrafficSelector(protocol, *ports, start, end, self.v6)
+        start_port, end_port = self.start_port, self.end_port
+        if start_port != other.start_port or end_port != other.end_port:
+            ports = _common_ports((start_port, end_port), (other.start_port, other.end_port))
+            if ports is None:
+                return None
+            start_port, end_port = ports
+        return TrafficSelector(protocol, start_port, end_port, start, end, self.v6)
 
     def within(self, other: TrafficSelector) -> bool:
         """Whether `other` covers all of this one."""
@@ -113,8 +116,8 @@ class TrafficSelector:
             self.v6 == other.v6
             and other.start <= self.start
             and self.end <= other.end
-            and other.protocol in (0, self.protocol)
-            and _ports_within((self.start_port, self.end_port), (other.start_port, other.end_port))
+            and (not other.protocol or other.protocol == self.protocol)
+            and _ports_within(self.start_port, self.end_port, other.start_port, other.end_port)
         )
 
     __le__ = within
@@ -183,7 +186,14 @@ def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelec
 
 def covers(outer: Sequence[TrafficSelector], inner: Sequence[TrafficSelector]) -> bool:
     """Whether every packet of `inner` is one of `outer`, by one selector or by several together."""
-    return all(any(map(one.within, outer)) or _covered_piecewise(one, outer) for one in inner)
+    for one in inner:
+        for cover in outer:
+            if one.within(cover):
+                break
+        else:
+            if not _covered_piecewise(one, outer):
+                return False
+    return True
 
 
 def _covered_piecewise(one: TrafficSelector, outer: Sequence[TrafficSelector]) -> bool:
@@ -276,10 +286,12 @@ def _common_ports(mine: tuple[int, int], theirs: tuple[int, int]) -> tuple[int, 
     return (start, end) if start <= end else None
 
 
-def _ports_within(mine: tuple[int, int], theirs: tuple[int, int]) -> bool:
-    if theirs in (_ANY_PORTS, mine):
+def _ports_within(start: int, end: int, other_start: int, other_end: int) -> bool:
+    if other_start == 0 and other_end == 65535:
         return True
-    return mine[0] <= mine[1] and theirs[0] <= mine[0] and mine[1] <= theirs[1]
+    if start > end or other_start > other_end:  # OPAQUE is within itself and ANY only
+        return start == other_start and end == other_end
+    return other_start <= start and end <= other_end
 
 
 def _parse_restriction(inside: str) -> tuple[int, tuple[int, int]]:
