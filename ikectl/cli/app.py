@@ -16,7 +16,7 @@ from ikectl.cli import sas as sas_command
 from ikectl.cli import up as up_command
 from ikectl.cli.failure import EXIT_CODES, Failure, daemon
 from ikectl.cli.names import complete_alive, complete_configured, socket_of
-from ikectl.cli.render import console, show, show_json
+from ikectl.cli.render import console, safe, show, show_json
 from ikectl.vici.client import DEFAULT_SOCKET
 from ikectl.vici.message import text
 
@@ -181,9 +181,9 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except Failure as failure:
         err = console(stderr=True)
-        err.print(Text.assemble(("ikectl: ", "red"), failure.what))
+        err.print(safe(Text.assemble(("ikectl: ", "red"), failure.what)))
         if failure.hint:
-            err.print(Text.assemble(("  -> ", "dim"), failure.hint))
+            err.print(safe(Text.assemble(("  -> ", "dim"), failure.hint)))
         sys.exit(int(failure.code))
 
 

@@ -18,7 +18,7 @@ from ikectl.vici.client import (
 
 
 class ExitCode(IntEnum):
-    """What a script can tell apart. 2 is typer's own, for wrong usage; 130 for an interrupt."""
+    """What a script can tell apart. 2 and 130 are typer's own."""
 
     DONE = 0
     REFUSED = 1
@@ -30,6 +30,7 @@ class ExitCode(IntEnum):
     """No connection, child or SA of that name."""
     BAD_CONFIG = 5
     """The configuration has mistakes; nothing was loaded."""
+    INTERRUPTED = 130
 
 
 EXIT_CODES = (

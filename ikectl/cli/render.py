@@ -6,7 +6,8 @@ import json
 import sys
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
+from rich.text import Text
 
 from ikectl.values.duration import format_time
 from ikectl.vici.message import Node, Tree, section, text
@@ -22,11 +23,20 @@ def console(stderr: bool = False) -> Console:
     )
 
 
-def show(*lines: RenderableType) -> None:
+def safe(line: Text | str) -> Text:
+    """The line without what could steer a terminal: names and reasons may come from a peer."""
+    line = Text(line) if isinstance(line, str) else line
+    plain = line.plain
+    if not plain.isprintable():
+        line.plain = "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in plain)
+    return line
+
+
+def show(*lines: Text | str) -> None:
     """To standard output."""
     out = console()
     for line in lines:
-        out.print(line)
+        out.print(safe(line))
 
 
 def show_json(value: object) -> None:

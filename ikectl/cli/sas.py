@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ikectl.cli.names import Meant, alive, configured, resolve, together
-from ikectl.cli.render import ago, ahead, console, count, number, plain, show, show_json, size
+from ikectl.cli.render import ago, ahead, console, count, number, plain, safe, show_json, size
 from ikectl.values.duration import format_time
 from ikectl.vici.client import Client
 from ikectl.vici.message import Tree, section, text, texts
@@ -29,7 +29,7 @@ def sas(client: Client, name: str, as_json: bool) -> None:
     if as_json:
         show_json([_as_json(conn, keys) for conn, keys in found])
     else:
-        show(picture(found, meant))
+        console().print(picture(found, meant))
 
 
 def watch(client: Client, name: str, every: float, pause: Callable[[float], None] = time.sleep) -> None:
@@ -82,14 +82,14 @@ def picture(
         if meant:
             return Text(f"{meant} is down.\nBring it up with: ikectl up {meant}")
         return Text("No SAs.\nBring one up with: ikectl up NAME    (names: ikectl conns)")
-    parts: list[RenderableType] = []
+    parts: list[Text] = []
     for name, keys in found:
         if parts:
             parts.append(Text())
         parts += _ike_sa(name, keys)
         for child in section(keys.get("child-sas")).values():
             parts += _child_sa(section(child), before or {}, every)
-    return Group(*parts)
+    return Group(*(safe(part) for part in parts))
 
 
 def _ike_sa(name: str, keys: Tree) -> list[Text]:

@@ -53,6 +53,10 @@ def _up(client: Client, meant: Meant, timeout: float, as_json: bool) -> dict[str
         result["log"], _ = _story(client, "initiate", request, as_json)
     except CommandFailed as error:
         return {**result, "success": False, "errmsg": str(error)}
+    except KeyboardInterrupt:
+        raise Failure(
+            ExitCode.INTERRUPTED, "no longer waiting; the daemon goes on trying", f"to stop it: ikectl down {meant}"
+        ) from None
     if not as_json:
         child = _standing(client, meant)
         show(Text.assemble((str(meant), "bold"), " is ", ("up", "green"), ": " if child else "", _selectors(child)))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 from ikectl.vici.client import Client
 from tests.cli.conftest import Run
@@ -142,3 +145,19 @@ def test_rekey_of_what_is_down(run: Run) -> None:
     assert ran.code == 4
     assert "office is not up" in ran.err
     assert "ikectl up office" in ran.err
+
+
+def test_who_interrupts_is_told_that_the_attempt_goes_on(served: Served) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "ikectl.cli.app", "--socket", served.path, "up", "endless"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "IKE office[1] initiating office\n"
+    program.send_signal(signal.SIGINT)
+    _, err = program.communicate(timeout=30)
+    assert program.returncode == 130
+    assert "the daemon goes on trying" in err
+    assert "ikectl down office/endless" in err
