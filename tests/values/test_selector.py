@@ -95,12 +95,14 @@ def test_opaque_is_in_any_and_in_nothing_else() -> None:
     assert not every <= opaque
 
 
+@pytest.mark.conformance("v2-76")
 def test_narrowing_keeps_the_order_of_the_offer() -> None:
     offered = [ts("10.2.0.0/16"), ts("10.1.0.0/16"), ts("fd00::/64")]
     configured = [ts("10.1.0.0/24"), ts("10.2.0.0/24[tcp]"), ts("::/0")]
     assert texts(narrow(offered, configured)) == ["10.2.0.0/24[tcp]", "10.1.0.0/24", "fd00::/64"]
 
 
+@pytest.mark.conformance("v2-76")
 def test_narrowing_drops_what_another_contains() -> None:
     """The selector of the packet that woke the initiator comes first (RFC 7296 §2.9)."""
     offered = [ts("10.1.0.5[icmp/8]"), ts("10.1.0.0/24")]
