@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20
 
 from ikectl.crypto.integrity import Mac, verify
 from ikectl.errors import IntegrityFailure
-from ikectl.values.secret import Secret
 
 
 class SkCipher(Protocol):
@@ -142,7 +141,7 @@ class AesCtr:
 class BoundAead:
     """An AEAD with its key, at whose end stands the salt, as derivation leaves it (RFC 5282 §7.1)."""
 
-    __slots__ = ("_algorithm", "_key", "_salt", "icv_octets")
+    __slots__ = ("_algorithm", "_key", "_salt_octets", "icv_octets")
 
     iv_octets = 8
     block_octets = 1
@@ -150,18 +149,20 @@ class BoundAead:
 
     def __init__(self, algorithm: AeadAlgorithm, key: bytes, salt_octets: int, icv_octets: int) -> None:
         self._algorithm = algorithm
-        self._key = Secret(key[:-salt_octets])
-        self._salt = Secret(key[-salt_octets:])
+        self._key = key
+        self._salt_octets = salt_octets
         self.icv_octets = icv_octets
 
     def seal(self, iv: bytes, associated: bytes, plain: bytes) -> bytes:
-        return self._algorithm.seal(self._key, self._salt + iv, plain, associated)
+        key, salt_octets = self._key, self._salt_octets
+        return self._algorithm.seal(key[:-salt_octets], key[-salt_octets:] + iv, plain, associated)
 
     def open(self, iv: bytes, associated: bytes, sealed: bytes) -> bytes:
         if len(iv) != self.iv_octets or len(sealed) < self.icv_octets:
             raise IntegrityFailure("the encrypted payload is too short")
+        key, salt_octets = self._key, self._salt_octets
         try:
-            return self._algorithm.open(self._key, self._salt + iv, sealed, associated)
+            return self._algorithm.open(key[:-salt_octets], key[-salt_octets:] + iv, sealed, associated)
         except InvalidTag:
             raise IntegrityFailure("the integrity check value does not match") from None
 
@@ -190,9 +191,9 @@ class BoundPair:
         mac_key: bytes,
     ) -> None:
         self._algorithm = algorithm
-        self._key = Secret(key)
+        self._key = key
         self._mac = mac
-        self._mac_key = Secret(mac_key)
+        self._mac_key = mac_key
         self.iv_octets = iv_octets
         self.icv_octets = mac.icv_octets
         self.block_octets = block_octets

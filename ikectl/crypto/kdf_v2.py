@@ -43,9 +43,7 @@ class ChildKeys:
     integ_r: Secret
 
 
-def derive_ike(
-    suite: IkeSuite, shared: bytes, nonce_i: bytes, nonce_r: bytes, spi_i: bytes, spi_r: bytes
-) -> IkeKeys:
+def derive_ike(suite: IkeSuite, shared: bytes, nonce_i: bytes, nonce_r: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
     """Keys of an IKE SA made by IKE_SA_INIT (§2.14)."""
     prf = suite.prf
     cut = prf.nonce_octets

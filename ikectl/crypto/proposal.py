@@ -121,9 +121,7 @@ def describe(proposal: Proposal) -> str:
 
 @lru_cache(16)
 def _parsed(texts: tuple[str, ...], protocol: Protocol) -> tuple[Proposal, ...]:
-    return tuple(
-        parse_proposal(text, protocol)._replace(number=number) for number, text in enumerate(texts, 1)
-    )
+    return tuple(parse_proposal(text, protocol)._replace(number=number) for number, text in enumerate(texts, 1))
 
 
 def _parse_word(word: str) -> Transform:
@@ -161,9 +159,7 @@ def _complete(found: dict[TransformType, list[Transform]], protocol: Protocol, t
         found.setdefault(T.ESN, [table.NO_ESN])
     combined = {table.ENCRYPTION_BY_TRANSFORM[t].combined for t in found.get(T.ENCR, ())}
     if combined == {True, False}:
-        raise ValueError(
-            f'"{text}" mixes ciphers with and without integrity of their own: make two proposals of it'
-        )
+        raise ValueError(f'"{text}" mixes ciphers with and without integrity of their own: make two proposals of it')
     if combined == {True}:
         found.pop(T.INTEG, None)
     elif T.INTEG not in found:
@@ -242,22 +238,16 @@ def _name(transform: Transform) -> str:
 # -- offering and choosing -------------------------------------------------
 
 
-def offer(
-    configured: Iterable[Proposal], spi: bytes = b"", *, without_ke: bool = False
-) -> tuple[Proposal, ...]:
+def offer(configured: Iterable[Proposal], spi: bytes = b"", *, without_ke: bool = False) -> tuple[Proposal, ...]:
     """Configured proposals as they go out: numbered from 1 (§3.3.1), with our SPI.
 
     `without_ke` leaves key exchanges out, for the child of IKE_AUTH (§1.2).
     """
-    wanted = dict.fromkeys(
-        (p.protocol, _without_ke(p.transforms) if without_ke else p.transforms) for p in configured
-    )
+    wanted = dict.fromkeys((p.protocol, _without_ke(p.transforms) if without_ke else p.transforms) for p in configured)
     return tuple(Proposal(number, protocol, spi, ts) for number, (protocol, ts) in enumerate(wanted, 1))
 
 
-def select(
-    offered: Sequence[Proposal], configured: Sequence[Proposal], *, without_ke: bool = False
-) -> Proposal:
+def select(offered: Sequence[Proposal], configured: Sequence[Proposal], *, without_ke: bool = False) -> Proposal:
     """The first configured proposal that an offered one meets, with one transform of each type it offered.
 
     Our order of proposals and of transforms is preferred. Number and SPI are
@@ -266,9 +256,7 @@ def select(
 
     Raises NoProposalChosen, whose text says what failed in the nearest pair.
     """
-    found = _select(
-        tuple((proposal.protocol, proposal.transforms) for proposal in offered), tuple(configured), without_ke
-    )
+    found = _select(tuple([(p.protocol, p.transforms) for p in offered]), tuple(configured), without_ke)
     if isinstance(found, str):
         raise NoProposalChosen(found)
     index, transforms = found
@@ -282,23 +270,29 @@ def accepted(offered: Sequence[Proposal], answer: Proposal) -> Proposal:
     Raises PeerMisbehaved.
     """
     number, protocol, _, chosen = answer
-    ours = next((p.transforms for p in offered if p.number == number and p.protocol == protocol), None)
-    if ours is None:
-        raise PeerMisbehaved(f"the peer chose proposal {number} for {protocol}, which we never offered")
-    kinds = [transform.type for transform in chosen]
-    if len(set(kinds)) != len(kinds):
-        raise PeerMisbehaved(f"the peer chose several transforms of one type: {describe(answer)}")
+    for proposal in offered:
+        if proposal.number == number and proposal.protocol == protocol:
+            why = _judge(protocol, proposal.transforms, chosen)
+            if why:
+                raise PeerMisbehaved(f"the peer chose {describe(answer) or 'nothing'} of proposal {number}: {why}")
+            return answer
+    raise PeerMisbehaved(f"the peer chose proposal {number} for {protocol}, which we never offered")
+
+
+@lru_cache(REMEMBERED_SELECTIONS)
+def _judge(protocol: Protocol, ours: tuple[Transform, ...], chosen: tuple[Transform, ...]) -> str:
+    """Why `chosen` is no choice out of `ours`; empty if it is."""
+    kinds = {transform.type for transform in chosen}
+    if len(kinds) != len(chosen):
+        return "several transforms of one type"
     for transform in chosen:
         if transform not in ours:
-            raise PeerMisbehaved(f"the peer chose {_name(transform)}, which proposal {number} does not offer")
+            return f"it does not offer {_name(transform)}"
     for transform in ours:
         # A transform that says "none of it" may be left out of the answer.
         if transform.type not in kinds and not any(_absent(t) for t in ours if t.type == transform.type):
-            raise PeerMisbehaved(f"the peer chose no {_KIND_NAMES[transform.type]}")
-    why = _unsound(protocol, {transform.type: transform for transform in chosen})
-    if why:
-        raise PeerMisbehaved(f"the peer chose {describe(answer)}: {why}")
-    return answer
+            return f"there is no {_KIND_NAMES[transform.type]}"
+    return _unsound(protocol, {transform.type: transform for transform in chosen})
 
 
 def _without_ke(transforms: tuple[Transform, ...]) -> tuple[Transform, ...]:
@@ -321,22 +315,24 @@ def _select(
 ) -> tuple[int, tuple[Transform, ...]] | str:
     """Index of the offered proposal and the chosen transforms, or why there is none."""
     theirs = [(protocol, _by_type(transforms, without_ke)) for protocol, transforms in offered]
-    nearest: tuple[int, int, Proposal, str] | None = None
+    nearest: tuple[list[TransformType], int, Proposal] | None = None
     for ours in configured:
         wanted = _by_type(ours.transforms, without_ke)
         for index, (protocol, having) in enumerate(theirs):
             if protocol != ours.protocol:
                 continue
-            chosen, failed = _match(protocol, having, wanted)
+            chosen, failed = _match(having, wanted)
             if not failed:
                 return index, tuple(chosen)
-            if nearest is None or len(failed) < nearest[0]:
-                nearest = len(failed), index, ours, "; ".join(failed)
+            if nearest is None or len(failed) < len(nearest[0]):
+                nearest = failed, index, ours
     if nearest is None:
         kinds = ", ".join(dict.fromkeys(str(protocol) for protocol, _ in offered)) or "nothing"
         wanted_kinds = ", ".join(dict.fromkeys(str(p.protocol) for p in configured)) or "nothing"
         return f"the peer offers {kinds}; configured is {wanted_kinds}"
-    _, index, ours, why = nearest
+    failed, index, ours = nearest
+    having, wanted = theirs[index][1], _by_type(ours.transforms, without_ke)
+    why = "; ".join(_differ(kind, having.get(kind, []), wanted.get(kind, [])) for kind in failed[:8])
     return f"nearest are the peer's proposal {index + 1} and our {format_proposal(ours)}: {why}"
 
 
@@ -349,16 +345,10 @@ def _by_type(transforms: tuple[Transform, ...], without_ke: bool) -> dict[Transf
 
 
 def _match(
-    protocol: Protocol,
-    having: dict[TransformType, list[Transform]],
-    wanted: dict[TransformType, list[Transform]],
-) -> tuple[list[Transform], list[str]]:
-    """One transform of each type, in the order of type numbers, or the reasons why not."""
-    failed = [
-        f"the peer wants a transform of the unknown type {int(kind)}"
-        for kind in having
-        if kind not in KNOWN_TYPES
-    ]
+    having: dict[TransformType, list[Transform]], wanted: dict[TransformType, list[Transform]]
+) -> tuple[list[Transform], list[TransformType]]:
+    """One transform of each type, in the order of type numbers; and the types that failed."""
+    failed = [kind for kind in having if kind not in KNOWN_TYPES]
     chosen: list[Transform] = []
     combined = False
     for kind in TransformType:
@@ -368,22 +358,22 @@ def _match(
         if kind is TransformType.INTEG and combined:
             # RFC 5282 §8: beside such a cipher no integrity transform, or the one that says NONE.
             wishes = [table.NO_INTEGRITY]
-        common = [wish for wish in wishes if wish in offers]
-        if common:
-            chosen.append(common[0])
+        common = next((wish for wish in wishes if wish in offers), None)
+        if common is None and not wishes:
+            common = next((offered for offered in offers if _absent(offered)), None)
+        if common is not None:
+            chosen.append(common)
             if kind is TransformType.ENCR:
-                combined = table.ENCRYPTION_BY_TRANSFORM[common[0]].combined
-        elif not offers and any(_absent(wish) for wish in wishes):
-            pass  # they leave out what we can do without
-        elif not wishes and any(_absent(offered) for offered in offers):
-            chosen.append(next(offered for offered in offers if _absent(offered)))
-        else:
-            failed.append(_differ(kind, offers, wishes))
+                combined = table.ENCRYPTION_BY_TRANSFORM[common].combined
+        elif offers or not any(_absent(wish) for wish in wishes):
+            failed.append(kind)  # else they leave out what we can do without
     return chosen, failed
 
 
 def _differ(kind: TransformType, offers: list[Transform], wishes: list[Transform]) -> str:
     """Bounded, whatever the peer sent."""
+    if kind not in KNOWN_TYPES:
+        return f"the peer wants a transform of the unknown type {int(kind)}"
     shown = ", ".join(_name(transform) for transform in offers[:8]) or "none"
     more = ", ..." if len(offers) > 8 else ""
     ours = ", ".join(_name(transform) for transform in wishes) or "none"
@@ -395,11 +385,7 @@ def _unsound(protocol: Protocol, chosen: dict[TransformType, Transform]) -> str:
     for kind in MANDATORY.get(protocol, ()):
         if kind not in chosen:
             return f"there is no {_KIND_NAMES[kind]}"
-    cipher = (
-        table.ENCRYPTION_BY_TRANSFORM.get(chosen[TransformType.ENCR])
-        if TransformType.ENCR in chosen
-        else None
-    )
+    cipher = table.ENCRYPTION_BY_TRANSFORM.get(chosen[TransformType.ENCR]) if TransformType.ENCR in chosen else None
     integrity = chosen.get(TransformType.INTEG, table.NO_INTEGRITY) != table.NO_INTEGRITY
     if cipher is not None and cipher.combined == integrity:
         return "its cipher has integrity of its own" if integrity else "nothing protects integrity"
@@ -479,9 +465,7 @@ class ChildSuite:
             names.append(self.integrity.name)
         if self.ke is not None:
             names.append(_name(Transform(TransformType.KE, self.ke)))
-        names += [
-            _name(Transform(kind, method)) for kind, method in zip(ADDITIONAL, self.additional, strict=False)
-        ]
+        names += [_name(Transform(kind, method)) for kind, method in zip(ADDITIONAL, self.additional, strict=False)]
         names.append("EXT_SEQ" if self.esn else "NO_EXT_SEQ")
         return "/".join(names)
 
@@ -509,9 +493,7 @@ def _ike_suite(transforms: tuple[Transform, ...]) -> IkeSuite:
 @lru_cache(REMEMBERED_SUITES)
 def _child_suite(protocol: Protocol, transforms: tuple[Transform, ...]) -> ChildSuite:
     chosen = _single(protocol, transforms)
-    encryption = (
-        table.ENCRYPTION_BY_TRANSFORM[chosen[TransformType.ENCR]] if TransformType.ENCR in chosen else None
-    )
+    encryption = table.ENCRYPTION_BY_TRANSFORM[chosen[TransformType.ENCR]] if TransformType.ENCR in chosen else None
     integrity = table.INTEGRITY_BY_TRANSFORM.get(chosen.get(TransformType.INTEG, table.NO_INTEGRITY))
     method = chosen.get(TransformType.KE, table.NO_KE)
     return _shared_child(

@@ -24,9 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm
 
-PrivateKey = (
-    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-)
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
 REMEMBERED_KEYS = 128
@@ -115,9 +113,7 @@ def _tables() -> tuple[dict[bytes, Scheme], list[Scheme]]:
     accepted: dict[bytes, Scheme] = {}
     schemes: list[Scheme] = []
 
-    def add(
-        name: str, key: str, hashing: HashAlgorithm, encodings: Iterable[bytes], pss: bool = False
-    ) -> None:
+    def add(name: str, key: str, hashing: HashAlgorithm, encodings: Iterable[bytes], pss: bool = False) -> None:
         ours, *others = encodings
         scheme = Scheme(name, AuthMethod.DIGITAL_SIGNATURE, key, hashing, pss, "", ours)
         schemes.append(scheme)
@@ -175,9 +171,7 @@ def schemes_for(key: PublicKey, peer_hashes: Sequence[HashAlgorithm] | None) -> 
         return [s for s in OLD_SCHEMES.values() if s.key == kind and s.curve in ("", _curve(key))]
     rank = {hashing: index for index, hashing in enumerate(_hash_order(key))}
     fitting = [s for s in SCHEMES if s.key == kind and s.hash in peer_hashes and _long_enough(key, s)]
-    return sorted(
-        fitting, key=lambda scheme: (scheme.hash is HashAlgorithm.SHA1, not scheme.pss, rank[scheme.hash])
-    )
+    return sorted(fitting, key=lambda scheme: (scheme.hash is HashAlgorithm.SHA1, not scheme.pss, rank[scheme.hash]))
 
 
 def _hash_order(key: PublicKey) -> tuple[HashAlgorithm, ...]:
@@ -296,16 +290,12 @@ def verify(
     for scheme in candidates:
         if _good(key, scheme, signature, octets):
             return scheme
-    raise AuthenticationFailed(
-        f"the signature ({candidates[0].name}) does not verify with the certificate's key"
-    )
+    raise AuthenticationFailed(f"the signature ({candidates[0].name}) does not verify with the certificate's key")
 
 
 def _good(key: PublicKey, scheme: Scheme, signature: bytes, octets: bytes) -> bool:
     if _key_type(key) != scheme.key:
-        raise AuthenticationFailed(
-            f"signed as {scheme.name}, but the certificate's key is of type {_key_type(key)}"
-        )
+        raise AuthenticationFailed(f"signed as {scheme.name}, but the certificate's key is of type {_key_type(key)}")
     try:
         match key:
             case rsa.RSAPublicKey():
@@ -324,14 +314,10 @@ def _good(key: PublicKey, scheme: Scheme, signature: bytes, octets: bytes) -> bo
 def _der_form(signature: bytes, key: ec.EllipticCurvePublicKey, scheme: Scheme) -> bytes:
     octets = (key.key_size + 7) // 8
     if key.curve.name != scheme.curve:
-        raise AuthenticationFailed(
-            f"signed as {scheme.name}, but the certificate's key is on {key.curve.name}"
-        )
+        raise AuthenticationFailed(f"signed as {scheme.name}, but the certificate's key is on {key.curve.name}")
     if len(signature) != 2 * octets:
         raise InvalidSignature
-    return encode_dss_signature(
-        int.from_bytes(signature[:octets], "big"), int.from_bytes(signature[octets:], "big")
-    )
+    return encode_dss_signature(int.from_bytes(signature[:octets], "big"), int.from_bytes(signature[octets:], "big"))
 
 
 @lru_cache(REMEMBERED_KEYS)

@@ -273,9 +273,7 @@ ESN = Transform(TransformType.ESN, EsnId.ESN)
 
 Row = Encryption | Integrity | PrfRow | KeRow
 
-BY_TRANSFORM: dict[Transform, Row] = {
-    row.transform: row for table in (ENCRYPTION, INTEGRITY, PRF, KE) for row in table
-}
+BY_TRANSFORM: dict[Transform, Row] = {row.transform: row for table in (ENCRYPTION, INTEGRITY, PRF, KE) for row in table}
 """The row of a transform as it stands on the wire. Additional key exchanges are looked up as type KE."""
 
 BY_KEYWORD: dict[str, Row] = {
