@@ -224,7 +224,10 @@ class Machine:
         self._close(why)
 
     def adopt(self, old: Machine, now: float) -> None:
-        """This SA replaces that of `old`: take over the deadlines of its children and what waited there."""
+        """This SA replaces that of `old`: take over the deadlines of its children and what waited there.
+
+        Begins nothing by itself, because it may be amid the handling of a message; see `go_on`.
+        """
         self.now = now
         self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
         old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
@@ -236,6 +239,11 @@ class Machine:
                 self._watch(child)
         self._watch_children()
         self.used_in = old.used_in
+        self._rearm()
+
+    def go_on(self, now: float) -> None:
+        """Begin what waits, if nothing runs."""
+        self.now = now
         self._next()
 
     def superseded(self, now: float) -> None:

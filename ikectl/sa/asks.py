@@ -15,6 +15,7 @@ from ikectl.config.model import Local, Remote
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.signature import Scheme
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
+from ikectl.pki.signer import Signer
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -74,7 +75,7 @@ class AnswerKe(Ask[tuple[bytes, Secret]]):
 
 @record
 class SharedSecret(Ask[Secret]):
-    """The pre-shared key for a pair of identities; the addresses (packed) count as identities too.
+    """The pre-shared key for a pair of identities. An end of unknown identity is looked up by its address (packed).
 
     Raises CredentialError if there is none.
     """
@@ -83,18 +84,6 @@ class SharedSecret(Ask[Secret]):
     remote_id: Identity
     local_address: bytes
     remote_address: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """A key we may sign with: a handle, never the key."""
-
-    key_id: str
-    scheme: Scheme
-    identity: Identity
-    """Subject DN of the leaf, for configurations that name no identity."""
-    certificates: tuple[bytes, ...]
-    """DER, leaf first, then intermediates; empty when none is to be sent."""
 
 
 @record

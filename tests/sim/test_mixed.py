@@ -11,7 +11,7 @@ from tests.sim.mixed import Life
 SEEDS = int(os.environ.get("IKECTL_SEEDS", "10000"))
 """How many; CI takes the default."""
 BATCHES = 20
-FOUND: tuple[int, ...] = ()
+FOUND: tuple[int, ...] = (54, 162, 724, 2988, 7048, 8325)
 """Seeds that once failed, kept for good."""
 
 

@@ -22,7 +22,7 @@ from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
-from ikectl.iana.v2 import AuthMethod, ExchangeType, NotifyType
+from ikectl.iana.v2 import AuthMethod, ExchangeType, IdType, NotifyType
 from ikectl.sa.asks import ChooseKey
 from ikectl.sa.events import AuthFailed, ChildFailed, IkeUp, Note, ProposalMismatch, TsMismatch
 from ikectl.sa.ike_sa import IkeSa, IkeState
@@ -35,19 +35,26 @@ from ikectl.wire.v2.notify import AUTHENTICATION_FAILED, INITIAL_CONTACT, Notify
 from ikectl.wire.v2.sa import SA
 from ikectl.wire.v2.ts import TSi, TSr
 
+ANYBODY = Identity(IdType.ANY, b"")
+"""Whom we expect while the configuration names nobody and the peer has not spoken."""
 
-def context(sa: IkeSa, connection: Connection) -> AuthContext:
-    """What authentication needs, from the facts after identities are known (RFC 7296 §2.15)."""
+
+def context(sa: IkeSa, connection: Connection, peer: IDi | IDr | None = None) -> AuthContext:
+    """What authentication needs, from the facts after identities are known (RFC 7296 §2.15).
+
+    `peer` is the peer's ID payload as it came, once it came: AUTH covers its reserved octets too.
+    """
     shake, keys, suite = sa.handshake, sa.keys, sa.suite
     assert shake is not None and keys is not None and suite is not None
     assert sa.local_id is not None and sa.remote_id is not None
-    ours, theirs = (sa.local_id, sa.remote_id) if sa.initiator else (sa.remote_id, sa.local_id)
-    octets_i = signed_octets(shake.request, shake.nonce_r, suite.prf, keys.sk_pi, IDi.of(ours).body())
-    octets_r = signed_octets(shake.response, shake.nonce_i, suite.prf, keys.sk_pr, IDr.of(theirs).body())
+    ours = shake.request, shake.nonce_r, suite.prf, keys.sk_pi
+    theirs = shake.response, shake.nonce_i, suite.prf, keys.sk_pr
+    if not sa.initiator:
+        ours, theirs = theirs, ours
     return AuthContext(
         prf=suite.prf,
-        octets_local=octets_i if sa.initiator else octets_r,
-        octets_remote=octets_r if sa.initiator else octets_i,
+        octets_local=signed_octets(*ours, IDi.of(sa.local_id).body()),  # IDi and IDr are laid out alike
+        octets_remote=b"" if peer is None else signed_octets(*theirs, peer.body()),
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         path=sa.path,
@@ -98,7 +105,7 @@ class IkeAuth(Exchange):
         local, remote = connection.local[0], connection.remote[0]
         sa.local_id = await own_identity(sa, local)
         expected = remote.id.identity
-        sa.remote_id = expected or Identity.of_address(sa.path.remote.address)
+        sa.remote_id = expected or ANYBODY
         proof = await prove(local, context(sa, connection))
         payloads: list[Payload] = [IDi.of(sa.local_id), *proof.certs]
         certreq = await request_certificates((connection,))
@@ -119,13 +126,14 @@ class IkeAuth(Exchange):
         """The responder's AUTH came: check it, then see what became of the child."""
         connection = sa.connection
         assert connection is not None and sa.handshake is not None
-        claimed = reply.one(IDr).identity
+        named = reply.one(IDr)
+        claimed = named.identity
         remote = connection.remote[0]
         try:
             if not remote.id.match(claimed):
                 raise AuthenticationFailed(f"the peer is {claimed}; remote.id wants {remote.id}")
             sa.remote_id = claimed
-            await verify(remote, context(sa, connection), reply.one(AUTH), reply.all(CERT))
+            await verify(remote, context(sa, connection, named), reply.one(AUTH), reply.all(CERT))
         except (AuthenticationFailed, CredentialError) as failure:
             why = str(failure)
             sa.emit(AuthFailed(sa, True, why))
@@ -217,7 +225,8 @@ class AnswerIkeAuth(Answer):
         """Choose the connection, check the peer, prove ourselves: IDr, CERTs, AUTH."""
         shake = sa.handshake
         assert shake is not None
-        claimed, wanted = request.one(IDi).identity, request.get(IDr)
+        named, wanted = request.one(IDi), request.get(IDr)
+        claimed = named.identity
         proof = request.one(AUTH)
         shake.asked = bool(request.all(CERTREQ))
         shake.authorities = authorities(request)
@@ -228,7 +237,7 @@ class AnswerIkeAuth(Answer):
         local, remote = connection.local[0], connection.remote[0]
         sa.remote_id = claimed
         sa.local_id = await own_identity(sa, local)
-        about = context(sa, connection)
+        about = context(sa, connection, named)
         await verify(remote, about, proof, request.all(CERT))
         own = await prove(local, about)
         sa.connection = connection

@@ -14,6 +14,8 @@ from ikectl.wire.payload import Payload, payload
 ADDRESS_OCTETS = {IdType.IPV4_ADDR: 4, IdType.IPV6_ADDR: 16}
 """Kinds of identity whose length is fixed."""
 
+ZEROS = bytes(3)
+
 AUTHORITY_OCTETS = 20
 """A certification authority is named by the SHA-1 hash of its SubjectPublicKeyInfo (§3.7)."""
 
@@ -29,16 +31,20 @@ HASH_LISTS = frozenset(
 
 
 class Identification(Payload):
-    """What IDi and IDr have in common (§3.5). Only the length of addresses is checked here."""
+    """What IDi and IDr have in common (§3.5). Only the length of addresses is checked here.
+
+    `reserved` means nothing, but is kept as it came because AUTH covers it (§2.15).
+    """
 
     __slots__ = ()
 
-    LAYOUT: ClassVar = Struct("!B3x")  # kind, RESERVED
+    LAYOUT: ClassVar = Struct("!B3s")  # kind, RESERVED
 
     kind: IdType
     data: bytes
+    reserved: bytes
 
-    def __init__(self, kind: IdType, data: bytes) -> None:
+    def __init__(self, kind: IdType, data: bytes, reserved: bytes = ZEROS) -> None:
         raise NotImplementedError
 
     @classmethod
@@ -52,15 +58,15 @@ class Identification(Payload):
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        (number,) = cls.LAYOUT.unpack_from(body)
+        number, reserved = cls.LAYOUT.unpack_from(body)
         kind, data = id_type(number), body[4:]
         if len(data) != ADDRESS_OCTETS.get(kind, len(data)):
             raise WireError(f"an identity of type {kind} with {len(data)} octets")
-        return cls(kind, data)
+        return cls(kind, data, reserved)
 
     def body(self) -> bytes:
         """The octets that AUTH covers as well (§2.15)."""
-        return self.LAYOUT.pack(self.kind) + self.data
+        return self.LAYOUT.pack(self.kind, self.reserved) + self.data
 
 
 @payload(PayloadType.IDI)
@@ -70,6 +76,7 @@ class IDi(Identification):
 
     kind: IdType
     data: bytes
+    reserved: bytes = ZEROS
 
 
 @payload(PayloadType.IDR)
@@ -79,6 +86,7 @@ class IDr(Identification):
 
     kind: IdType
     data: bytes
+    reserved: bytes = ZEROS
 
 
 @payload(PayloadType.CERT)

@@ -1,0 +1,124 @@
+"""What a complete IKEv2 handshake costs each side: `python -m benchmarks.handshake [--json] [--case NAME] [--count N]`.
+
+Two engines in one process, IKE_SA_INIT and IKE_AUTH with one child, the kernel
+left out. `cpu_us` is the CPU time of one side for one handshake, the median of
+many; `primitives_us` the same for its cryptographic primitives alone, called
+without any protocol around them; `per_second` handshakes per second of CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+from itertools import count
+from time import process_time_ns
+
+from benchmarks.peers import CASES, GATEWAY, Case, Credentials, connection, engine
+from benchmarks.primitives import primitives
+from ikectl.engine.commands import Initiate, LoadConnection
+from ikectl.engine.engine import Engine
+from ikectl.engine.outside import Transmit
+from ikectl.sa.events import ChildUp, IkeUp
+from ikectl.values.path import Endpoint, Path
+
+WARM_UP = 100
+
+
+class Bench:
+    """One gateway, and as many clients as there are handshakes."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.credentials = Credentials(case.key)
+        self.gateway = engine("gateway", self.credentials)
+        self.gateway.command(
+            LoadConnection(connection(case, self.credentials, "gateway", "%any", "client.example.org", "%any")), 0.0
+        )
+        self._clients = count(1)
+
+    def shake(self) -> tuple[float, float]:
+        """One handshake; CPU microseconds of initiator and responder."""
+        number = next(self._clients)
+        address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        client = engine("client", self.credentials)
+        client.command(
+            LoadConnection(
+                connection(self.case, self.credentials, "client", address, "gateway.example.org", GATEWAY.host)
+            ),
+            0.0,
+        )
+        ends = {client: 0, self.gateway: 0}
+        start = process_time_ns()
+        client.command(Initiate(1, "bench", "net"), 0.0)
+        out = client.drain()
+        ends[client] += process_time_ns() - start
+        up = 0
+        sender: Engine = client
+        while out:
+            receiver = self.gateway if sender is client else client
+            datagrams = [output for output in out if isinstance(output, Transmit)]
+            up += sum(isinstance(output, IkeUp | ChildUp) for output in out)
+            if not datagrams:
+                break
+            start = process_time_ns()
+            for datagram in datagrams:
+                receiver.receive(datagram.data, Path(datagram.path.remote, datagram.path.local), 0.0)
+            out = receiver.drain()
+            ends[receiver] += process_time_ns() - start
+            sender = receiver
+        if up != 4:
+            raise RuntimeError(f"{self.case.name}: the handshake did not come about")
+        return ends[client] / 1000, ends[self.gateway] / 1000
+
+
+def measure(case: Case, rounds: int) -> list[dict[str, object]]:
+    """Both roles of one case."""
+    bench = Bench(case)
+    for _ in range(WARM_UP):
+        bench.shake()
+    gc.collect()
+    gc.freeze()
+    samples = [bench.shake() for _ in range(rounds)]
+    rows: list[dict[str, object]] = []
+    for index, role in enumerate(("initiator", "responder")):
+        cpu = statistics.median(sample[index] for sample in samples)
+        rows.append(
+            {
+                "case": case.name,
+                "role": role,
+                "cpu_us": round(cpu, 1),
+                "primitives_us": round(primitives(case, bench.credentials, role), 1),
+                "per_second": round(1e6 / cpu),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--case", choices=[case.name for case in CASES])
+    parser.add_argument("--count", type=int, default=1000)
+    arguments = parser.parse_args()
+    rows = [
+        row
+        for case in CASES
+        if arguments.case in (None, case.name)
+        for row in measure(case, arguments.count)
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(f"{'case':<24}{'role':<11}{'CPU µs':>9}{'primitives µs':>15}{'own µs':>8}{'per second':>12}")
+    for row in rows:
+        own = float(str(row["cpu_us"])) - float(str(row["primitives_us"]))
+        print(
+            f"{row['case']:<24}{row['role']:<11}{row['cpu_us']:>9}{row['primitives_us']:>15}{own:>8.0f}"
+            f"{row['per_second']:>12}"
+        )
+
+
+if __name__ == "__main__":
+    main()

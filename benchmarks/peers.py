@@ -1,0 +1,164 @@
+"""Engines with credentials and a kernel that forgets, for benchmarks: no IO, no simulation around them."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from ikectl.config.model import AddressSpec, Auth, AuthKind, Child, Connection, Local, Remote, SendCert, Unique
+from ikectl.crypto import ke
+from ikectl.crypto.proposal import parse_proposal
+from ikectl.crypto.signature import verify
+from ikectl.engine.engine import Engine
+from ikectl.iana.v2 import Protocol
+from ikectl.pki.store import Store
+from ikectl.sa import asks
+from ikectl.sa.env import Env, Settings
+from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.values.path import Endpoint
+from ikectl.values.secret import Secret
+from ikectl.values.selector import SelectorSpec
+
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+GATEWAY = Endpoint.parse("192.0.2.1", 500)
+SECRET = Secret(b"correct horse battery staple")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to shake hands: proposals, and the key behind certificates (None: a pre-shared key)."""
+
+    name: str
+    ike: str
+    key: Callable[[], Any] | None = None
+    esp: str = "aes128gcm16"
+
+
+def rsa_2048() -> Any:
+    return rsa.generate_private_key(65537, 2048)
+
+
+def ecdsa_256() -> Any:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+CASES = (
+    Case("PSK+X25519", "aes128gcm16-prfsha256-x25519"),
+    Case("PSK+ECP-256", "aes128gcm16-prfsha256-ecp256"),
+    Case("PSK+MODP-2048", "aes128gcm16-prfsha256-modp2048"),
+    Case("RSA-2048", "aes128gcm16-prfsha256-x25519", rsa_2048),
+    Case("ECDSA-256", "aes128gcm16-prfsha256-x25519", ecdsa_256),
+    Case("PSK+X25519+ML-KEM-768", "aes128gcm16-prfsha256-x25519-ke1_mlkem768"),
+)
+
+
+class Credentials:
+    """A CA and a certificate for the gateway and for all clients, made once per case."""
+
+    def __init__(self, make_key: Callable[[], Any] | None) -> None:
+        self.stores = {"gateway": Store(), "client": Store()}
+        self.certs: dict[str, bytes] = {}
+        if make_key is None:
+            for store in self.stores.values():
+                store.add_secret("all", [], SECRET)
+            return
+        ca_key = make_key()
+        ca = _certificate("benchmark CA", ca_key, None, None)
+        for who, store in self.stores.items():
+            key = make_key()
+            leaf = _certificate(f"{who}.example.org", key, ca, ca_key)
+            self.certs[who] = leaf.public_bytes(serialization.Encoding.DER)
+            store.add_certificate(ca.public_bytes(serialization.Encoding.DER), ca=True)
+            store.add_certificate(self.certs[who])
+            store.add_key(
+                key.private_bytes(
+                    serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+                )
+            )
+
+    def auth(self) -> Auth:
+        return Auth(AuthKind.PUBKEY if self.certs else AuthKind.PSK)
+
+    def answers(self, who: str, spis: Callable[[], int]) -> Mapping[type[Any], Callable[[Any], Any]]:
+        """Every ask, answered in place as the daemon does, the kernel's by doing nothing."""
+        store = self.stores[who]
+        return {
+            asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
+            asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
+            asks.AnswerKe: lambda ask: ke.answer(ask.method, ask.public, ask.random),
+            asks.SharedSecret: lambda ask: store.shared_secret(
+                ask.local_id, ask.remote_id, ask.local_address, ask.remote_address
+            ),
+            asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
+            asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
+            asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW),
+            asks.Verify: lambda ask: verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
+            asks.Authorities: lambda ask: store.authorities(ask.remotes),
+            asks.AllocSpi: lambda ask: spis(),
+            asks.FreeSpi: _nothing,
+            asks.InstallChild: _nothing,
+            asks.RemoveChild: _nothing,
+            asks.QueryUse: lambda ask: asks.Usage(),
+        }
+
+
+def _nothing(ask: object) -> None:
+    return None
+
+
+def _certificate(cn: str, key: Any, issuer: x509.Certificate | None, issuer_key: Any) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, cn)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - datetime.timedelta(days=1))
+        .not_valid_after(NOW + datetime.timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    )
+    if issuer is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(cn)]), critical=False)
+    return builder.sign(issuer_key or key, hashes.SHA256())
+
+
+def engine(who: str, credentials: Credentials) -> Engine:
+    """An engine that lets a flood of handshakes in."""
+    spi = count(0xC0000001)
+    settings = Settings(cookie_threshold=1 << 30, cookie_threshold_ip=1 << 30, block_threshold=1 << 30)
+    env = Env(lambda number: secrets.token_bytes, settings)
+    return Engine(env, credentials.answers(who, lambda: next(spi)))
+
+
+def connection(case: Case, credentials: Credentials, who: str, own: str, peer: str, remote: str) -> Connection:
+    """The gateway's connection for all clients, or one client's."""
+    certs = (credentials.certs[who],) if credentials.certs else ()
+    return Connection(
+        "bench",
+        (parse_proposal(case.ike, Protocol.IKE),),
+        version=2,
+        local_addrs=(AddressSpec.parse("%any"),) if who == "gateway" else (AddressSpec.parse(own),),
+        remote_addrs=(AddressSpec.parse(remote),),
+        unique=Unique.NEVER,
+        send_cert=SendCert.ALWAYS,
+        local=(Local(auth=credentials.auth(), id=Identity.parse(f"{who}.example.org"), certs=certs),),
+        remote=(Remote(auth=credentials.auth(), id=IdentityPattern.parse(peer)),),
+        children=(
+            Child(
+                "net",
+                (parse_proposal(case.esp, Protocol.ESP),),
+                local_ts=(SelectorSpec.parse("10.0.0.0/8" if who == "gateway" else "dynamic"),),
+                remote_ts=(SelectorSpec.parse("dynamic" if who == "gateway" else "10.0.0.0/8"),),
+            ),
+        ),
+    )
