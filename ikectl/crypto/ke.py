@@ -218,8 +218,7 @@ class Modp(DiffieHellman):
 
     The library makes private keys of its own choice, ours must come from
     `random`; so the public value is computed as the secret shared with the
-    generator. Values outside 2 to p-2 are refused (RFC 6989 §2.1), and where
-    the group has small subgroups those outside of the large one (§2.2).
+    generator. Values outside 2 to p-2 are refused (RFC 6989 §2.1).
 
     Exponents have twice the group's strength or more, 256 bits at least
     (RFC 3526 §8, RFC 7919 §5.2).
@@ -301,7 +300,11 @@ class OakleyPrime(SafePrime):
 
 
 class Subgroup(Modp):
-    """A group with a generator of prime order q, far smaller than p (RFC 5114 §2)."""
+    """A group with a generator of prime order q, far smaller than p (RFC 5114 §2).
+
+    The library is told q, and so refuses values outside the subgroup of that
+    order (RFC 6989 §2.2).
+    """
 
     def __init__(self, p: str, g: str, q: str) -> None:
         self._pgq = int(p, 16), int(g, 16), int(q, 16)
@@ -313,12 +316,6 @@ class Subgroup(Modp):
 
     def exponent(self, private: bytes) -> int:
         return int.from_bytes(private, "big") % (self._pgq[2] - 1) + 1
-
-    def _checked(self, public: bytes) -> int:
-        value = super()._checked(public)
-        if pow(value, self._pgq[2], self._pgq[0]) != 1:
-            raise ValueError("outside the subgroup of order q")
-        return value
 
 
 @lru_cache(16)
