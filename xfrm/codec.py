@@ -40,7 +40,7 @@ MODES: Final[dict[int, int]] = {int(member): member for member in Mode}
 
 def family_of(address: Address) -> int:
     """AF_INET or AF_INET6."""
-    return AF_INET if address.version == 4 else AF_INET6
+    return AF_INET if isinstance(address, IPv4Address) else AF_INET6
 
 
 def read_address(octets: bytes, family: int) -> Address:
@@ -67,8 +67,8 @@ def pack_selector(selector: Selector) -> bytes:
         ValueError: source and destination are of different families.
     """
     src, dst = selector.src, selector.dst
-    family = family_of(src)
-    if family != family_of(dst):
+    family = AF_INET if isinstance(src, IPv4Address) else AF_INET6
+    if isinstance(dst, IPv4Address) is not (family == AF_INET):
         raise ValueError(f"a selector between {src} and {dst} mixes families")
     return structs.SELECTOR.pack(
         dst.packed,

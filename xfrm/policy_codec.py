@@ -62,6 +62,8 @@ def pack_templates(templates: tuple[Template, ...]) -> bytes:
     """
     if len(templates) > TEMPLATES_MAX:
         raise ValueError(f"{len(templates)} templates, the kernel takes {TEMPLATES_MAX}")
+    if len(templates) == 1:  # as nearly always
+        return msg.attribute(Attr.TMPL, _pack_template(templates[0]))
     return msg.attribute(Attr.TMPL, b"".join([_pack_template(template) for template in templates]))
 
 
