@@ -32,16 +32,19 @@ def credentials(request: pytest.FixtureRequest) -> list[Credential]:
     return [west.issue("moon.example.org", request.param), root.issue("sun.example.org", request.param)]
 
 
+@pytest.mark.conformance("v2-32", "v2-61")
 def test_pre_shared_key(site: Site, initiator: str) -> None:
     site.configure()
     tunnel_carries(site, initiator)
 
 
+@pytest.mark.conformance("v2-62", "v2-63", "v2-66")
 def test_certificates(site: Site, initiator: str, credentials: list[Credential]) -> None:
     site.configure(auth="pubkey", credentials=credentials)
     tunnel_carries(site, initiator)
 
 
+@pytest.mark.conformance("v2-53", "v2-54", "v2-60")
 @pytest.mark.parametrize(
     ("ike", "esp"),
     [
@@ -57,6 +60,7 @@ def test_ciphers(site: Site, initiator: str, ike: str, esp: str) -> None:
     tunnel_carries(site, initiator)
 
 
+@pytest.mark.conformance("v2-53", "v2-54", "v2-84")
 @pytest.mark.parametrize("group", ["x25519", "ecp256", "ecp384", "modp2048"])
 def test_groups(site: Site, initiator: str, group: str) -> None:
     site.configure(ike=f"aes256-sha256-{group}", esp=f"aes256-sha256-{group}")

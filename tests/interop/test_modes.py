@@ -16,6 +16,7 @@ def test_ah(site: Site, initiator: str) -> None:
     assert len(site.world.wire("router").packets("ah")) == 6
 
 
+@pytest.mark.conformance("v2-80")
 @pytest.mark.parametrize("protocol", ["esp", "ah"])
 def test_transport_mode(site: Site, initiator: str, protocol: str) -> None:
     site.configure(mode="transport", local_ts="dynamic", remote_ts="dynamic", ah="sha256" if protocol == "ah" else "")
@@ -42,6 +43,7 @@ def test_ipv6_in_ipv6(site: Site, initiator: str) -> None:
     assert {packet.source for packet in esp} == {"2001:db8:1::1", "2001:db8:2::1"}
 
 
+@pytest.mark.conformance("v2-79")
 def test_both_versions_in_one_child(site: Site, initiator: str) -> None:
     site.configure(
         moon=MOON.but(local_ts="10.1.0.0/24,fd01::/64", remote_ts="10.2.0.0/24,fd02::/64"),
@@ -54,6 +56,7 @@ def test_both_versions_in_one_child(site: Site, initiator: str) -> None:
     assert len(site.world.wire("router").packets("esp")) == 8
 
 
+@pytest.mark.conformance("v2-76")
 def test_selectors_narrowed(site: Site, initiator: str) -> None:
     """Whoever answers knows less of the other's network than was asked for."""
     wide = {"local_ts": "10.0.0.0/8", "remote_ts": "10.0.0.0/8"}

@@ -30,6 +30,7 @@ def tunnel(nat_site: Site) -> Iterator[Site]:
     yield nat_site
 
 
+@pytest.mark.conformance("v2-25", "v2-101", "v2-102", "v2-105")
 def test_esp_travels_in_udp(tunnel: Site) -> None:
     assert tunnel.world.ping("alice", "bob", count=3).lost == 0
     wire = tunnel.world.wire("router")

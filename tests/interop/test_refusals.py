@@ -23,26 +23,32 @@ def refused(site: Site, initiator: str, reason: str, **changes: str) -> None:
     assert "proto esp" not in site.world.xfrm(first.node)
 
 
+@pytest.mark.conformance("v2-61")
 def test_wrong_secret(site: Site, initiator: str) -> None:
     refused(site, initiator, "AUTH(ENTICATION)?_FAILED", secret="another secret")
 
 
+@pytest.mark.conformance("v2-49", "v2-50")
 def test_no_common_ike_proposal(site: Site, initiator: str) -> None:
     refused(site, initiator, "NO_PROP(OSAL_CHOSEN)?", ike="aes128-sha256-modp3072")
 
 
+@pytest.mark.conformance("v2-74")
 def test_no_common_child_proposal(site: Site, initiator: str) -> None:
     refused(site, initiator, "NO_PROP(OSAL_CHOSEN)?", esp="aes192-sha384")
 
 
+@pytest.mark.conformance("v2-74", "v2-77")
 def test_no_common_selectors(site: Site, initiator: str) -> None:
     refused(site, initiator, "TS_UNACCEPT(ABLE)?", local_ts="10.77.0.0/24", remote_ts="10.78.0.0/24")
 
 
+@pytest.mark.conformance("v2-65")
 def test_unknown_identity(site: Site, initiator: str) -> None:
     refused(site, initiator, "AUTH(ENTICATION)?_FAILED", id="stranger.example.org")
 
 
+@pytest.mark.conformance("v2-46", "v2-48")
 def test_group_corrected(site: Site, initiator: str) -> None:
     """The initiator's first guess is a group that the responder does not take (RFC 7296 §1.2)."""
     proposals = dict.fromkeys(ENDS, "aes256-sha256-ecp256") | {initiator: "aes256-sha256-ecp384-ecp256"}

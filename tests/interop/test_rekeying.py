@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.interop.configurations import MOON, SUN
 from tests.interop.conftest import Site
 from tests.lab.world import until
@@ -12,6 +14,7 @@ def spis(site: Site) -> list[str]:
     return sorted(spi for child in site.moon.children() for spi in (child["spi-in"], child["spi-out"]))
 
 
+@pytest.mark.conformance("v2-85", "v2-88")
 def test_child_rekeyed(site: Site, initiator: str) -> None:
     site.configure(esp="aes256gcm16-x25519")
     site.moon.up("net")
@@ -27,6 +30,7 @@ def test_child_rekeyed(site: Site, initiator: str) -> None:
     assert ping.stop().lost == 0
 
 
+@pytest.mark.conformance("v2-33", "v2-87")
 def test_ike_sa_rekeyed(site: Site, initiator: str) -> None:
     site.configure()
     site.moon.up("net")
@@ -49,6 +53,7 @@ def test_ike_sa_rekeyed(site: Site, initiator: str) -> None:
     assert site.world.ping("alice", "bob").lost == 0
 
 
+@pytest.mark.conformance("v2-89")
 def test_rekeyed_from_both_sides_at_once(site: Site) -> None:
     site.configure(esp="aes256gcm16-x25519")
     site.moon.up("net")
@@ -67,6 +72,7 @@ def test_rekeyed_from_both_sides_at_once(site: Site) -> None:
     assert ping.stop().lost == 0
 
 
+@pytest.mark.conformance("v2-84")
 def test_second_child(site: Site, initiator: str) -> None:
     """CREATE_CHILD_SA adds what IKE_AUTH did not bring."""
     more = "host {\n local_ts = %s\n remote_ts = %s\n esp_proposals = aes128gcm16-ecp256\n}"
@@ -82,6 +88,7 @@ def test_second_child(site: Site, initiator: str) -> None:
     assert site.world.ping("alice", "bob").lost == 0
 
 
+@pytest.mark.conformance("v2-95")
 def test_child_deleted(site: Site, initiator: str) -> None:
     site.configure()
     site.moon.up("net")
@@ -94,6 +101,7 @@ def test_child_deleted(site: Site, initiator: str) -> None:
     assert [sa["state"] for sa in other.sas()] == ["ESTABLISHED"]
 
 
+@pytest.mark.conformance("v2-98")
 def test_ike_sa_deleted(site: Site, initiator: str) -> None:
     site.configure()
     site.moon.up("net")

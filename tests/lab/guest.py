@@ -98,7 +98,7 @@ class Guest:
 
         host = {"PATH": os.environ.get("PATH", ""), "TMPDIR": str(_roomy_directory())}
         if SHIM.exists():
-            host["LD_PRELOAD"] = str(SHIM)
+            host["LD_PRELOAD"] = str(SHIM.relative_to(ROOT))  # the list's separator is the space
         arguments = [
             kernel,
             f"mem={MEMORY}",

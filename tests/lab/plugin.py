@@ -181,6 +181,7 @@ class Group:
         self._file: TextIO | None = None
         self._unread = ""
         self._failure: str | None = None
+        self._told = False
 
     def start(self, config: pytest.Config) -> None:
         """Boot the guest on this group's tests."""
@@ -220,13 +221,20 @@ class Group:
                 heard_at = time.monotonic()
             elif not alive:
                 reason = self._failure or "the guest ended without finishing this test"
-                raise GuestFailed(f"{reason}\n{self.guest.console_tail()}")
+                raise GuestFailed(f"{reason}\n{self._console()}")
             elif time.monotonic() - heard_at > SILENT_FOR:
                 self._failure = f"the guest said nothing for {SILENT_FOR:.0f} s and was stopped"
                 self.guest.stop()
             else:
                 time.sleep(POLL_EVERY)
         return self._reports.pop(nodeid, [])
+
+    def _console(self) -> str:
+        """The end of the guest's console, the first time; later tests fail for the same reason."""
+        if self._told:
+            return f"(see the group's first failure, or {self.guest.console})"
+        self._told = True
+        return self.guest.console_tail()
 
     def _read(self) -> bool:
         """Take in what the guest appended to its report file; whether there was anything."""

@@ -34,11 +34,11 @@ lab_programs='
     iproute2                        ip
     iputils-ping                    ping
     kmod                            modprobe
-    iptables                        iptables-legacy
-    tcpdump                         tcpdump
     util-linux                      taskset
 '
-peer_programs='
+test_programs='
+    iptables                        iptables-legacy
+    tcpdump                         tcpdump
     strongswan-charon               /usr/lib/ipsec/charon
     strongswan-swanctl              swanctl
     libstrongswan-standard-plugins  /usr/lib/ipsec/plugins/libstrongswan-gcm.so
@@ -49,7 +49,7 @@ peer_programs='
 
 missing_packages() {
     local table=$lab_programs package program
-    [ "$wanted" = demo ] || table+=$peer_programs
+    [ "$wanted" = demo ] || table+=$test_programs
     while read -r package program; do
         [ -n "$package" ] || continue
         case $program in
@@ -111,6 +111,7 @@ install_packages() {
     # on this machine from the next boot on.
     if [ -z "$had_starter" ] && [ -e /lib/systemd/system/strongswan-starter.service ]; then
         systemctl disable --quiet strongswan-starter.service >>$log 2>&1 || true
+        update-rc.d ipsec disable >>$log 2>&1 || true
     fi
     if [ -n "$failed" ]; then
         tail -n 15 $log >&2
