@@ -12,7 +12,7 @@ transform or authentication attribute; 0 where IKEv1 has none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import Camellia, TripleDES
 from cryptography.hazmat.primitives import hashes
@@ -23,7 +23,7 @@ from ikectl.crypto.cipher import AeadAlgorithm, AesCtr, BlockAlgorithm, Cbc, Ccm
 from ikectl.crypto.integrity import Cmac, Hmac, Mac, Xcbc, aes_cmac, aes_xcbc
 from ikectl.crypto.prf import AesPrf, HmacPrf, Prf, fit_cmac, fit_xcbc
 from ikectl.iana.v2 import EncryptionId as E
-from ikectl.iana.v2 import EsnId, TransformType
+from ikectl.iana.v2 import EsnId, Protocol, TransformType
 from ikectl.iana.v2 import IntegrityId as I
 from ikectl.iana.v2 import KeyExchangeMethod as K
 from ikectl.iana.v2 import PrfId as P
@@ -46,8 +46,8 @@ class Encryption:
     """Of an AEAD's own ICV; 0 for others."""
     block_octets: int
     """Plain text is padded to a multiple of this in the SK payload."""
-    aead: AeadAlgorithm | None
-    block: BlockAlgorithm | None
+    aead: AeadAlgorithm | None = field(compare=False)
+    block: BlockAlgorithm | None = field(compare=False)
     combined: bool
     """It protects integrity as well, so no integrity transform goes with it (RFC 5282 §8)."""
     ike: bool
@@ -81,7 +81,7 @@ class Integrity:
 
     id: I
     keywords: tuple[str, ...]
-    mac: Mac
+    mac: Mac = field(compare=False)
     prf: P
     """The prf an IKE proposal means when it names this integrity algorithm and no prf."""
     weak: bool
@@ -110,7 +110,7 @@ class PrfRow:
 
     id: P
     keywords: tuple[str, ...]
-    prf: Prf
+    prf: Prf = field(compare=False)
     weak: bool
     v1_hash: int
 
@@ -239,7 +239,7 @@ PRF: tuple[PrfRow, ...] = (
 
 KE: tuple[KeRow, ...] = (
     #     method           keywords                   kem    weak   v1 group
-    KeRow(K.CURVE_25519,   ("x25519", "curve25519"),  False, False, 31),
+    KeRow(K.CURVE_25519,   ("x25519", "curve25519"),  False, False, 31),   # v1: not registered, but in use
     KeRow(K.CURVE_448,     ("x448", "curve448"),      False, False, 32),
     KeRow(K.ECP_256,       ("ecp256",),               False, False, 19),
     KeRow(K.ECP_384,       ("ecp384",),               False, False, 20),
@@ -271,10 +271,22 @@ NO_KE = Transform(TransformType.KE, K.NONE)
 NO_ESN = Transform(TransformType.ESN, EsnId.NO_ESN)
 ESN = Transform(TransformType.ESN, EsnId.ESN)
 
+ADDITIONAL = tuple(TransformType(number) for number in range(TransformType.ADDKE1, TransformType.ADDKE7 + 1))
+"""Additional key exchanges (RFC 9370 §2.2.1)."""
+
+KEY_EXCHANGES = frozenset((TransformType.KE, *ADDITIONAL))
+
+MANDATORY: dict[Protocol, tuple[TransformType, ...]] = {
+    Protocol.IKE: (TransformType.ENCR, TransformType.PRF, TransformType.KE),
+    Protocol.ESP: (TransformType.ENCR,),
+    Protocol.AH: (TransformType.INTEG,),
+}
+"""Without these a proposal is none (RFC 7296 §3.3.3). Integrity beside a cipher depends on the cipher."""
+
 Row = Encryption | Integrity | PrfRow | KeRow
 
 BY_TRANSFORM: dict[Transform, Row] = {row.transform: row for table in (ENCRYPTION, INTEGRITY, PRF, KE) for row in table}
-"""The row of a transform as it stands on the wire. Additional key exchanges are looked up as type KE."""
+"""The row of a transform as it stands on the wire; `row_of` knows additional key exchanges too."""
 
 BY_KEYWORD: dict[str, Row] = {
     keyword: row for table in (ENCRYPTION, INTEGRITY, PRF, KE) for row in table for keyword in row.keywords
@@ -286,3 +298,9 @@ INTEGRITY_BY_TRANSFORM = {row.transform: row for row in INTEGRITY}
 PRF_BY_TRANSFORM = {row.transform: row for row in PRF}
 PRF_BY_ID = {row.id: row for row in PRF}
 KE_BY_METHOD = {row.id: row for row in KE}
+
+
+def row_of(transform: Transform) -> Row | None:
+    """The row of a transform, also of an additional key exchange; None if we know none."""
+    kind, number, _, _ = transform
+    return BY_TRANSFORM.get(Transform(TransformType.KE, number) if kind in ADDITIONAL else transform)

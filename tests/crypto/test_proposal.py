@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -450,6 +452,15 @@ def test_suites_are_shared() -> None:
     assert IkeSuite.of(other._replace(transforms=tuple(reversed(other.transforms)))) is one
     assert hash(one) == hash(IkeSuite.of(other))
     assert ChildSuite.of(esp("aes128gcm16", 1)) is ChildSuite.of(esp("aes128gcm16-none", 2, b"abcd"))
+
+
+def test_suites_survive_pickling() -> None:
+    """They travel to worker processes with the child they belong to."""
+    suites = [IkeSuite.of(select([p], [p])) for p in (*default_ike(), *default_ike(hybrid=True))]
+    suites += [ChildSuite.of(select([p], [p])) for p in (*default_esp(), *default_ah())]
+    for suite in suites:
+        again = pickle.loads(pickle.dumps(suite))
+        assert (again, hash(again)) == (suite, hash(suite))
 
 
 def test_suites_print_as_operators_read_them() -> None:

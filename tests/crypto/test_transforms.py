@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ikectl.crypto import transforms
-from ikectl.crypto.proposal import (
+from ikectl.crypto.keywords import (
     DEFAULT_AH,
     DEFAULT_ESP,
     DEFAULT_IKE,
