@@ -30,6 +30,8 @@ class Gateway:
     secret: str = SECRET
     connection: str = ""
     """More lines for the connection."""
+    child: str = ""
+    """More lines for the child."""
     children: str = ""
     """More children."""
 
@@ -63,6 +65,7 @@ connections {{
                 remote_ts = {self.remote_ts}
                 {protocol}
                 mode = {self.mode}
+                {self.child}
             }}
             {self.children}
         }}

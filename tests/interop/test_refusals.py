@@ -23,6 +23,12 @@ def refused(site: Site, initiator: str, reason: str, **changes: str) -> None:
     assert "proto esp" not in site.world.xfrm(first.node)
 
 
+def ike_sa_still_stands(site: Site) -> None:
+    """Only the child was refused (RFC 7296 §1.2)."""
+    for peer in (site.moon, site.sun):
+        assert [sa["state"] for sa in peer.sas()] == ["ESTABLISHED"]
+
+
 @pytest.mark.conformance("v2-61")
 def test_wrong_secret(site: Site, initiator: str) -> None:
     refused(site, initiator, "AUTH(ENTICATION)?_FAILED", secret="another secret")
@@ -36,11 +42,13 @@ def test_no_common_ike_proposal(site: Site, initiator: str) -> None:
 @pytest.mark.conformance("v2-74")
 def test_no_common_child_proposal(site: Site, initiator: str) -> None:
     refused(site, initiator, "NO_PROP(OSAL_CHOSEN)?", esp="aes192-sha384")
+    ike_sa_still_stands(site)
 
 
 @pytest.mark.conformance("v2-74", "v2-77")
 def test_no_common_selectors(site: Site, initiator: str) -> None:
     refused(site, initiator, "TS_UNACCEPT(ABLE)?", local_ts="10.77.0.0/24", remote_ts="10.78.0.0/24")
+    ike_sa_still_stands(site)
 
 
 @pytest.mark.conformance("v2-65")

@@ -17,6 +17,23 @@ from vici.exception import CommandException
 from tests.lab.certificates import Credential
 from tests.lab.namespaces import entered
 
+SWANCTL_DIRECTORIES = [
+    "x509",
+    "x509ca",
+    "x509ocsp",
+    "x509aa",
+    "x509ac",
+    "x509crl",
+    "pubkey",
+    "private",
+    "rsa",
+    "ecdsa",
+    "bliss",
+    "pkcs8",
+    "pkcs12",
+]
+"""Where swanctl looks for credentials; it complains of each that is not there."""
+
 STARTS_WITHIN = 60.0
 """Seconds until a daemon must answer; one is usual, but a guest shares its core."""
 
@@ -87,6 +104,8 @@ class Peer(ABC):
 
     def write(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
         """Lay down its swanctl.conf and certificates; loads nothing."""
+        for name in SWANCTL_DIRECTORIES:
+            (self.swanctl / name).mkdir(exist_ok=True)
         (self.swanctl / "swanctl.conf").write_text(conf)
         for credential in credentials:
             credential.install(self.swanctl)
