@@ -17,21 +17,12 @@ from vici.exception import CommandException
 from tests.lab.certificates import Credential
 from tests.lab.namespaces import entered
 
-SWANCTL_DIRECTORIES = [
-    "x509",
-    "x509ca",
-    "x509ocsp",
-    "x509aa",
-    "x509ac",
-    "x509crl",
-    "pubkey",
-    "private",
-    "rsa",
-    "ecdsa",
-    "bliss",
-    "pkcs8",
-    "pkcs12",
-]
+# fmt: off
+SWANCTL_DIRECTORIES = (
+    "x509", "x509ca", "x509ocsp", "x509aa", "x509ac", "x509crl",
+    "pubkey", "private", "rsa", "ecdsa", "bliss", "pkcs8", "pkcs12",
+)
+# fmt: on
 """Where swanctl looks for credentials; it complains of each that is not there."""
 
 STARTS_WITHIN = 60.0
