@@ -43,11 +43,13 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def received(client: socket.socket, packets: int) -> list[Packet]:
-    """The next so many packets."""
-    frames, got = Frames(), []
+    """The next so many packets, which are all that is under way."""
+    frames = Frames()
+    got: list[Packet] = []
     while len(got) < packets:
         frames.feed(client.recv(65536))
         got += [Packet.read(octets) for octets in frames]
+    assert len(got) == packets and not len(frames)
     return got
 
 
@@ -304,8 +306,9 @@ def take(client: socket.socket, frames: Frames) -> bytes | None:
 def test_a_long_list_is_made_as_it_is_read(served: Served) -> None:
     served.call(served.memory.populate, 3000)
     client = served.connect()
-    client.sendall(register("list-sa") + request("list-sas"))
+    client.sendall(register("list-sa"))
     assert received(client, 1)[0].type is PacketType.EVENT_CONFIRM
+    client.sendall(request("list-sas"))
     with Client(served.path) as other:
         assert len(list(other.stream("list-sas", "list-sa"))) == 3000
     seen = served.memory.seen - 3000
