@@ -47,13 +47,9 @@ def parse_proposal(text: str, protocol: Protocol) -> Proposal:
     return Proposal(1, protocol, b"", tuple(t for kind in TransformType for t in chosen.get(kind, ())))
 
 
-def default_ike(*, hybrid: bool = False) -> tuple[Proposal, ...]:
-    """What "default" means for an IKE SA.
-
-    `hybrid` puts a proposal with ML-KEM beside the classic exchange (RFC 9370)
-    before the others; it needs IKE_INTERMEDIATE.
-    """
-    return _parsed((*DEFAULT_IKE_HYBRID, *DEFAULT_IKE) if hybrid else DEFAULT_IKE, Protocol.IKE)
+def default_ike() -> tuple[Proposal, ...]:
+    """What "default" means for an IKE SA: first with ML-KEM beside the classic exchange (RFC 9370), then without."""
+    return _parsed((*DEFAULT_IKE_HYBRID, *DEFAULT_IKE), Protocol.IKE)
 
 
 def default_esp() -> tuple[Proposal, ...]:

@@ -173,11 +173,11 @@ class Engine:
             for exchange in born.follow:
                 newcomer.begin(exchange, now)
         sa = machine.sa
-        heir = sa.successor and self.machine_of(sa.successor)
         if sa.successor is not None:
+            heir = self.machine_of(sa.successor)
             self._superseded(sa, now)
-        if heir is not None:
-            heir.go_on(now)
+            if heir is not None:
+                heir.go_on(now)
         if sa.state is IkeState.ESTABLISHED and not sa.established_at:
             self._router.drop_half_open(machine)
             machine.established(now)

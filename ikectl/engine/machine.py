@@ -35,6 +35,7 @@ from ikectl.exchange.table import answer_to, busy
 from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
+from ikectl.exchange.v2.ike_intermediate import IkeIntermediate, cover
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.exchange.v2.rekey_child import RekeyChild
@@ -59,10 +60,10 @@ from ikectl.sa.schedule import Name, Schedule
 from ikectl.sa.window import Verdict, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import Header
-from ikectl.wire.payload import Payload
+from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
-from ikectl.wire.v2.sealed import open_sealed, seal
+from ikectl.wire.v2.sealed import clear_form, open_sealed, seal
 
 Job = Coroutine[Any, Any, Any]
 Finish = Callable[[Any, BaseException | None], None]
@@ -370,7 +371,7 @@ class Machine:
         if not isinstance(error, IkectlError):
             self._fault(error)
             return
-        if isinstance(exchange, IkeSaInit | IkeAuth):
+        if isinstance(exchange, IkeSaInit | IkeIntermediate | IkeAuth):
             if isinstance(error, CredentialError):
                 self.sa.emit(AuthFailed(self.sa, False, str(error)))
             self._outcome(exchange.token, str(error))
@@ -390,7 +391,10 @@ class Machine:
             cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
         else:
             cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
-        return seal(message, cipher, sa.iv(cipher.iv_octets, suite.encryption.counter_iv))
+        octets = seal(message, cipher, sa.iv(cipher.iv_octets, suite.encryption.counter_iv))
+        if exchange is ExchangeType.IKE_INTERMEDIATE:
+            cover(sa, clear_form(octets, write_chain(payloads)[1]), sa.initiator)
+        return octets
 
     def _send(self, octets: bytes, path: Path) -> None:
         self.last_sent = self.now
@@ -613,6 +617,8 @@ class Machine:
         if reply.close is not None:
             self._close(reply.close, End.DELETED)
             return
+        if reply.keys is not None:
+            self.sa.keys = reply.keys
         self.queue[:0] = reply.follow
         self.on_change(self, reply.born)
         self._watch_children()
@@ -632,7 +638,10 @@ class Machine:
             cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
         else:
             cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
-        return open_sealed(message, datagram, cipher)
+        opened = open_sealed(message, datagram, cipher)
+        if opened.clear_form:
+            cover(self.sa, opened.clear_form, not self.sa.initiator)
+        return opened
 
     def _heard(self, path: Path) -> None:
         """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
@@ -676,7 +685,7 @@ class Machine:
 
     def _try_alternative(self) -> bool:
         """Begin again after IKE_SA_INIT with another response to it. False if there is none."""
-        if self._initial is None or not self._alternatives or not isinstance(self.active, IkeAuth):
+        if self._initial is None or not self._alternatives or not isinstance(self.active, IkeIntermediate | IkeAuth):
             return False
         exchange, request, path = self._initial
         datagram, auth = self._alternatives.pop(0), self.active

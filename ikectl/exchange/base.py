@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import PeerMisbehaved
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
@@ -79,11 +80,15 @@ Next = Done | Again | Ignore | Doubt
 
 @dataclass(slots=True)
 class Reply:
-    """What the answering half says, and what follows from it once it is sent."""
+    """What the answering half says, and what follows from it once it is sent.
+
+    `keys` are those in force from then on; the reply itself is sealed with the old ones.
+    """
 
     payloads: list[Payload] = field(default_factory=list)
     follow: tuple[Exchange, ...] = ()
     born: Birth | None = None
+    keys: IkeKeys | None = None
     close: str | None = None
 
 

@@ -6,6 +6,7 @@ from ikectl.exchange.base import Answer, Exchange
 from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke, Farewell
 from ikectl.exchange.v2.ike_auth import AnswerIkeAuth
+from ikectl.exchange.v2.ike_intermediate import AnswerIkeIntermediate
 from ikectl.exchange.v2.informational import AnswerInformational
 from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild
 from ikectl.exchange.v2.rekey_ike import AnswerRekeyIke, RekeyIke
@@ -16,15 +17,16 @@ from ikectl.wire.v2.sa import SA
 
 # fmt: off
 ANSWERS: dict[tuple[IkeState, ExchangeType], type[Answer]] = {
-    (IkeState.CONNECTING,  ExchangeType.IKE_AUTH):        AnswerIkeAuth,
-    (IkeState.ESTABLISHED, ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
-    (IkeState.ESTABLISHED, ExchangeType.INFORMATIONAL):   AnswerInformational,
-    (IkeState.REKEYING,    ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
-    (IkeState.REKEYING,    ExchangeType.INFORMATIONAL):   AnswerInformational,
-    (IkeState.REKEYED,     ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
-    (IkeState.REKEYED,     ExchangeType.INFORMATIONAL):   AnswerInformational,
-    (IkeState.DELETING,    ExchangeType.CREATE_CHILD_SA): AnswerCreateChild,
-    (IkeState.DELETING,    ExchangeType.INFORMATIONAL):   AnswerInformational,
+    (IkeState.CONNECTING,  ExchangeType.IKE_INTERMEDIATE): AnswerIkeIntermediate,
+    (IkeState.CONNECTING,  ExchangeType.IKE_AUTH):         AnswerIkeAuth,
+    (IkeState.ESTABLISHED, ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.ESTABLISHED, ExchangeType.INFORMATIONAL):    AnswerInformational,
+    (IkeState.REKEYING,    ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.REKEYING,    ExchangeType.INFORMATIONAL):    AnswerInformational,
+    (IkeState.REKEYED,     ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.REKEYED,     ExchangeType.INFORMATIONAL):    AnswerInformational,
+    (IkeState.DELETING,    ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.DELETING,    ExchangeType.INFORMATIONAL):    AnswerInformational,
 }
 """Who answers a request. What is not in the table is dropped: no state of ours expects it."""
 

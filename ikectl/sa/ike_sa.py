@@ -62,6 +62,11 @@ class Handshake:
     """CA hashes of the peer's CERTREQs; empty: any."""
     hashes: tuple[HashAlgorithm, ...] | None = None
     """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none."""
+    rounds: int = 0
+    """Additional key exchanges done (RFC 9370)."""
+    int_auth_i: bytes = b""
+    """IntAuth of the initiator's IKE_INTERMEDIATE messages so far (RFC 9242 §3.3.2)."""
+    int_auth_r: bytes = b""
     candidates: tuple[Connection, ...] = ()
     """Responder: connections that fit addresses and proposals, best first."""
 

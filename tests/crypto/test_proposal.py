@@ -148,13 +148,13 @@ def test_what_a_peer_invents_can_be_printed() -> None:
 
 
 def test_defaults_are_modern_and_legal() -> None:
-    assert [p.number for p in default_ike()] == [1, 2]
-    for proposal in (*default_ike(), *default_ike(hybrid=True), *default_esp(), *default_ah()):
+    assert [p.number for p in default_ike()] == [1, 2, 3]
+    for proposal in (*default_ike(), *default_esp(), *default_ah()):
         assert select([proposal], [proposal]).transforms
-    hybrid = default_ike(hybrid=True)
-    assert hybrid[1:] == tuple(p._replace(number=p.number + 1) for p in default_ike())
+    hybrid = default_ike()
     suite = IkeSuite.of(select(hybrid, hybrid))
     assert (suite.ke, suite.additional) == (KeyExchangeMethod.CURVE_25519, (KeyExchangeMethod.ML_KEM_768,))
+    assert not any(IkeSuite.of(select([p], [p])).additional for p in hybrid[1:]), "peers without it find theirs"
 
 
 # -- offering ------------------------------------------------------------
@@ -456,7 +456,7 @@ def test_suites_are_shared() -> None:
 
 def test_suites_survive_pickling() -> None:
     """They travel to worker processes with the child they belong to."""
-    suites = [IkeSuite.of(select([p], [p])) for p in (*default_ike(), *default_ike(hybrid=True))]
+    suites = [IkeSuite.of(select([p], [p])) for p in default_ike()]
     suites += [ChildSuite.of(select([p], [p])) for p in (*default_esp(), *default_ah())]
     for suite in suites:
         again = pickle.loads(pickle.dumps(suite))
@@ -542,7 +542,7 @@ def _overlap(a: Proposal, b: Proposal) -> bool:
 @given(st.lists(any_proposal, max_size=5), st.booleans())
 @settings(max_examples=150)
 def test_any_offer_is_chosen_from_or_refused(offered: list[Proposal], without_ke: bool) -> None:
-    configured = (*default_ike(hybrid=True), *default_esp(), *default_ah(), esp("null-sha1-x25519-none"))
+    configured = (*default_ike(), *default_esp(), *default_ah(), esp("null-sha1-x25519-none"))
     try:
         chosen = select(offered, configured, without_ke=without_ke)
     except NoProposalChosen as refusal:

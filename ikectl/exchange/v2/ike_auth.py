@@ -51,10 +51,14 @@ def context(sa: IkeSa, connection: Connection, peer: IDi | IDr | None = None) ->
     theirs = shake.response, shake.nonce_i, suite.prf, keys.sk_pr
     if not sa.initiator:
         ours, theirs = theirs, ours
+    rounds = b""
+    if suite.additional:
+        # RFC 9242 §3.3.1: IntAuth of both ends and the message ID of the (first) IKE_AUTH request.
+        rounds = shake.int_auth_i + shake.int_auth_r + (1 + len(suite.additional)).to_bytes(4, "big")
     return AuthContext(
         prf=suite.prf,
-        octets_local=signed_octets(*ours, IDi.of(sa.local_id).body()),  # IDi and IDr are laid out alike
-        octets_remote=b"" if peer is None else signed_octets(*theirs, peer.body()),
+        octets_local=signed_octets(*ours, IDi.of(sa.local_id).body()) + rounds,  # IDi and IDr are laid out alike
+        octets_remote=b"" if peer is None else signed_octets(*theirs, peer.body()) + rounds,
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         path=sa.path,
@@ -208,8 +212,10 @@ class AnswerIkeAuth(Answer):
     """IKE_AUTH, responder's half (RFC 7296 §1.2)."""
 
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
-        shake = sa.handshake
-        assert shake is not None
+        shake, suite = sa.handshake, sa.suite
+        assert shake is not None and suite is not None
+        if shake.rounds != len(suite.additional):
+            raise PeerMisbehaved("IKE_AUTH before all negotiated key exchanges were done (RFC 9370 §2.2.2)")
         try:
             auth = await self._authenticate(sa, request)
         except (AuthenticationFailed, CredentialError) as failure:

@@ -20,7 +20,7 @@ from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
-from ikectl.exchange.v2.ike_auth import IkeAuth
+from ikectl.exchange.v2.ike_intermediate import follow, without_rounds
 from ikectl.iana.v2 import (
     ExchangeType,
     HashAlgorithm,
@@ -36,7 +36,13 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import Notify, invalid_ke_group, signature_hashes, signature_hashes_notify
+from ikectl.wire.v2.notify import (
+    INTERMEDIATE_EXCHANGE_SUPPORTED,
+    Notify,
+    invalid_ke_group,
+    signature_hashes,
+    signature_hashes_notify,
+)
 from ikectl.wire.v2.sa import SA, Proposal
 
 NONCE_OCTETS = 32
@@ -124,6 +130,7 @@ class IkeSaInit(Exchange):
             Nonce(sa.handshake.nonce_i),
             *nat_hashes(sa, bytes(8)),
             HASHES_NOTIFY,
+            *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) else ()),
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
@@ -175,6 +182,7 @@ class IkeSaInit(Exchange):
         sa.suite = suite
         sa.keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, sa.spi_r)
         sa.handshake.nonce_r = nonce_r
+        sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
         sa.handshake.hashes = peer_hashes(reply)
         sa.handshake.asked = bool(reply.all(CERTREQ))
         sa.handshake.authorities = authorities(reply)
@@ -185,7 +193,9 @@ class IkeSaInit(Exchange):
                 replace(sa.path.local, port=settings.natt_port),
                 replace(sa.path.remote, port=settings.natt_port),
             )
-        return Done(follow=(IkeAuth(self.child, self.token),))
+        if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+            raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
+        return Done(follow=(follow(self.child, self.token, sa),))
 
     def _again(self) -> Next:
         self.restarts += 1
@@ -211,7 +221,8 @@ class AnswerIkeSaInit(Answer):
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
         ke, nonce_i = request.one(KE), request.one(Nonce).value
-        chosen, fitting = self._select(request.one(SA))
+        rounds = request.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is not None
+        chosen, fitting = self._select(request.one(SA), rounds)
         suite = IkeSuite.of(chosen)
         if suite.ke != ke.method:
             raise InvalidKe(suite.ke)
@@ -228,22 +239,30 @@ class AnswerIkeSaInit(Answer):
         payloads += nat_hashes(sa, sa.spi_r)
         if sa.handshake.hashes is not None:
             payloads.append(HASHES_NOTIFY)
+        if suite.additional:
+            payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         certreq = await request_certificates(fitting)
         if certreq is not None:
             payloads.insert(3, certreq)
         return Reply(payloads)
 
-    def _select(self, offer: SA) -> tuple[Proposal, tuple[Connection, ...]]:
+    def _select(self, offer: SA, rounds: bool) -> tuple[Proposal, tuple[Connection, ...]]:
         """The proposal of the best candidate that has one, and all candidates that allow it."""
         failure: NoProposalChosen | None = None
         for connection in self.candidates:
             try:
-                chosen = proposals.select(offer.proposals, connection.proposals)
+                ours = connection.proposals if rounds else without_rounds(connection.proposals)
+                chosen = proposals.select(offer.proposals, ours)
             except NoProposalChosen as refusal:
                 failure = failure or refusal
                 continue
             return chosen, tuple(c for c in self.candidates if c is connection or _allows(c, chosen))
         raise failure or NoProposalChosen("no connection is configured for these addresses")
+
+
+def _has_rounds(offered: Sequence[Proposal]) -> bool:
+    """Whether additional key exchanges are offered (RFC 9370 §2.2.1)."""
+    return any(t.type >= TransformType.ADDKE1 for proposal in offered for t in proposal.transforms)
 
 
 def _allows(connection: Connection, chosen: Proposal) -> bool:

@@ -12,6 +12,7 @@ from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved, TemporaryFailure
 from ikectl.exchange.base import Answer, Birth, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import one_proposal
+from ikectl.exchange.v2.ike_intermediate import without_rounds
 from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, ke_methods
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
@@ -96,7 +97,7 @@ class RekeyIke(Exchange):
         assert sa.connection is not None and sa.suite is not None
         self.spi = sa.env.next_spi(sa.random)
         self.nonce = sa.random(NONCE_OCTETS)
-        self.offered = proposals.offer(sa.connection.proposals, self.spi)
+        self.offered = proposals.offer(without_rounds(sa.connection.proposals), self.spi)
         methods = ke_methods(self.offered)
         if self.method not in methods:
             self.method = sa.suite.ke if sa.suite.ke in methods else methods[0]
@@ -188,7 +189,7 @@ class AnswerRekeyIke(Answer):
         assert sa.connection is not None
         ke, nonce_i = request.get(KE), request.one(Nonce).value
         try:
-            chosen = proposals.select(request.one(SA).proposals, sa.connection.proposals)
+            chosen = proposals.select(request.one(SA).proposals, without_rounds(sa.connection.proposals))
         except NoProposalChosen as refusal:
             sa.emit(ProposalMismatch(sa, "", str(refusal)))
             raise

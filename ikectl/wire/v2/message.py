@@ -38,6 +38,8 @@ class Message:
     initiator: bool
     payloads: list[Payload]
     version: int = VERSION_2
+    clear_form: bytes = field(default=b"", init=False, compare=False)
+    """Of an opened IKE_INTERMEDIATE message: the octets IntAuth covers (RFC 9242 §3.3.2)."""
     _index: dict[object, list[Any]] | None = field(default=None, init=False, compare=False)
 
     @classmethod

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import ClassVar, Protocol, Self
 
 from ikectl.errors import IntegrityFailure, WireError
-from ikectl.iana.v2 import PayloadType
+from ikectl.iana.v2 import ExchangeType, PayloadType
 from ikectl.values.record import record
 from ikectl.wire.header import HEADER_OCTETS
 from ikectl.wire.octets import GENERIC, GENERIC_OCTETS
@@ -100,6 +100,27 @@ def seal(message: Message, cipher: SkCipher, iv: bytes) -> bytes:
     return b"".join((associated, iv, cipher.seal(iv, associated, plain)))
 
 
+CLEAR_OCTETS = HEADER_OCTETS + GENERIC_OCTETS
+
+
+def clear_form(sealed: bytes, chain: bytes) -> bytes:
+    """What IntAuth covers of a sealed message: A | P of RFC 9242 §3.3.2.
+
+    A is the IKE header and the generic header of the SK payload, their lengths
+    as if there were no IV, padding and ICV; P is the chain of inner payloads.
+    """
+    length = CLEAR_OCTETS + len(chain)
+    return b"".join(
+        (
+            sealed[: HEADER_OCTETS - 4],
+            length.to_bytes(4, "big"),
+            sealed[HEADER_OCTETS : CLEAR_OCTETS - 2],
+            (length - HEADER_OCTETS).to_bytes(2, "big"),
+            chain,
+        )
+    )
+
+
 def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
     """The message that is inside the SK payload of this one, which was read from `datagram`.
 
@@ -124,7 +145,7 @@ def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
     payloads = read_chain(sk.first, plain[:end])
     if payloads and isinstance(payloads[-1], Enclosing):
         raise WireError("an encrypted payload inside the encrypted payload")
-    return Message(
+    opened = Message(
         message.spi_i,
         message.spi_r,
         message.exchange,
@@ -134,3 +155,6 @@ def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
         payloads,
         message.version,
     )
+    if message.exchange is ExchangeType.IKE_INTERMEDIATE:
+        opened.clear_form = clear_form(datagram, plain[:end])
+    return opened
