@@ -52,10 +52,11 @@ class Interfaces:
     async def create(self, name: str, if_id: int, link: int | None = None) -> int:
         """Make an interface, down and without addresses; its ifindex.
 
-        ``link`` is the ifindex of the device below it, which only hardware offload needs.
+        ``link`` is the ifindex of the device below it, which only hardware offload needs; the
+        kernel does not look whether there is one.
 
         Raises:
-            XfrmError: Exists for a name or if_id in use, Unsupported, Denied, Gone without ``link``.
+            XfrmError: Exists for a name or if_id in use, Unsupported, Denied, Invalid for a name too long.
         """
         wish: dict[str, Any] = {"ifname": name, "kind": _KIND, "xfrm_if_id": if_id}
         if link is not None:
@@ -84,7 +85,7 @@ class Interfaces:
             links = [link async for link in await self._route.link("dump")]
         except NetlinkError as error:
             raise _translate(error, "list of interfaces") from None
-        found = [interface for link in links if (interface := _read(link)) is not None]
+        found = [interface for link in links if (interface := read_interface(link)) is not None]
         return sorted(found, key=lambda interface: interface.index)
 
     async def _find(self, name: str) -> XfrmInterface:
@@ -94,7 +95,7 @@ class Interfaces:
         raise Gone(_errno.ENODEV, f"xfrm interface {name}")
 
 
-def _read(link: Any) -> XfrmInterface | None:
+def read_interface(link: Any) -> XfrmInterface | None:
     """An interface from pyroute2's message, or None for any other kind of link."""
     info = link.get_attr("IFLA_LINKINFO")
     if info is None or info.get_attr("IFLA_INFO_KIND") != _KIND:

@@ -82,6 +82,7 @@ from xfrm.events import (
     PolicyDeleted,
     PolicyExpire,
     PolicyUpdated,
+    Report,
     SaAdded,
     SaDeleted,
     SasFlushed,
@@ -93,6 +94,11 @@ __all__ = ["pair"]
 GCM = Aead("rfc4106(gcm(aes))", bytes(range(20)), 128)
 OUTBOUND = Sa(LEFT_ADDRESS, RIGHT_ADDRESS, 0x1001, reqid=7, aead=GCM, replay=Replay(32))
 INBOUND = Sa(RIGHT_ADDRESS, LEFT_ADDRESS, 0x1002, reqid=7, aead=GCM, replay=Replay(32))
+
+
+def load_module(name: str) -> None:
+    """A kernel module that the guest does not load by itself."""
+    subprocess.run(["modprobe", "--dirname", "/run/modules", name], check=True)
 
 
 def host(address: Address) -> str:
@@ -187,7 +193,7 @@ def test_ping_over_ipv6(pair: Pair) -> None:
 
 
 def test_compressed_and_encrypted(pair: Pair) -> None:
-    subprocess.run(["modprobe", "--dirname", "/run/modules", "deflate"], check=True)
+    load_module("deflate")
     there = [
         Sa(LEFT_ADDRESS, RIGHT_ADDRESS, 0x2001, Proto.COMP, Mode.TUNNEL, 9, comp=Comp("deflate")),
         replace(OUTBOUND, mode=Mode.TRANSPORT),
@@ -321,6 +327,31 @@ async def test_async_event_by_packets(pair: Pair, listener: Listener) -> None:
     assert event.state.flags & AeFlag.CR
     assert event.state.replay is not None
     assert event.state.replay.oseq >= 2
+
+
+IPV6_DSTOPTS = 59
+EXPERIMENTAL = 253  # an IP protocol without a checksum, which would cover the home address
+HOME_ADDRESS_OPTION = bytes.fromhex("0002 01020000 c910")  # header, PadN, option 201 of 16 octets (RFC 6275 §6.3)
+
+
+async def test_report_of_a_mobile_packet_without_policy(pair: Pair, listener: Listener) -> None:
+    """A mobile node away from home claims its home address; nothing here allows the route it chose."""
+    load_module("mip6")
+    home = ip_address("2001:db8:77::7")
+    route = Sa(home, LEFT6, 0, Proto.DSTOPTS, Mode.ROUTEOPTIMIZATION, coaddr=RIGHT6)
+    pair.left.ask(NewSa(route))
+    assert pair.left.ask(GetSa(replace(route.id, src=home))).sa.coaddr == RIGHT6
+    with entered(RIGHT):
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, EXPERIMENTAL)
+    with sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_DSTOPTS, HOME_ADDRESS_OPTION + home.packed)
+        sock.sendto(b"hello", (str(LEFT6), 0))
+    event = await listener.next(Report)
+    assert event.proto == Proto.DSTOPTS
+    assert event.selector is not None
+    assert (event.selector.src, event.selector.dst) == (home, LEFT6)
+    assert event.selector.proto == EXPERIMENTAL
+    assert event.address == RIGHT6
 
 
 # -- events of requests --------------------------------------------------------
