@@ -1,129 +1,197 @@
-"""The daemon as the control protocol sees it: an engine, a store, and the host they run on."""
+"""Control: the daemon as its control protocol sees it, and the configuration file beside it."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from importlib.metadata import version as package_version
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 
-from ikectl.config.model import Connection
-from ikectl.daemon.credentials import StoreCredentials
-from ikectl.engine.commands import Command, Initiate, LoadConnection, Rekey, Selection, Terminate, UnloadConnection
+import structlog
+
+from ikectl.config.load import load_file
+from ikectl.config.model import Connection, Loaded
+from ikectl.daemon.clock import wall
+from ikectl.daemon.credentials import Credentials
+from ikectl.daemon.files import FILES, read
+from ikectl.daemon.resolve import resolve
+from ikectl.daemon.shell import Shell
+from ikectl.engine.commands import (
+    Initiate,
+    LoadConnection,
+    Rekey,
+    Resolved,
+    Selection,
+    Terminate,
+    UnloadConnection,
+)
 from ikectl.engine.engine import Engine
-from ikectl.engine.machine import Machine
-from ikectl.engine.view import ChildSaView, IkeSaView, TasksView
-from ikectl.errors import BackendError
+from ikectl.engine.look import view_ike, view_sa
+from ikectl.engine.view import ChildSaView, IkeSaView
+from ikectl.errors import BackendError, IkectlError
+from ikectl.kernel.backend import KernelBackend
 from ikectl.pki.store import Store
-from ikectl.sa.asks import Usage
+from ikectl.sa.asks import Resolve, Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.vici.ports import Stats, Version
 
-MAX_FILE = 1 << 20  # octets of a certificate file that a request names
+log = structlog.get_logger(__name__)
 
-Query = Callable[[ChildSa], Awaitable[Usage]]
-"""What a child carried so far, from the kernel. Raises BackendError."""
+LISTED_A_TURN = 32
+"""SAs listed before others have their turn; with 20,000 of them a list takes a while."""
+LOOKUP_PERIOD = 300.0
+"""Seconds between look-ups of the host names that connections mention."""
 
-Reload = Callable[[], Awaitable[None]]
-"""Read the daemon's own configuration again. Raises ConfigErrors."""
+
+def our_version() -> str:
+    """Of the package, as installed."""
+    try:
+        return version("ikectl")
+    except PackageNotFoundError:
+        return "unknown"
 
 
-class EngineControl:
-    """`vici.ports.Control` over an engine.
+class DaemonControl:
+    """What `vici.ports.Control` says."""
 
-    `clock` gives the engine's monotonic seconds, `pump` carries out what the
-    engine wants done after a command.
-    """
+    def __init__(self, shell: Shell, kernel: KernelBackend, store: Store, config: str | None) -> None:
+        """`config` is the path of the daemon's own swanctl.conf, read again on demand."""
+        self._shell = shell
+        self._kernel = kernel
+        self._config = config
+        self._credentials = Credentials(store)
+        self._from_file: dict[str, Connection] = {}
+        self._began, self._since = shell.now, wall()
+        self._lookups: asyncio.Task[None] | None = None
 
-    def __init__(
-        self,
-        engine: Engine,
-        store: Store,
-        clock: Callable[[], float],
-        pump: Callable[[], None],
-        query: Query,
-        reload: Reload,
-    ) -> None:
-        self.credentials = StoreCredentials(store)
-        self._engine = engine
-        self._clock = clock
-        self._pump = pump
-        self._query = query
-        self._reload = reload
-        self._began_at = clock()
-        self._since = time.strftime("%b %d %H:%M:%S %Y")
+    @property
+    def credentials(self) -> Credentials:
+        return self._credentials
 
-    # -- facts
+    @property
+    def _engine(self) -> Engine:
+        return self._shell.engine
+
+    # -- the daemon
 
     def version(self) -> Version:
-        host = os.uname()
-        return Version("ikectld", package_version("ikectl"), host.sysname, host.release, host.machine)
+        about = platform.uname()
+        return Version("ikectld", our_version(), about.system, about.release, about.machine)
 
     def stats(self) -> Stats:
-        ike_sas = sum(1 for _ in self._engine.machines())
-        return Stats(self._clock() - self._began_at, self._since, ike_sas, self._engine.half_open)
+        return Stats(
+            running_for=self._shell.now - self._began,
+            since=self._since.astimezone().strftime("%b %d %H:%M:%S %Y"),
+            ike_sas=sum(1 for _ in self._engine.machines()),
+            half_open=self._engine.half_open,
+        )
 
     async def reload_settings(self) -> None:
-        await self._reload()
+        if self._config is not None:
+            self.load(load_file(self._config, FILES))
 
-    def read_file(self, path: str) -> bytes:
-        """Raises OSError: it cannot be read, or is longer than a certificate can be."""
-        with open(path, "rb") as file:
-            octets = file.read(MAX_FILE + 1)
-        if len(octets) > MAX_FILE:
-            raise OSError(f"longer than {MAX_FILE} octets")
-        return octets
+    def load(self, loaded: Loaded) -> None:
+        """Put what the configuration file says in the place of what it said before. Raises CredentialError.
 
-    # -- connections and commands
+        Connections that clients loaded stay, unless the file names one alike.
+        """
+        self._credentials.load_file(loaded)
+        connections = {connection.name: connection for connection in loaded.connections}
+        for name in self._from_file:
+            if name not in connections and self._engine.connections.get(name) is self._from_file[name]:
+                self._shell.command(UnloadConnection(name))
+        self._from_file = connections
+        for connection in connections.values():
+            if self._engine.connections.get(connection.name) != connection:
+                self._shell.command(LoadConnection(connection))
+        self._look_up_soon()
+        log.info(
+            "configuration loaded",
+            connections=len(loaded.connections),
+            secrets=len(loaded.secrets),
+            keys=len(loaded.keys),
+            certificates=len(loaded.certs) + len(loaded.authorities),
+            group="cfg",
+        )
+
+    # -- connections
 
     def connections(self) -> Iterable[Connection]:
         return self._engine.connections.all
 
     async def load_connection(self, connection: Connection) -> None:
-        self._do(LoadConnection(connection))
+        if self._engine.connections.get(connection.name) != connection:
+            self._shell.command(LoadConnection(connection))
+            if any(_hosts((connection,))):
+                self._look_up_soon()
 
     async def unload_connection(self, name: str) -> bool:
         if self._engine.connections.get(name) is None:
             return False
-        self._do(UnloadConnection(name))
+        self._shell.command(UnloadConnection(name))
         return True
 
-    def command(self, command: Initiate | Terminate | Rekey) -> None:
-        self._do(command)
-
-    def _do(self, command: Command) -> None:
-        self._engine.command(command, self._clock())
-        self._pump()
+    def read_file(self, path: str) -> bytes:
+        return read(path)
 
     # -- SAs
 
-    async def ike_sas(self, selection: Selection) -> AsyncIterator[IkeSaView]:
-        for machine in self._engine.machines():
-            sa = machine.sa
-            if selection.ike not in ("", sa.name) or selection.ike_id not in (0, sa.uniqueid):
-                continue
-            children = [await self._used(child) for child in sa.living_children]
-            yield IkeSaView.of(sa, self._clock(), tuple(children), _tasks(machine))
+    def command(self, command: Initiate | Terminate | Rekey) -> None:
+        self._shell.command(command)
 
-    async def _used(self, child: ChildSa) -> ChildSaView:
-        try:
-            usage: Usage | None = await self._query(child)
-        except BackendError:
-            usage = None  # it left the kernel while we asked
-        return ChildSaView.of(child, self._clock(), usage)
+    async def ike_sas(self, selection: Selection) -> AsyncIterator[IkeSaView]:
+        connections = self._engine.connections
+        machines = connections.of(selection.ike) if selection.ike else list(self._engine.machines())
+        for place, machine in enumerate(machines):
+            if place % LISTED_A_TURN == LISTED_A_TURN - 1:
+                await asyncio.sleep(0)
+            if selection.ike_id in (0, machine.sa.uniqueid):
+                yield view_ike(machine, self._shell.now, self._usage)
 
     def view(self, sa: IkeSa) -> IkeSaView:
-        now = self._clock()
-        return IkeSaView.of(sa, now, tuple(ChildSaView.of(child, now) for child in sa.living_children))
+        return view_sa(sa, self._shell.now)
 
     def view_child(self, child: ChildSa) -> ChildSaView:
-        return ChildSaView.of(child, self._clock())
+        return ChildSaView.of(child, self._shell.now)
+
+    def _usage(self, child: ChildSa) -> Usage | None:
+        try:
+            return self._kernel.query(child)
+        except BackendError as error:
+            log.warning("the kernel does not tell what a child carried", child=child.name, why=str(error))
+            return None
+
+    # -- names
+
+    def stop(self) -> None:
+        """No further look-ups."""
+        if self._lookups is not None:
+            self._lookups.cancel()
+
+    def _look_up_soon(self) -> None:
+        if self._lookups is not None:
+            self._lookups.cancel()
+            self._lookups = None
+        if any(_hosts(self._engine.connections.all)):
+            self._lookups = asyncio.get_running_loop().create_task(self._look_up())
+
+    async def _look_up(self) -> None:
+        """Keep the addresses of host names, so that peers calling from them are known."""
+        while True:
+            for host in tuple(dict.fromkeys(_hosts(self._engine.connections.all))):
+                try:
+                    addresses = await resolve(Resolve(host))
+                except IkectlError as error:
+                    log.warning("name not found", host=host, why=str(error), group="cfg")
+                else:
+                    self._shell.command(Resolved(host, addresses))
+            await asyncio.sleep(LOOKUP_PERIOD)
 
 
-def _tasks(machine: Machine) -> TasksView:
-    return TasksView(
-        queued=tuple(type(exchange).__name__ for exchange in machine.queue),
-        active=(type(machine.active).__name__,) if machine.active is not None else (),
-        passive=(machine.answering.name,) if machine.answering is not None else (),
-    )
+def _hosts(connections: Iterable[Connection]) -> Iterator[str]:
+    """The host names that connections mention."""
+    for connection in connections:
+        for spec in (*connection.local_addrs, *connection.remote_addrs):
+            if spec.hostname is not None:
+                yield spec.hostname

@@ -1,77 +1,120 @@
-"""The credential store as the control protocol sees it: who loaded what, under which name."""
+"""Credentials: the store as clients and the configuration file see it, each by its own things."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from ikectl.config.model import Authority, Certificate, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Loaded, PrivateKey, SharedSecret
 from ikectl.pki.store import Store
 from ikectl.vici.ports import CertificateView
 
-OWNER = "vici"
-"""Owner, in the store, of certificates that were loaded one by one."""
+FILE, CLIENTS = "file", "vici"
+"""Who loaded a certificate."""
 
 
-class StoreCredentials:
-    """`vici.ports.Credentials` over a store."""
+class Credentials:
+    """What `vici.ports.Credentials` says, and `load_file` for the daemon's own configuration."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._secrets: dict[str, str] = {}
+        """Name -> who loaded it; likewise for keys."""
+        self._keys: dict[str, str] = {}
         self._authorities: dict[str, bytes] = {}
+        self._file_authorities: set[str] = set()
+
+    # -- over the control protocol
 
     async def load_certificate(self, certificate: Certificate) -> None:
-        self._store.add_certificate(certificate.data, certificate.ca, OWNER)
+        self._store.add_certificate(certificate.data, certificate.ca, CLIENTS)
 
     async def load_key(self, key: PrivateKey) -> str:
-        return self._store.add_key(key.data)
+        return self._add_key(key, CLIENTS)
 
     async def unload_key(self, key_id: str) -> bool:
+        self._keys.pop(key_id, None)
         return self._store.remove_key(key_id)
 
     def keys(self) -> Iterable[str]:
         return self._store.key_ids
 
     async def load_secret(self, secret: SharedSecret) -> None:
-        self._store.add_secret(secret.name, secret.owners, secret.data)
+        self._add_secret(secret, CLIENTS)
 
     async def unload_secret(self, name: str) -> bool:
+        self._secrets.pop(name, None)
         return self._store.remove_secret(name)
 
     def secrets(self) -> Iterable[str]:
-        return self._store.secrets.names
+        return tuple(self._secrets)
 
     async def load_authority(self, authority: Authority) -> None:
-        """The new certificate is judged before the old one of that name goes."""
-        owner = _owner(authority.name)
-        if self._authorities.get(authority.name) == authority.cacert:
-            return
-        self._store.add_certificate(authority.cacert, True, owner + "\0new")
-        self._store.remove_certificates(owner)
-        self._store.add_certificate(authority.cacert, True, owner)
-        self._store.remove_certificates(owner + "\0new")
-        self._authorities[authority.name] = authority.cacert
+        self._add_authority(authority)
+        self._file_authorities.discard(authority.name)
 
     async def unload_authority(self, name: str) -> bool:
-        self._store.remove_certificates(_owner(name))
-        return self._authorities.pop(name, None) is not None
+        return self._remove_authority(name)
 
     def authorities(self) -> Mapping[str, bytes]:
-        return self._authorities
+        return dict(self._authorities)
 
-    def certificates(self) -> Iterator[CertificateView]:
-        for certificate, ca, has_private_key in self._store.certificates():
-            yield CertificateView(certificate.der, ca, has_private_key)
+    def certificates(self) -> Iterable[CertificateView]:
+        for certificate, ca, key in list(self._store.certificates()):
+            yield CertificateView(certificate.der, ca, key)
 
     async def flush_certificates(self) -> None:
-        """Nothing to do: certificates that came from peers or the network are not kept."""
+        """Nothing is ever fetched or kept of what peers send, so there is nothing to forget."""
 
     async def clear(self) -> None:
-        """Authorities stay: they have commands of their own."""
-        self._store.remove_certificates(OWNER)
-        for key_id in self._store.key_ids:
+        self._forget(CLIENTS)
+
+    # -- from the configuration file
+
+    def load_file(self, loaded: Loaded) -> None:
+        """Put these in the place of what an earlier reading of the file gave. Raises CredentialError."""
+        self._forget(FILE)
+        for name in list(self._file_authorities):
+            self._remove_authority(name)
+        for certificate in loaded.certs:
+            self._store.add_certificate(certificate.data, certificate.ca, FILE)
+        for key in loaded.keys:
+            self._add_key(key, FILE)
+        for secret in loaded.secrets:
+            self._add_secret(secret, FILE)
+        for authority in loaded.authorities:
+            self._add_authority(authority)
+            self._file_authorities.add(authority.name)
+
+    # -- both
+
+    def _add_key(self, key: PrivateKey, owner: str) -> str:
+        key_id = self._store.add_key(key.data)
+        self._keys[key_id] = owner
+        return key_id
+
+    def _add_secret(self, secret: SharedSecret, owner: str) -> None:
+        self._store.remove_secret(secret.name)
+        self._store.add_secret(secret.name, secret.owners, secret.data)
+        self._secrets[secret.name] = owner
+
+    def _add_authority(self, authority: Authority) -> None:
+        self._store.remove_certificates(_owner(authority.name))
+        self._store.add_certificate(authority.cacert, True, _owner(authority.name))
+        self._authorities[authority.name] = authority.cacert
+
+    def _remove_authority(self, name: str) -> bool:
+        self._store.remove_certificates(_owner(name))
+        self._file_authorities.discard(name)
+        return self._authorities.pop(name, None) is not None
+
+    def _forget(self, owner: str) -> None:
+        for key_id in [key_id for key_id, loader in self._keys.items() if loader == owner]:
+            del self._keys[key_id]
             self._store.remove_key(key_id)
-        for name in self._store.secrets.names:
+        for name in [name for name, loader in self._secrets.items() if loader == owner]:
+            del self._secrets[name]
             self._store.remove_secret(name)
+        self._store.remove_certificates(owner)
 
 
 def _owner(authority: str) -> str:

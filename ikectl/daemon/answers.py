@@ -1,0 +1,51 @@
+"""Who answers which question of the engine: functions in place, coroutines for what waits.
+
+A new ask is a row here. Functions are called inside the engine's step and must
+not wait; coroutines run as tasks and their result is handed to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ikectl.crypto import ke, signature
+from ikectl.daemon.clock import wall
+from ikectl.daemon.resolve import resolve
+from ikectl.kernel.backend import KernelBackend
+from ikectl.pki.store import Store
+from ikectl.sa import asks
+from ikectl.sa.asks import Ask
+
+Immediate = dict[type[Ask[Any]], Callable[[Any], Any]]
+Later = Mapping[type[Ask[Any]], Callable[[Any], Awaitable[Any]]]
+
+
+def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes]) -> Immediate:
+    """What is answered in place. `source` tells the address we would send from to a remote one."""
+    return {
+        asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
+        asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
+        asks.AnswerKe: lambda ask: ke.answer(ask.method, ask.public, ask.random),
+        asks.SharedSecret: lambda ask: store.shared_secret(
+            ask.local_id, ask.remote_id, ask.local_address, ask.remote_address
+        ),
+        asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
+        asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
+        asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, wall()),
+        asks.Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
+        asks.Authorities: lambda ask: store.authorities(ask.remotes),
+        asks.AllocSpi: lambda ask: kernel.alloc_spi(ask.protocol, ask.path),
+        asks.FreeSpi: lambda ask: kernel.free_spi(ask.protocol, ask.path, ask.spi),
+        asks.InstallChild: lambda ask: kernel.install(ask.child, ask.inbound, ask.outbound),
+        asks.RemoveChild: lambda ask: kernel.remove(ask.child, ask.inbound, ask.outbound),
+        asks.MovePath: lambda ask: kernel.move(ask.child, ask.old),
+        asks.QueryUse: lambda ask: kernel.query(ask.child),
+        asks.SourceAddress: lambda ask: source(ask.remote),
+    }
+
+
+LATER: Later = {
+    asks.Resolve: resolve,
+}
+"""What waits."""

@@ -1,0 +1,1 @@
+"""Backends that put children into the kernel. `netlink` and `interfaces` alone know `xfrm`."""

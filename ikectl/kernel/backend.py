@@ -1,0 +1,72 @@
+"""KernelBackend: what the daemon needs of a kernel, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ikectl.iana.v2 import Protocol as Ipsec
+from ikectl.sa.asks import Usage
+from ikectl.sa.child_sa import ChildSa
+from ikectl.values.path import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a kernel has. `lacking` says in words what is missing and what to do, a line each."""
+
+    esp: bool = True
+    ah: bool = True
+    lacking: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A limit on octets or packets was reached: `hard`, and the SA is gone; or soft, and it should be rekeyed."""
+
+    child: ChildSa
+    hard: bool
+
+
+class KernelBackend(Protocol):
+    """SAs and policies of children. Nothing waits; every refusal is a BackendError.
+
+    A backend touches nothing that it did not put there, and its own records,
+    not the kernel's, decide what is to be removed.
+    """
+
+    @property
+    def features(self) -> Features: ...
+
+    def alloc_spi(self, protocol: Ipsec, path: Path) -> int:
+        """A fresh inbound SPI, reserved until `install`, `free_spi` or a while later."""
+
+    def free_spi(self, protocol: Ipsec, path: Path, spi: int) -> None:
+        """Give back what `alloc_spi` reserved; gone already is no error."""
+
+    def install(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
+        """Put these halves of `child` into the kernel with their policies, or nothing.
+
+        The inbound half brings the policies for `in` and `fwd`, the outbound half those for `out`,
+        so that nothing is sent where the peer does not listen yet. When it fails with the
+        inbound half, the SPI is given back.
+        """
+
+    def remove(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
+        """Take these halves out with the policies nobody else needs; gone already is no error."""
+
+    def move(self, child: ChildSa, old: Path) -> None:
+        """Let what stands of `child` follow from path `old` to `child.path`, counters of replay kept."""
+
+    def query(self, child: ChildSa) -> Usage:
+        """What `child` carried so far."""
+
+    def fileno(self) -> int:
+        """Readable when `expired` has something to tell."""
+
+    def expired(self) -> Sequence[Expired]:
+        """The limits reached since the last call."""
+
+    def close(self) -> None:
+        """Remove everything that was put into the kernel and still stands there."""

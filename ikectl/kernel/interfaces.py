@@ -1,0 +1,261 @@
+"""Interfaces: our addresses, and routes that make the gateway itself speak from inside its networks.
+
+A gateway forwards what its networks send into a tunnel, but what it sends
+itself would leave from its outer address, which no policy selects. So the
+networks behind a peer get a route that prefers an address of ours within the
+local selectors. These routes live in a table of their own, which an operator
+sees, and which is looked at before the main one.
+
+pyroute2 talks to the kernel here; a millisecond is nothing for a route, and
+nothing of a negotiation waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pyroute2 import AsyncIPRoute, NetlinkError
+
+from ikectl.config.model import Mode
+from ikectl.errors import BackendError
+from ikectl.sa.child_sa import ChildSa
+from ikectl.values.selector import TrafficSelector
+
+log = structlog.get_logger(__name__)
+
+TABLE = 220
+"""The routing table; also the place of its rule, before the main table's 32766. As strongSwan has them."""
+PROTO_STATIC = 4
+RT_SCOPE_LINK = 253
+MAX_ROUTES = 64
+"""Of one child; ranges that are no networks need many, and such a child goes without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """To a network (packed address, bits): from `source`, the way to `peer`; without source the main table decides."""
+
+    network: bytes
+    bits: int
+    source: bytes = b""
+    peer: bytes = b""
+
+    @property
+    def key(self) -> tuple[bytes, int]:
+        return self.network, self.bits
+
+
+def routes_for(child: ChildSa, addresses: list[bytes]) -> tuple[Route, ...]:
+    """The routes a child wants, given our own addresses (packed). Pure.
+
+    None where packets leave from inside the selectors anyway: in transport
+    mode, or where the outer address is inside; and none for xfrm interfaces,
+    whose routes are the operator's. What goes to the peer itself keeps its
+    way by a route that says nothing.
+    """
+    config, path = child.config, child.path
+    if child.mode is not Mode.TUNNEL or not config.policies or child.if_id_out:
+        return ()
+    wanted: list[Route] = []
+    for selector in child.ts_remote:
+        inside = [selector_ for selector_ in child.ts_local if selector_.v6 == selector.v6]
+        if any(_contains(selector_, path.local.address) for selector_ in inside):
+            continue
+        source = next((address for address in addresses if any(_contains(one, address) for one in inside)), None)
+        if source is None:
+            continue
+        for network, bits in selector.networks():
+            wanted.append(Route(network, bits, source, path.remote.address))
+        if _contains(selector, path.remote.address):
+            wanted.append(Route(path.remote.address, 8 * len(path.remote.address)))
+    if len(wanted) > MAX_ROUTES:
+        return ()
+    return tuple(dict.fromkeys(wanted))
+
+
+def _contains(selector: TrafficSelector, address: bytes) -> bool:
+    width = 16 if selector.v6 else 4
+    return len(address) == width and selector.start <= int.from_bytes(address, "big") <= selector.end
+
+
+class SourceRoutes:
+    """The routes of all children, in one task. `want` and `unwant` never wait and never fail."""
+
+    def __init__(self) -> None:
+        self._ip: AsyncIPRoute | None = None
+        self._jobs: deque[tuple[ChildSa, bool]] = deque()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._addresses: dict[bytes, int] = {}
+        """Ours, packed, with the index of their interface."""
+        self._of: dict[ChildSa, tuple[Route, ...]] = {}
+        self._holders: dict[tuple[bytes, int], list[Route]] = {}
+        """Routes to one network, the one that stands last."""
+        self._rules: set[int] = set()
+        """Address families whose rule we made."""
+
+    async def start(self) -> None:
+        """Learn our addresses. Raises BackendError."""
+        try:
+            self._ip = AsyncIPRoute()
+            await self._learn()
+        except (NetlinkError, OSError) as error:
+            raise BackendError(f"cannot read addresses over rtnetlink: {error}") from error
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Remove all routes and rules that are ours."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for holders in list(self._holders.values()):
+            await self._delete(holders[-1])
+        self._holders, self._of = {}, {}
+        for family in sorted(self._rules):
+            await self._try("rule", "del", family=family, table=TABLE, priority=TABLE)
+        if self._ip is not None:
+            self._ip.close()
+
+    def want(self, child: ChildSa) -> None:
+        """Traffic of `child` goes out from now on."""
+        self._jobs.append((child, True))
+        self._news.set()
+
+    def unwant(self, child: ChildSa) -> None:
+        """It goes no longer."""
+        self._jobs.append((child, False))
+        self._news.set()
+
+    def interface_of(self, address: bytes) -> int | None:
+        """Index of the interface that has `address` (packed), as far as is known."""
+        return self._addresses.get(address)
+
+    # -- the task ----------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self._learn()
+            while self._jobs:
+                child, wanted = self._jobs.popleft()
+                try:
+                    await (self._add(child) if wanted else self._remove(child))
+                except Exception:
+                    log.exception("a route was not set", child=child.name)
+
+    async def _learn(self) -> None:
+        assert self._ip is not None
+        found: dict[bytes, int] = {}
+        async for message in await self._ip.get_addr():
+            text = message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")
+            if text:
+                found[ipaddress.ip_address(text).packed] = message["index"]
+        self._addresses = found
+
+    async def _add(self, child: ChildSa) -> None:
+        usable = [address for address in self._addresses if not ipaddress.ip_address(address).is_loopback]
+        wanted = () if child in self._of else routes_for(child, usable)
+        if not wanted:
+            return
+        self._of[child] = wanted
+        # What must keep its way comes first, or the way to the peer would be looked up through the tunnel.
+        for route in sorted(wanted, key=lambda route: bool(route.source)):
+            holders = self._holders.setdefault(route.key, [])
+            if not holders or holders[-1] != route:
+                if holders:
+                    await self._delete(holders[-1])
+                await self._set(route)
+            holders.append(route)
+
+    async def _remove(self, child: ChildSa) -> None:
+        for route in self._of.pop(child, ()):
+            holders = self._holders[route.key]
+            stood = holders[-1]
+            holders.remove(route)
+            if not holders:
+                del self._holders[route.key]
+                await self._delete(stood)
+            elif holders[-1] != stood:
+                await self._delete(stood)
+                await self._set(holders[-1])
+
+    async def _set(self, route: Route) -> None:
+        family = _family(route.network)
+        if family not in self._rules and await self._try("rule", "add", family=family, table=TABLE, priority=TABLE):
+            self._rules.add(family)
+        way = await self._way(route)
+        if way is not None:
+            await self._try("route", "add", **_name(route), **way)
+
+    async def _way(self, route: Route) -> dict[str, Any] | None:
+        """Gateway and interface, as those to the peer; None if there is no way."""
+        if not route.source:
+            return {"type": "throw"}
+        assert self._ip is not None
+        same = len(route.peer) == len(route.network)
+        try:
+            found = await self._ip.route("get", dst=_text(route.peer))
+        except NetlinkError as error:
+            log.warning("no way to the peer, so no route", peer=_text(route.peer), why=str(error))
+            return None
+        gateway, interface = found[0].get("RTA_GATEWAY"), found[0].get("RTA_OIF")
+        way: dict[str, Any] = {"oif": interface, "prefsrc": _text(route.source)}
+        if gateway is not None and same:
+            way["gateway"] = gateway
+        else:
+            way["scope"] = RT_SCOPE_LINK
+        return way
+
+    async def _delete(self, route: Route) -> None:
+        await self._try("route", "del", **_name(route), **({} if route.source else {"type": "throw"}))
+
+    async def _try(self, what: str, act: str, **arguments: Any) -> bool:
+        """Whether the kernel did it; what is gone already, and rules that are there, are no trouble."""
+        assert self._ip is not None
+        try:
+            await getattr(self._ip, what)(act, **arguments)
+        except NetlinkError as error:
+            fine = (errno.ESRCH, errno.ENOENT) if act == "del" else ((errno.EEXIST,) if what == "rule" else ())
+            if error.code not in fine:
+                log.warning(f"cannot {act} a {what}", **arguments, why=str(error))
+            return False
+        return True
+
+
+def _name(route: Route) -> dict[str, Any]:
+    return {
+        "dst": f"{_text(route.network)}/{route.bits}",
+        "family": _family(route.network),
+        "table": TABLE,
+        "proto": PROTO_STATIC,
+    }
+
+
+def _family(address: bytes) -> int:
+    return socket.AF_INET if len(address) == 4 else socket.AF_INET6
+
+
+def _text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))
+
+
+def source_address(remote: bytes) -> bytes:
+    """The packed address the kernel sends from to `remote`. Raises BackendError when there is no way.
+
+    A connected UDP socket is asked; nothing is sent.
+    """
+    family = _family(remote)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.connect((_text(remote), 500))
+            return socket.inet_pton(family, sock.getsockname()[0].partition("%")[0])
+    except OSError as error:
+        raise BackendError(f"no way to {_text(remote)}: {error.strerror}; check the routes of this host") from error

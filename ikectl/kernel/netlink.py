@@ -1,0 +1,441 @@
+"""NetlinkKernel: children in Linux's XFRM.
+
+Requests are carried out by the kernel inside the call that sends them, so
+nothing here waits: installing a child costs one send. What was put into the
+kernel is recorded, and only that is ever changed or removed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from typing import Any, Self, TypeVar
+
+import xfrm
+from ikectl.config.model import HwOffload
+from ikectl.errors import BackendError
+from ikectl.iana.v2 import Protocol
+from ikectl.kernel.backend import Expired, Features
+from ikectl.kernel.policies import FIRST_INDEX, LAST_INDEX, PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
+from ikectl.kernel.translate import PROTOS, address, explain, inbound_sa, no_protocol, outbound_sa, policy_request
+from ikectl.sa.asks import Usage
+from ikectl.sa.child_sa import ChildSa
+from ikectl.values.path import Path
+from xfrm.events import Expire, Overrun
+
+SPI_LOW, SPI_HIGH = 0xC0000000, 0xCFFFFFFF
+"""Our inbound SPIs; far from those that administrators choose by hand."""
+
+THRESHOLD4, THRESHOLD6 = xfrm.HashThreshold(0, 32), xfrm.HashThreshold(0, 128)
+"""Policies towards a single remote address are found by hash: thousands of remote hosts cost nothing.
+
+The kernel otherwise hashes none but host-to-host policies, and walks a list of all others.
+"""
+
+T = TypeVar("T")
+Random = Callable[[int], bytes]
+InterfaceOf = Callable[[bytes], "int | None"]
+
+
+def _nowhere(address: bytes) -> int | None:
+    return None
+
+
+@dataclass(slots=True, eq=False)
+class _Half:
+    """One SA that stands, and the policies that came with it."""
+
+    id: xfrm.SaId
+    wishes: tuple[Wish, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """What is about to be installed: per half the SA, the request that makes it, the policies."""
+
+    inbound: xfrm.Sa | None = None
+    outbound: xfrm.Sa | None = None
+    wishes_in: tuple[Wish, ...] = ()
+    wishes_out: tuple[Wish, ...] = ()
+    requests: list[xfrm.Request[Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class _Standing:
+    inbound: _Half | None = None
+    outbound: _Half | None = None
+
+
+class NetlinkKernel:
+    """See the module; the methods do what `KernelBackend` says. Not for several threads at once."""
+
+    def __init__(
+        self,
+        channel: xfrm.Channel,
+        events: xfrm.EventStream,
+        interface_of: InterfaceOf = _nowhere,
+        random: Random = secrets.token_bytes,
+    ) -> None:
+        """`interface_of` finds the interface of a local address, for offload; `random` spreads lifetimes."""
+        self._channel = channel
+        self._events = events
+        self._interface_of = interface_of
+        self._random = random
+        self._table = PolicyTable()
+        self._standing: dict[ChildSa, _Standing] = {}
+        self._by_id: dict[xfrm.SaId, ChildSa] = {}
+        """To find whose limit was reached; without marks."""
+        self._larval: dict[tuple[int, int], xfrm.SaId] = {}
+        self._thresholds: xfrm.Request[Any] | None = None
+        """What sets them back to what they were."""
+        self._features: Features | None = None
+
+    @classmethod
+    def open(cls, netns: str | None = None, interface_of: InterfaceOf = _nowhere) -> Self:
+        """Open sockets, remove what an earlier life left, set hash thresholds. Raises BackendError."""
+        try:
+            channel = xfrm.Channel(netns)
+            try:
+                events = xfrm.EventStream((xfrm.Group.EXPIRE,), netns)
+            except xfrm.XfrmError:
+                channel.close()
+                raise
+            kernel = cls(channel, events, interface_of)
+            try:
+                kernel.sweep()
+                kernel._set_thresholds()
+            except xfrm.XfrmError:
+                kernel.close()
+                raise
+        except xfrm.XfrmError as error:
+            raise BackendError(explain(error)) from error
+        return kernel
+
+    @property
+    def features(self) -> Features:
+        """What the kernel has; found out at the first look."""
+        if self._features is None:
+            esp, ah = self._has(xfrm.Proto.ESP), self._has(xfrm.Proto.AH)
+            lacking = tuple(no_protocol(name) for name, there in (("esp", esp), ("ah", ah)) if not there)
+            self._features = Features(esp, ah, lacking)
+        return self._features
+
+    # -- SPIs ------------------------------------------------------------------
+
+    def alloc_spi(self, protocol: Protocol, path: Path) -> int:
+        source, destination, proto = address(path.remote.address), address(path.local.address), PROTOS[protocol]
+        spi = self._ask(xfrm.AllocSpi(source, destination, proto, low=SPI_LOW, high=SPI_HIGH))
+        self._larval[proto, spi] = xfrm.SaId(destination, spi, proto)
+        return spi
+
+    def free_spi(self, protocol: Protocol, path: Path, spi: int) -> None:
+        self._drop_larval(protocol, spi)
+
+    def _drop_larval(self, protocol: Protocol, spi: int) -> None:
+        larval = self._larval.pop((PROTOS[protocol], spi), None)
+        if larval is not None:
+            self._channel.batch([xfrm.DelSa(larval)])  # it may have ended by itself
+
+    # -- children --------------------------------------------------------------
+
+    def install(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
+        standing = self._standing.get(child) or _Standing()
+        try:
+            draft = self._draft(child, inbound and not standing.inbound, outbound and not standing.outbound)
+        except BackendError:
+            if inbound and not standing.inbound:
+                self._drop_larval(child.protocol, child.spi_in)
+            raise
+        self._carry_out(child, draft)
+        if draft.inbound is not None:
+            del self._larval[draft.inbound.proto, child.spi_in]
+            standing.inbound = self._record(child, draft.inbound, draft.wishes_in)
+        if draft.outbound is not None:
+            standing.outbound = self._record(child, draft.outbound, draft.wishes_out)
+        self._standing[child] = standing
+
+    def _draft(self, child: ChildSa, inbound: bool, outbound: bool) -> _Draft:
+        """Raises BackendError before anything was done."""
+        only, offload, packet = self._interfaces(child)
+        draft = _Draft()
+        if inbound:
+            draft.inbound = inbound_sa(child, self._random, offload)
+            draft.wishes_in = inbound_wishes(child, only, packet)
+            draft.requests.append(xfrm.UpdSa(draft.inbound))
+        if outbound:
+            draft.outbound = outbound_sa(child, self._random, offload)
+            draft.wishes_out = outbound_wishes(child, only, packet)
+            draft.requests.append(xfrm.NewSa(draft.outbound))
+        return draft
+
+    def _interfaces(self, child: ChildSa) -> tuple[int, int | None, int]:
+        """(the only one its policies are for, that of our address, that whose card applies policies); 0 is none."""
+        offload, packet = None, 0
+        if child.config.hw_offload is not HwOffload.NO:
+            offload = self._interface_of(child.path.local.address)
+            if child.config.hw_offload is HwOffload.PACKET:
+                packet = offload or 0
+        if not child.config.interface:
+            return 0, offload, packet
+        try:
+            return socket.if_nametoindex(child.config.interface), offload, packet
+        except OSError:
+            raise BackendError(f"there is no interface {child.config.interface!r}") from None
+
+    def _carry_out(self, child: ChildSa, draft: _Draft) -> None:
+        """All of a draft in one batch, SAs before the policies that want them; or nothing. Raises BackendError."""
+        wishes = draft.wishes_in + draft.wishes_out
+        changes = [change for slot, rule in wishes if (change := self._table.add(slot, rule)) is not None]
+        try:
+            outcomes = self._channel.batch([*draft.requests, *map(policy_request, changes)])
+        except ValueError as error:
+            outcomes = [BackendError(f"the kernel takes no such SA: {error}")] * (len(draft.requests) + len(changes))
+        if draft.inbound is not None and isinstance(outcomes[0], xfrm.Gone):
+            # The reservation of the SPI ended by itself, as the peer took its time.
+            outcomes[0] = self._channel.batch([xfrm.NewSa(draft.inbound)])[0]
+        failure = next((outcome for outcome in outcomes if outcome is not None), None)
+        if failure is None:
+            return
+        undo: list[xfrm.Request[Any]] = []
+        stood = {
+            change.slot
+            for change, outcome in zip(changes, outcomes[len(draft.requests) :], strict=True)
+            if outcome is None
+        }
+        self._release(wishes, undo, stood)
+        if draft.outbound is not None and outcomes[len(draft.requests) - 1] is None:
+            undo.append(xfrm.DelSa(draft.outbound.id))
+        if draft.inbound is not None:
+            if outcomes[0] is None:
+                undo.append(xfrm.DelSa(draft.inbound.id))
+            self._drop_larval(child.protocol, child.spi_in)
+        self._channel.batch(undo)
+        raise failure if isinstance(failure, BackendError) else BackendError(explain(failure)) from None
+
+    def _record(self, child: ChildSa, sa: xfrm.Sa, wishes: tuple[Wish, ...]) -> _Half:
+        self._by_id[xfrm.SaId(sa.dst, sa.spi, sa.proto)] = child
+        return _Half(sa.id, wishes)
+
+    def remove(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
+        standing = self._standing.get(child)
+        if standing is None:
+            return
+        requests: list[xfrm.Request[Any]] = []
+        if outbound and standing.outbound is not None:
+            self._strike(standing.outbound, requests)
+            standing.outbound = None
+        if inbound and standing.inbound is not None:
+            self._strike(standing.inbound, requests)
+            standing.inbound = None
+        if standing.inbound is None and standing.outbound is None:
+            del self._standing[child]
+        self._delete(requests)
+
+    def _strike(self, half: _Half, requests: list[xfrm.Request[Any]]) -> None:
+        """Policies before the SA they want, so that no packet asks for one in between."""
+        self._release(half.wishes, requests)
+        requests.append(xfrm.DelSa(half.id))
+        self._by_id.pop(replace(half.id, mark=None), None)
+
+    def _release(
+        self, wishes: Iterable[Wish], requests: list[xfrm.Request[Any]], only: set[Slot] | None = None
+    ) -> None:
+        """Wishes are taken back; what follows for the kernel is added to `requests`, for slots of `only` if given."""
+        for slot, rule in wishes:
+            change = self._table.remove(slot, rule)
+            if change is not None and (only is None or slot in only):
+                requests.append(policy_request(change))
+
+    def _delete(self, requests: Sequence[xfrm.Request[Any]]) -> None:
+        """What is gone already is no error. Raises BackendError for the first that failed, after trying all."""
+        for outcome in self._channel.batch(requests):
+            if isinstance(outcome, xfrm.XfrmError) and not isinstance(outcome, xfrm.Gone):
+                raise BackendError(explain(outcome)) from outcome
+
+    # -- moving and counting -----------------------------------------------------
+
+    def move(self, child: ChildSa, old: Path) -> None:
+        """The kernel cannot change addresses of an SA, so each is read and made again, counters and all.
+
+        Packets that meet the microseconds in between are lost.
+        """
+        standing = self._standing.get(child)
+        if standing is None:
+            return
+        only, _, packet = self._interfaces(child)
+        if standing.inbound is not None:
+            standing.inbound = self._moved(child, standing.inbound, True, inbound_wishes(child, only, packet))
+        if standing.outbound is not None:
+            standing.outbound = self._moved(child, standing.outbound, False, outbound_wishes(child, only, packet))
+
+    def _moved(self, child: ChildSa, half: _Half, inbound: bool, wishes: tuple[Wish, ...]) -> _Half:
+        info = self._ask(xfrm.GetSa(half.id))
+        source, destination = (
+            (child.path.remote, child.path.local) if inbound else (child.path.local, child.path.remote)
+        )
+        there = replace(info.sa, usage=info.usage, replay_threshold=None, timer_threshold=None)
+        moved = replace(
+            there,
+            src=address(source.address),
+            dst=address(destination.address),
+            encap=xfrm.Encap(source.port, destination.port) if child.encap else None,
+        )
+        requests: list[xfrm.Request[Any]] = [xfrm.DelSa(half.id), xfrm.NewSa(moved)]
+        for slot, rule in wishes:
+            change = self._table.add(slot, rule)
+            if change is not None:
+                requests.append(policy_request(change))
+        self._release(half.wishes, requests)
+        outcomes = self._channel.batch(requests)
+        self._by_id.pop(replace(half.id, mark=None), None)
+        failure = next((outcome for outcome in outcomes[1:] if isinstance(outcome, xfrm.XfrmError)), None)
+        recorded = self._record(child, moved, wishes)
+        if failure is not None:
+            raise BackendError(explain(failure)) from failure
+        return recorded
+
+    def query(self, child: ChildSa) -> Usage:
+        standing = self._standing.get(child) or _Standing()
+        into, out = self._look(standing.inbound), self._look(standing.outbound)
+        return Usage(
+            bytes_in=into.usage.octets if into else 0,
+            packets_in=into.usage.packets if into else 0,
+            bytes_out=out.usage.octets if out else 0,
+            packets_out=out.usage.packets if out else 0,
+            idle_in_for=_idle(into),
+            idle_out_for=_idle(out),
+        )
+
+    def _look(self, half: _Half | None) -> xfrm.SaInfo | None:
+        """The kernel's own account of it; None if it does not stand."""
+        if half is None:
+            return None
+        try:
+            return self._channel.ask(xfrm.GetSa(half.id))
+        except xfrm.Gone:
+            return None
+        except xfrm.XfrmError as error:
+            raise BackendError(explain(error)) from error
+
+    # -- limits ------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        return self._events.fileno()
+
+    def expired(self) -> Sequence[Expired]:
+        found: dict[ChildSa, bool] = {}
+        while True:
+            try:
+                event = self._events.pending()
+            except xfrm.Malformed:
+                continue  # a later kernel's; what we know of is known to us
+            match event:
+                case None:
+                    return [Expired(child, hard) for child, hard in found.items()]
+                case Expire(info, hard):
+                    child = self._by_id.get(xfrm.SaId(info.sa.dst, info.sa.spi, info.sa.proto))
+                    if child is not None:
+                        found[child] = hard or found.get(child, False)
+                case Overrun():
+                    found.update((child, True) for child in self._vanished())
+                case _:
+                    pass
+
+    def _vanished(self) -> list[ChildSa]:
+        """Children of which the kernel lost a half, when its events were lost too."""
+        ids = list(self._by_id)
+        outcomes = self._channel.batch([xfrm.GetAe(id) for id in ids])
+        return [self._by_id[id] for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, xfrm.Gone)]
+
+    # -- beginning and end ---------------------------------------------------------
+
+    def sweep(self) -> int:
+        """Remove what a daemon that was killed left behind; how many policies and SAs that was.
+
+        Policies are known by the range of their index, which is ours alone;
+        SAs by being what such a policy demands. Raises XfrmError.
+        """
+        policies = [
+            info.policy
+            for found in self._channel.dump(xfrm.DumpPolicy())
+            for info in found
+            if FIRST_INDEX <= info.policy.index <= LAST_INDEX
+        ]
+        if not policies:
+            return 0
+        wanted = {_demand(template) for policy in policies for template in policy.templates}
+        requests: list[xfrm.Request[Any]] = [
+            xfrm.DelPolicy(xfrm.PolicyIndex(policy.index, policy.mark, policy.if_id)) for policy in policies
+        ]
+        for found in self._channel.dump(xfrm.DumpSa()):
+            for info in found:
+                sa = info.sa
+                ends = (None, None) if sa.mode == xfrm.Mode.TRANSPORT else (sa.src, sa.dst)
+                if (*ends, sa.proto, sa.mode, sa.reqid) in wanted:
+                    requests.append(xfrm.DelSa(sa.id))
+        self._channel.batch(requests)
+        return len(requests)
+
+    def _set_thresholds(self) -> None:
+        before = self._channel.ask(xfrm.GetSpdInfo())
+        if (before.threshold4, before.threshold6) != (THRESHOLD4, THRESHOLD6):
+            self._channel.ask(xfrm.SetHashThresholds(THRESHOLD4, THRESHOLD6))
+            self._thresholds = xfrm.SetHashThresholds(before.threshold4, before.threshold6)
+
+    def close(self) -> None:
+        requests: list[xfrm.Request[Any]] = [policy_request(change) for change in self._table.standing()]
+        for standing in self._standing.values():
+            requests += [xfrm.DelSa(half.id) for half in (standing.outbound, standing.inbound) if half is not None]
+        requests += [xfrm.DelSa(larval) for larval in self._larval.values()]
+        if self._thresholds is not None:
+            requests.append(self._thresholds)
+        try:
+            self._channel.batch(requests)
+        finally:
+            self._table, self._thresholds = PolicyTable(), None
+            self._standing, self._by_id, self._larval = {}, {}, {}
+            self._channel.close()
+            self._events.close()
+
+    def _has(self, proto: xfrm.Proto) -> bool:
+        """Whether the kernel can make an SA of this protocol: one between nobody is made and removed."""
+        here = IPv4Address("127.0.0.1")
+        mac = xfrm.Auth("hmac(sha256)", bytes(32), 128)
+        cipher = xfrm.Crypt("ecb(cipher_null)", b"") if proto == xfrm.Proto.ESP else None
+        try:
+            spi = self._channel.ask(xfrm.AllocSpi(here, here, proto, low=SPI_LOW, high=SPI_HIGH))
+            sa = xfrm.Sa(here, here, spi, proto, xfrm.Mode.TRANSPORT, crypt=cipher, auth=mac)
+            outcome, _ = self._channel.batch([xfrm.UpdSa(sa), xfrm.DelSa(sa.id)])
+        except xfrm.XfrmError as error:
+            outcome = error
+        return not (isinstance(outcome, xfrm.Unsupported) and (outcome.protocol or not outcome.algorithms))
+
+    def _ask(self, request: xfrm.Request[T]) -> T:
+        try:
+            return self._channel.ask(request)
+        except xfrm.XfrmError as error:
+            raise BackendError(explain(error)) from error
+
+
+def _idle(info: xfrm.SaInfo | None) -> float | None:
+    """Seconds since its last packet; kernels tell the wall time of that, in whole seconds."""
+    if info is None or not info.last_used_at:
+        return None
+    return max(0.0, time.time() - info.last_used_at)
+
+
+def _demand(template: xfrm.Template) -> tuple[object, ...]:
+    ends = (None, None) if template.mode == xfrm.Mode.TRANSPORT else (template.src, template.dst)
+    return (*ends, template.proto, template.mode, template.reqid)
+
+
+def bypass(sock: socket.socket) -> None:
+    """Let no policy hold for an IKE socket. Raises BackendError."""
+    try:
+        xfrm.bypass_policies(sock)
+    except xfrm.XfrmError as error:
+        raise BackendError(explain(error)) from error

@@ -1,0 +1,222 @@
+"""Our facts as records of `xfrm`. Pure, apart from the chance that spreads lifetimes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final
+
+import xfrm
+from ikectl.config.model import CopyDscp, HwOffload, Mark, Mode
+from ikectl.errors import BackendError
+from ikectl.iana.v2 import Protocol
+from ikectl.kernel.algorithms import kernel_suite
+from ikectl.kernel.policies import Act, Change, Flow
+from ikectl.sa.child_sa import ChildSa
+
+LIFE_MARGIN = 60
+"""Seconds after its hard lifetime that the kernel ends an SA by itself, should nobody be left to do it."""
+
+PROTOS: Final = {Protocol.ESP: xfrm.Proto.ESP, Protocol.AH: xfrm.Proto.AH}
+MODES: Final = {Mode.TUNNEL: xfrm.Mode.TUNNEL, Mode.TRANSPORT: xfrm.Mode.TRANSPORT}
+
+
+@lru_cache(4096)
+def address(packed: bytes) -> xfrm.Address:
+    """Of 4 or 16 octets. The same few come again and again: our own and the networks."""
+    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+
+
+def inbound_sa(child: ChildSa, random: Callable[[int], bytes], interface: int | None = None) -> xfrm.Sa:
+    """The SA that `child` receives on; `interface` is that of our address, for offload. Raises BackendError."""
+    assert child.keys is not None
+    keys, path, config = child.keys, child.path, child.config
+    encr, integ = (keys.encr_r, keys.integ_r) if child.initiator else (keys.encr_i, keys.integ_i)
+    if child.suite.esn and not config.replay_window:
+        raise BackendError("extended sequence numbers need replay protection: set replay_window, or leave out esn")
+    return xfrm.Sa(
+        src=address(path.remote.address),
+        dst=address(path.local.address),
+        spi=child.spi_in,
+        encap=xfrm.Encap(path.remote.port, path.local.port) if _encap(child) else None,
+        replay=xfrm.Replay(window=config.replay_window),
+        flags=_flags(child) | (xfrm.SaFlag.DECAP_DSCP if config.copy_dscp in (CopyDscp.IN, CopyDscp.YES) else 0),
+        mark=_mark(config.mark_in) if config.mark_in_sa else None,
+        output_mark=_mark(config.set_mark_in),
+        if_id=child.if_id_in,
+        offload=_offload(child, interface, xfrm.OffloadFlag.INBOUND),
+        **_common(child, encr, integ, random),
+    )
+
+
+def outbound_sa(child: ChildSa, random: Callable[[int], bytes], interface: int | None = None) -> xfrm.Sa:
+    """The SA that `child` sends on, likewise. Raises BackendError."""
+    assert child.keys is not None
+    keys, path, config = child.keys, child.path, child.config
+    encr, integ = (keys.encr_i, keys.integ_i) if child.initiator else (keys.encr_r, keys.integ_r)
+    copy = config.copy_dscp in (CopyDscp.OUT, CopyDscp.YES)
+    return xfrm.Sa(
+        src=address(path.local.address),
+        dst=address(path.remote.address),
+        spi=child.spi_out,
+        encap=xfrm.Encap(path.local.port, path.remote.port) if _encap(child) else None,
+        # Nothing is received here; kernels before 6.10 want a window with ESN all the same.
+        replay=xfrm.Replay(window=1) if child.suite.esn else xfrm.NO_REPLAY,
+        flags=_flags(child),
+        extra_flags=0 if copy else xfrm.SaExtraFlag.DONT_ENCAP_DSCP,
+        mark=_mark(config.mark_out),
+        output_mark=_mark(config.set_mark_out),
+        if_id=child.if_id_out,
+        offload=_offload(child, interface, 0),
+        **_common(child, encr, integ, random),
+    )
+
+
+def _common(child: ChildSa, encr: bytes, integ: bytes, random: Callable[[int], bytes]) -> dict[str, Any]:
+    suite = kernel_suite(child.suite, child.config.sha256_96)
+    return {
+        "proto": PROTOS[child.protocol],
+        "mode": MODES[child.mode],
+        "reqid": child.reqid,
+        "aead": xfrm.Aead(suite.aead.name, encr, suite.aead.icv_bits) if suite.aead else None,
+        "crypt": xfrm.Crypt(suite.cipher.name, encr) if suite.cipher else None,
+        "auth": xfrm.Auth(suite.mac.name, integ, suite.mac.icv_bits) if suite.mac else None,
+        "lifetime": _lifetime(child, random),
+    }
+
+
+def _encap(child: ChildSa) -> bool:
+    if child.encap and child.protocol is Protocol.AH:
+        raise BackendError("AH does not pass a NAT (RFC 3948 is for ESP alone): set esp_proposals")
+    return child.encap
+
+
+def _flags(child: ChildSa) -> int:
+    config = child.config
+    flags = 0
+    if child.mode is Mode.TUNNEL:
+        flags |= xfrm.SaFlag.AF_UNSPEC  # either family may travel inside, whatever the outer one is
+    if child.suite.esn:
+        flags |= xfrm.SaFlag.ESN
+    if not config.copy_ecn:
+        flags |= xfrm.SaFlag.NOECN
+    if not config.copy_df:
+        flags |= xfrm.SaFlag.NOPMTUDISC
+    if config.icmp:
+        flags |= xfrm.SaFlag.ICMP
+    return flags
+
+
+def _lifetime(child: ChildSa, random: Callable[[int], bytes]) -> xfrm.Lifetime:
+    """Limits on volume are the kernel's to watch, those on time the engine's.
+
+    The kernel gets the hard time only, and later, so that nothing lives for ever when the engine does not.
+    """
+    config = child.config
+    if not (config.rekey_bytes or config.rekey_packets or config.life_bytes or config.life_packets or config.life_time):
+        return xfrm.NO_LIMITS
+    return xfrm.Lifetime(
+        soft_octets=_soft(config.rekey_bytes, config.rand_bytes, random),
+        hard_octets=config.life_bytes or xfrm.UNLIMITED,
+        soft_packets=_soft(config.rekey_packets, config.rand_packets, random),
+        hard_packets=config.life_packets or xfrm.UNLIMITED,
+        hard_add_for=config.life_time + LIFE_MARGIN if config.life_time else 0,
+    )
+
+
+def _soft(limit: int, spread: int, random: Callable[[int], bytes]) -> int:
+    """The limit less a random part of the spread, so that both ends do not rekey at once; 0 is no limit."""
+    if not limit:
+        return xfrm.UNLIMITED
+    return max(1, limit - int.from_bytes(random(8), "big") % (spread + 1))
+
+
+def _mark(mark: Mark) -> xfrm.Mark | None:
+    return xfrm.Mark(mark.value, mark.mask) if mark.mask else None
+
+
+def _offload(child: ChildSa, interface: int | None, flags: int) -> xfrm.Offload | None:
+    """A card that cannot do the cipher leaves it to the kernel, but one that cannot take packets is an error."""
+    if child.config.hw_offload is HwOffload.NO:
+        return None
+    if interface is None:
+        raise BackendError(f"hw_offload: no interface has the address {child.path.local.host}")
+    if child.config.hw_offload is HwOffload.PACKET:
+        flags |= xfrm.OffloadFlag.PACKET
+    return xfrm.Offload(interface, flags)
+
+
+# -- policies ------------------------------------------------------------------
+
+
+def policy_request(change: Change) -> xfrm.Request[None]:
+    """What makes the kernel follow a change of the table."""
+    slot, rule = change.slot, change.rule
+    mark = _mark(slot.mark)
+    if change.act is Act.DELETE:
+        return xfrm.DelPolicy(xfrm.PolicyIndex(change.index, mark, slot.if_id))
+    policy = xfrm.Policy(
+        _selector(slot.flow),
+        int(slot.direction),
+        () if rule.template is None else (_template(change),),
+        priority=rule.priority,
+        index=change.index,
+        flags=xfrm.PolicyFlag.ICMP if rule.icmp else 0,
+        mark=mark,
+        if_id=slot.if_id,
+        offload=xfrm.Offload(rule.offload, xfrm.OffloadFlag.PACKET) if rule.offload else None,
+    )
+    return xfrm.NewPolicy(policy) if change.act is Act.ADD else xfrm.UpdPolicy(policy)
+
+
+def _template(change: Change) -> xfrm.Template:
+    wanted = change.rule.template
+    assert wanted is not None
+    source, destination = wanted.source, wanted.destination
+    if wanted.mode is Mode.TRANSPORT:  # the packet's own addresses are the SA's
+        source, destination = bytes(len(source)), bytes(len(destination))
+    return xfrm.Template(
+        address(source), address(destination), PROTOS[wanted.protocol], MODES[wanted.mode], wanted.reqid
+    )
+
+
+def _selector(flow: Flow) -> xfrm.Selector:
+    return xfrm.Selector(
+        address(flow.source),
+        flow.source_bits,
+        address(flow.destination),
+        flow.destination_bits,
+        flow.protocol,
+        flow.source_port,
+        flow.source_port_mask,
+        flow.destination_port,
+        flow.destination_port_mask,
+        flow.interface,
+    )
+
+
+# -- refusals ------------------------------------------------------------------
+
+
+def explain(error: xfrm.XfrmError) -> str:
+    """A refusal of the kernel with what to do about it. Holds no key: requests describe themselves without."""
+    if isinstance(error, xfrm.Unsupported):
+        if error.protocol in ("esp", "ah"):
+            return no_protocol(error.protocol)
+        if error.algorithms:
+            lacking = " or ".join(error.algorithms)
+            return f"this kernel has no {lacking}: load its module, or offer another algorithm in esp_proposals"
+    if isinstance(error, xfrm.Denied):
+        return f"{error.strerror}; ikectld needs CAP_NET_ADMIN in its network namespace"
+    if isinstance(error, xfrm.Exists):
+        return (
+            f"{error.strerror}; another program or administrator put it there: "
+            "`ip xfrm policy` and `ip xfrm state` show it, and ikectld does not touch it"
+        )
+    return str(error.strerror)
+
+
+def no_protocol(name: str) -> str:
+    """What to do about a kernel without ESP or AH."""
+    return f"this kernel has no {name.upper()}: load {name}4 and {name}6, or build CONFIG_INET_{name.upper()}"
