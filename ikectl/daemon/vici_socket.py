@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 MODE = 0o770  # root and the socket's group; whoever may write here rules the daemon
 CLIENTS = 256  # at once; each may hold about two megabytes
+ACCEPT_PAUSE = 1.0  # seconds to wait when the process has no file descriptor left
 STORY = 1000  # log lines of one command that may wait for its client
 
 BUG = "internal error; the daemon's log has the traceback"
@@ -45,8 +46,8 @@ class ViciSocket:
         self.control = control
         self.path = path
         self._group = group
-        self._server: asyncio.Server | None = None
-        self._open = False
+        self._listener: socket.socket | None = None
+        self._accepting: set[asyncio.Task[object]] = set()
         self._inode = 0
         self._clients: dict[_Client, None] = {}
         self._following: dict[int, _Following] = {}
@@ -59,26 +60,50 @@ class ViciSocket:
             self._inode = os.stat(self.path).st_ino
         except OSError as error:
             raise BackendError(f"cannot listen at {self.path}: {error.strerror or error}") from error
-        self._open = True
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Client(self), sock=listener)
+        listener.listen()
+        listener.setblocking(False)
+        self._listener = listener
+        asyncio.get_running_loop().add_reader(listener, self._accept)
 
     async def stop(self) -> None:
         """Close the socket, end the conversations, take the socket's file away."""
-        if self._server is None:
+        listener, self._listener = self._listener, None
+        if listener is None:
             return
-        self._open = False
-        server, self._server = self._server, None
-        server.close()
+        asyncio.get_running_loop().remove_reader(listener)
+        listener.close()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         for client in list(self._clients):
             client.abort()
         while self._clients:
             await asyncio.sleep(0)
-        await server.wait_closed()
         try:
             if os.stat(self.path).st_ino == self._inode:
                 os.unlink(self.path)
         except OSError:
             pass  # gone, or no longer ours to remove
+
+    def _accept(self) -> None:
+        """Not asyncio's own server: that one loses connections that are being made when it closes."""
+        loop, listener = asyncio.get_running_loop(), self._listener
+        if listener is None:
+            return
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            log.warning("cannot take a vici client", why=error.strerror)
+            loop.remove_reader(listener)
+            loop.call_later(ACCEPT_PAUSE, self._accept_again)
+            return
+        task = loop.create_task(loop.connect_accepted_socket(lambda: _Client(self), connection))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    def _accept_again(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     def publish(self, event: Event) -> None:
         """Tell whoever wants to know. Costs next to nothing while nobody does."""
@@ -107,14 +132,12 @@ class ViciSocket:
     # -- for the clients
 
     def arrived(self, client: _Client) -> bool:
-        """Whether there is room for one more."""
-        if not self._open:
-            return False  # it stopped while the connection was being made
-        if len(self._clients) >= self._room_for:
+        """Whether there is room for one more, and we still serve."""
+        self._clients[client] = None
+        if len(self._clients) > self._room_for:
             log.warning("too many vici clients", clients=self._room_for)
             return False
-        self._clients[client] = None
-        return True
+        return self._listener is not None
 
     def left(self, client: _Client) -> None:
         self._clients.pop(client, None)
