@@ -552,7 +552,9 @@ class Machine:
         )
         if message.critical_unknown is not None:
             refusal = UnsupportedCritical(message.critical_unknown)
-            self._reply(header.exchange, datagram, path, Reply([Notify(refusal.notify, refusal.data)]))
+            # In IKE_AUTH the peer then has no SA either (§2.21.2); later the SA goes on.
+            fatal = str(refusal) if self.sa.state is IkeState.CONNECTING else None
+            self._reply(header.exchange, datagram, path, Reply([Notify(refusal.notify, refusal.data)], close=fatal))
             return
         predecessor = self.sa.predecessor
         if predecessor is not None and not any(delete.protocol is Protocol.IKE for delete in message.all(Delete)):
