@@ -17,7 +17,7 @@
 
     asyncio.run(main())
 
-Records (``model``) go in and come out; ``requests`` are the messages as objects, for
+Records (``model``) go in and come out; a ``Request`` is a message as an object, for
 ``Xfrm.batch`` and the synchronous ``Channel``; ``events`` is what a listener hears; an
 ``XfrmError`` says by its class what a refusal means.  ``xfrm.links`` has xfrm
 interfaces; it imports pyroute2 and is therefore not imported here.
@@ -25,6 +25,7 @@ interfaces; it imports pyroute2 and is therefore not imported here.
 
 from .channel import Channel
 from .client import EventStream, Xfrm
+from .database_requests import GetDefault, GetSadInfo, GetSpdInfo, SetDefault, SetHashThresholds
 from .errors import (
     Denied,
     Exhausted,
@@ -73,33 +74,19 @@ from .model import (
     Template,
     Usage,
 )
-from .requests import (
+from .policy_requests import (
     AcquireSa,
-    AllocSpi,
     DelPolicy,
-    DelSa,
     DumpPolicy,
-    DumpSa,
     ExpirePolicy,
-    ExpireSa,
     FlushPolicy,
-    FlushSa,
-    GetAe,
-    GetDefault,
     GetPolicy,
-    GetSa,
-    GetSadInfo,
-    GetSpdInfo,
     Migrate,
-    NewAe,
     NewPolicy,
-    NewSa,
-    Request,
-    SetDefault,
-    SetHashThresholds,
     UpdPolicy,
-    UpdSa,
 )
+from .request import Request
+from .sa_requests import AllocSpi, DelSa, DumpSa, ExpireSa, FlushSa, GetAe, GetSa, NewAe, NewSa, UpdSa
 from .sockets import bypass_policies
 from .uapi import (
     UNLIMITED,

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from .errors import Interrupted, Malformed, NoAnswer, Overrun, XfrmError, error_for
 from .messages import Message, walk
-from .requests import Request
+from .request import Request
 from .sockets import xfrm_socket
 from .uapi import MessageFlag, Type
 

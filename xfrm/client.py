@@ -4,10 +4,11 @@ import asyncio
 import errno as _errno
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from .channel import DATAGRAM_MAX, Channel
+from .database_requests import GetDefault, GetSadInfo, GetSpdInfo, SetDefault, SetHashThresholds
 from .errors import Malformed, error_for
 from .events import Event, Overrun, read_event
 from .messages import Message, walk
@@ -31,30 +32,9 @@ from .model import (
     SaInfo,
     SpdInfo,
 )
-from .requests import (
-    AllocSpi,
-    DelPolicy,
-    DelSa,
-    DumpPolicy,
-    DumpSa,
-    FlushPolicy,
-    FlushSa,
-    GetAe,
-    GetDefault,
-    GetPolicy,
-    GetSa,
-    GetSadInfo,
-    GetSpdInfo,
-    Migrate,
-    NewAe,
-    NewPolicy,
-    NewSa,
-    Request,
-    SetDefault,
-    SetHashThresholds,
-    UpdPolicy,
-    UpdSa,
-)
+from .policy_requests import DelPolicy, DumpPolicy, FlushPolicy, GetPolicy, Migrate, NewPolicy, UpdPolicy
+from .request import Request
+from .sa_requests import AllocSpi, DelSa, DumpSa, FlushSa, GetAe, GetSa, NewAe, NewSa, UpdSa
 from .sockets import xfrm_socket
 from .uapi import SOL_NETLINK, Group, Mode, PolicyType, Proto, SocketOption
 
@@ -134,7 +114,7 @@ class Xfrm:
         """Delete every SA of a protocol, or of all."""
         self.channel.ask(FlushSa(proto))
 
-    def dump_sas(self, proto: int = 0, between: AddressFilter | None = None) -> AsyncIterator[SaInfo]:
+    def dump_sas(self, proto: int = 0, between: AddressFilter | None = None) -> AsyncGenerator[SaInfo, None]:
         """Every SA, as the kernel hands them out; Interrupted at the end if the database changed."""
         return self._dump(DumpSa(proto, between))
 
@@ -168,7 +148,7 @@ class Xfrm:
         """Delete every policy of one database."""
         self.channel.ask(FlushPolicy(kind))
 
-    def dump_policies(self) -> AsyncIterator[PolicyInfo]:
+    def dump_policies(self) -> AsyncGenerator[PolicyInfo, None]:
         """Every policy, socket policies included; Interrupted at the end if the database changed."""
         return self._dump(DumpPolicy())
 
@@ -203,7 +183,7 @@ class Xfrm:
 
     # -- streams -----------------------------------------------------------------
 
-    async def _dump(self, request: Request[A]) -> AsyncIterator[A]:
+    async def _dump(self, request: Request[A]) -> AsyncGenerator[A, None]:
         with Channel(self.channel.netns) as channel:
             for found in channel.dump(request):
                 for item in found:

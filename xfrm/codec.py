@@ -2,7 +2,7 @@
 
 Packing and reading of one thing stand side by side, so that one glance reviews
 both.  ``pack_*`` raise ValueError or struct.error for a number that does not fit
-its field (``requests`` turns both into ValueError); ``read_*`` raise Malformed.
+its field (``Request.encode`` turns both into ValueError); ``read_*`` raise Malformed.
 """
 
 from ipaddress import IPv4Address, IPv6Address
