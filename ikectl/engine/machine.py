@@ -31,7 +31,7 @@ from ikectl.errors import (
     WireError,
 )
 from ikectl.exchange.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
-from ikectl.exchange.table import answer_to, busy
+from ikectl.exchange.table import answer_to, busy, premature
 from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
@@ -392,7 +392,7 @@ class Machine:
         else:
             cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
         octets = seal(message, cipher, sa.iv(cipher.iv_octets, suite.encryption.counter_iv))
-        if exchange is ExchangeType.IKE_INTERMEDIATE:
+        if exchange is ExchangeType.IKE_INTERMEDIATE and sa.handshake is not None:
             cover(sa, clear_form(octets, write_chain(payloads)[1]), sa.initiator)
         return octets
 
@@ -532,6 +532,10 @@ class Machine:
             return
         if self.sa.state is IkeState.CLOSED or self.sa.keys is None:
             return
+        if premature(self.sa, header.exchange):
+            # The answer to our IKE_AUTH may be lost or late, and its sender not proven: it will say it again.
+            self._drop(path, f"a request of {header.exchange} before authentication is done")
+            return
         try:
             message = self._open(header, datagram)
         except IntegrityFailure as failure:
@@ -563,8 +567,8 @@ class Machine:
             self.outside.supersede(predecessor, self.now)
         answer = answer_to(self.sa, message)
         if answer is None:
-            self.sa.emit(Note(self.sa, f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"))
-            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)]))
+            why = f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"
+            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)], close=why))
             return
         if busy(self.active, answer, self.sa, message):
             self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
@@ -641,7 +645,7 @@ class Machine:
         else:
             cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
         opened = open_sealed(message, datagram, cipher)
-        if opened.clear_form:
+        if opened.clear_form and self.sa.handshake is not None:
             cover(self.sa, opened.clear_form, not self.sa.initiator)
         return opened
 

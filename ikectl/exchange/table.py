@@ -28,7 +28,7 @@ ANSWERS: dict[tuple[IkeState, ExchangeType], type[Answer]] = {
     (IkeState.DELETING,    ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
     (IkeState.DELETING,    ExchangeType.INFORMATIONAL):    AnswerInformational,
 }
-"""Who answers a request. What is not in the table is dropped: no state of ours expects it."""
+"""Who answers a request. What is not in the table is malformed there: INVALID_SYNTAX, and the SA ends (§2.21.3)."""
 
 BUSY: dict[type[Exchange], frozenset[type[Answer]]] = {
     RekeyIke:       frozenset({AnswerCreateChild, AnswerRekeyChild}),
@@ -66,8 +66,17 @@ def busy(active: Exchange | None, answer: type[Answer], sa: IkeSa, request: Mess
     )
 
 
+def premature(sa: IkeSa, exchange: ExchangeType) -> bool:
+    """Whether a request of that exchange comes too early, so that it is not to be answered yet.
+
+    While an SA is CONNECTING nobody is authenticated, and the original
+    responder has nothing to ask.
+    """
+    return sa.state is IkeState.CONNECTING and (sa.initiator or (sa.state, exchange) not in ANSWERS)
+
+
 def answer_to(sa: IkeSa, request: Message) -> type[Answer] | None:
-    """The class that answers `request` in the present state; None to drop it.
+    """The class that answers `request` in the present state; None if nothing does.
 
     CREATE_CHILD_SA is three exchanges in one (§1.3): REKEY_SA tells a rekeyed
     child, protocol IKE in the proposals a rekeyed IKE SA.
