@@ -241,7 +241,7 @@ async def test_mapping_when_the_peer_moves_behind_its_nat(pair: Pair, listener: 
         assert ping(RIGHT_ADDRESS)
         # From now on the right side's packets carry another source port.
         pair.right.ask(UpdSa(replace(inbound, encap=Encap(4501, 4500))))
-        ping(RIGHT_ADDRESS)
+        ping(RIGHT_ADDRESS, wait=1)
         event = await listener.next(Mapping)
     assert event.id == inbound.id
     assert (event.reqid, event.old_src, event.old_port) == (7, RIGHT_ADDRESS, 4500)
@@ -290,7 +290,7 @@ async def test_soft_and_hard_expiry(pair: Pair, listener: Listener) -> None:
     assert soft.info.sa.lifetime == limits
     assert soft.info.usage.packets == 2
     for _ in range(3):
-        ping(RIGHT_ADDRESS)
+        ping(RIGHT_ADDRESS, wait=1)
     hard = await listener.next(Expire)
     assert hard.hard
     assert hard.info.sa.id == OUTBOUND.id

@@ -48,9 +48,9 @@ def ip_batch(commands: str, *options: str) -> None:
     subprocess.run(["ip", *options, "-batch", "-"], input=commands, text=True, check=True, capture_output=True)
 
 
-def ping(address: IPv4Address | IPv6Address, *options: str) -> bool:
-    """Whether one echo request from the left side is answered."""
-    command = ["ping", "-n", "-c1", "-W1", *options, str(address)]
+def ping(address: IPv4Address | IPv6Address, *options: str, wait: int = 10) -> bool:
+    """Whether one echo request from the left side is answered within `wait` seconds."""
+    command = ["ping", "-n", "-c1", f"-W{wait}", *options, str(address)]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
