@@ -97,6 +97,8 @@ def _flags(child: ChildSa) -> int:
     flags = 0
     if child.mode is Mode.TUNNEL:
         flags |= xfrm.SaFlag.AF_UNSPEC  # either family may travel inside, whatever the outer one is
+    if child.protocol is Protocol.AH and not child.path.local.is_v6:
+        flags |= xfrm.SaFlag.ALIGN4  # RFC 4302 §3.3.3.2.1; without it the kernel pads as for IPv6
     if child.suite.esn:
         flags |= xfrm.SaFlag.ESN
     if not config.copy_ecn:
