@@ -28,7 +28,7 @@ from ikectl.values.path import Endpoint
 from ikectl.values.secret import Secret
 from ikectl.values.selector import SelectorSpec
 
-NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 GATEWAY = Endpoint.parse("192.0.2.1", 500)
 SECRET = Secret(b"correct horse battery staple")
 
@@ -140,8 +140,13 @@ def engine(who: str, credentials: Credentials) -> Engine:
     return Engine(env, credentials.answers(who, lambda: next(spi)))
 
 
-def connection(case: Case, credentials: Credentials, who: str, own: str, peer: str, remote: str) -> Connection:
-    """The gateway's connection for all clients, or one client's."""
+def connection(
+    case: Case, credentials: Credentials, who: str, own: str, peer: str, remote: str, name: str
+) -> Connection:
+    """The gateway's connection for all clients, or one client's.
+
+    `own` and `remote` are addresses, `name` and `peer` identities.
+    """
     certs = (credentials.certs[who],) if credentials.certs else ()
     return Connection(
         "bench",
@@ -151,7 +156,7 @@ def connection(case: Case, credentials: Credentials, who: str, own: str, peer: s
         remote_addrs=(AddressSpec.parse(remote),),
         unique=Unique.NEVER,
         send_cert=SendCert.ALWAYS,
-        local=(Local(auth=credentials.auth(), id=Identity.parse(f"{who}.example.org"), certs=certs),),
+        local=(Local(auth=credentials.auth(), id=Identity.parse(name), certs=certs),),
         remote=(Remote(auth=credentials.auth(), id=IdentityPattern.parse(peer)),),
         children=(
             Child(
