@@ -14,5 +14,5 @@ def test_the_demo_uses_a_kernel_that_has_esp() -> None:
     assert "this machine's kernel has ESP" in done.stdout
     assert "5 packets transmitted, 5 received" in done.stdout
     assert "10 ESP packets in all, 0 pings in the clear" in done.stdout
-    assert "IKE_AUTH request 1" in done.stdout
+    assert "IKE_AUTH request" in done.stdout
     assert subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout == ""

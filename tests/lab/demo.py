@@ -33,7 +33,9 @@ PICTURE = """\
     10.1.0.10        192.0.2.1                  198.51.100.1        10.2.0.10
 """
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+# A guest's console is a terminal of unknown width; in_guest() tells it ours.
+WIDTH = os.environ.get("DEMO_WIDTH")
+console = Console(highlight=False, width=int(WIDTH) if WIDTH else None if sys.stdout.isatty() else 120)
 
 
 class Failed(Exception):
@@ -157,7 +159,8 @@ def here() -> int:
 def in_guest() -> int:
     """Tell it in the embedded kernel, whose console is our standard output."""
     started_at = time.time() - (time.monotonic() - STARTED_AT)
-    environment = {"DEMO_STARTED_AT": str(started_at), "TERM": "dumb", "COLUMNS": str(console.width)}
+    environment = {"DEMO_STARTED_AT": str(started_at), "TERM": "dumb"}
+    environment |= {"DEMO_WIDTH": str(console.width), "COLUMNS": str(console.width)}
     if console.is_terminal:
         environment["TERM"] = os.environ.get("TERM", "xterm")
     command = [sys.executable, "-m", "tests.lab.demo", "--here"]

@@ -81,6 +81,7 @@ class Guest:
     def prepare(self) -> None:
         """Make this boot's directory; what runs before this one left there goes away."""
         _forget_old_boots(self.directory.parent)
+        self.forget()
         self.directory.mkdir(parents=True)
 
     def start(self) -> None:
@@ -227,7 +228,7 @@ def _forget_old_boots(directory: Path) -> None:
     """Remove what boots left whose starting process is gone."""
     for left in directory.glob("*.*"):
         owner = left.name.rpartition(".")[2]
-        if owner == str(os.getpid()) or not (owner.isdigit() and Path("/proc", owner).exists()):
+        if not (owner.isdigit() and Path("/proc", owner).exists()):
             shutil.rmtree(left, ignore_errors=True)
 
 
