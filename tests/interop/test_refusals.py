@@ -64,5 +64,7 @@ def test_group_corrected(site: Site, initiator: str) -> None:
     first, _ = site.ends(initiator)
     first.up("net")
     assert site.world.ping("alice", "bob").lost == 0
-    requests = [p for p in site.world.wire("router").packets("ike") if p.exchange == "IKE_SA_INIT request 0"]
-    assert len(requests) == 2
+    # Different ones, that is: charon drops an answer that comes while it still works on the correction
+    # (both have message ID 0) and then repeats its request.
+    messages = site.world.wire("router").packets("ike")
+    assert len({message.body for message in messages if message.exchange == "IKE_SA_INIT request 0"}) == 2
