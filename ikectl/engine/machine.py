@@ -736,10 +736,12 @@ class Machine:
         elif name == "liveness":
             self._errands.append((self._judge_liveness, self._errand_done))
         elif name == "keepalive":
-            if self.now - self.last_sent >= self.sa.env.settings.keep_alive:
+            quiet_at = self.last_sent + self.sa.env.settings.keep_alive
+            if self.now >= quiet_at:
                 self.outside.keepalive(self.sa.path)
                 self.last_sent = self.now
-            self.schedule.set("keepalive", self.last_sent + self.sa.env.settings.keep_alive)
+                quiet_at = self.now + self.sa.env.settings.keep_alive
+            self.schedule.set("keepalive", quiet_at)
         elif name == "linger":
             self.sa.env.events.append(Note(None, f"{self.sa!r} forgotten"))
             self.on_change(self, None)

@@ -7,7 +7,7 @@ from tests.sim.site import Site
 
 
 def test_two_gateways_bring_up_a_tunnel() -> None:
-    """HDR, SAi1, KEi, Ni -->  <-- HDR, SAr1, KEr, Nr;  HDR, SK {IDi, IDr, AUTH, SAi2, TSi, TSr} -->  <-- HDR, SK {...}"""
+    """HDR, SAi1, KEi, Ni -->  <-- HDR, SAr1, KEr, Nr; HDR, SK {IDi, IDr, AUTH, SAi2, TSi, TSr} --> and back."""
     site = Site()
     token = site.up()
     assert site.moon.done[token].error is None

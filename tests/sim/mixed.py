@@ -5,7 +5,8 @@ from __future__ import annotations
 from ikectl.sa.env import Settings
 from ikectl.sa.events import IkeUp
 from tests.sim.link import Link
-from tests.sim.site import Site, child
+from tests.sim.nat import Nat
+from tests.sim.site import MOON, Site, child
 from tests.sim.tape import Tape
 
 QUIET = Link(delay=0.01)
@@ -23,6 +24,7 @@ class Life:
         late = {"late": 0.5} if draw.chance(0.3) else {}
         busy = Settings(cookie_threshold=0 if draw.chance(0.3) else 30)
         groups = "aes128gcm16-prfsha256-x25519-ecp256"
+        nat = Nat(frozenset({MOON}), "203.0.113.9") if draw.chance(0.2) else None
         esp = "aes128gcm16-x25519" if draw.chance(0.3) else "aes128gcm16"
         self.site = Site(
             seed,
@@ -33,6 +35,8 @@ class Life:
             sun_children=(child(esp=esp, mirror=True),),
             moon_host=dict(late),
             sun_host={**late, "settings": busy},
+            sun={"remote": "%any"} if nat else None,
+            nats=(nat,) if nat else (),
         )
         self.world, self.moon, self.sun = self.site.world, self.site.moon, self.site.sun
 

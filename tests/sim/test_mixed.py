@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -10,15 +12,21 @@ from tests.sim.mixed import Life
 
 SEEDS = int(os.environ.get("IKECTL_SEEDS", "10000"))
 """How many; CI takes the default."""
-BATCHES = 20
-FOUND: tuple[int, ...] = (54, 162, 724, 2988, 7048, 8325)
+BATCH = 250
+FOUND = (1, 54, 162, 724, 2988, 7048, 8325)
 """Seeds that once failed, kept for good."""
 
 
-@pytest.mark.parametrize("batch", range(BATCHES))
-def test_lives_on_bad_links(batch: int) -> None:
-    lived = sum(Life(seed).run() for seed in range(batch, SEEDS, BATCHES))
-    assert lived > 0.9 * (SEEDS / BATCHES), "most handshakes must succeed even at this loss"
+def live(first: int) -> int:
+    """A batch of lives; how many had an SA. Raises Violation."""
+    return sum(Life(seed).run() for seed in range(first, min(first + BATCH, SEEDS)))
+
+
+def test_lives_on_bad_links() -> None:
+    """On all cores, because each life is a world of its own."""
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        lived = sum(pool.map(live, range(0, SEEDS, BATCH)))
+    assert lived > 0.97 * SEEDS, "most handshakes must succeed even at this loss"
 
 
 @pytest.mark.parametrize("seed", FOUND)

@@ -101,7 +101,8 @@ class World:
     def send(self, host: Host, transmit: Transmit) -> None:
         """Put a datagram on the wire."""
         self.sent.append((host, transmit))
-        if not all([tap(host, transmit) for tap in self.taps]):
+        seen = [tap(host, transmit) for tap in self.taps]  # each of them sees it
+        if not all(seen):
             return
         for delay in self.link.arrivals(len(transmit.data), self.tape):
             self.at(self.now + delay, lambda: self.deliver(transmit.data, transmit.path.local, transmit.path.remote))
