@@ -15,7 +15,7 @@ from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.ike_auth import mismatch, refusal_text
-from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS
+from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.child_sa import ChildSa
@@ -58,13 +58,14 @@ class ChildRequest:
         assert self.offer is not None
         chosen = proposals.accepted(self.offer.offered, children.one_proposal(reply))
         method = ChildSuite.of(chosen).ke
-        shared = b""
+        assert sa.suite is not None
+        nonce_r, shared = nonce_of(reply, sa.suite.prf), b""
         if method is not None:
             ke = reply.one(KE)
             if self.pair is None or method != self.method or ke.method != self.method:
                 raise PeerMisbehaved(f"the peer chose key exchange {method}; we sent {self.method}")
             shared = await CombineKe(self.pair, ke.public)
-        keying = Keying(self.nonce, reply.one(Nonce).value, shared)
+        keying = Keying(self.nonce, nonce_r, shared)
         return await children.accept(sa, self.offer, reply, keying), keying
 
     def corrected(self, reply: Message) -> KeyExchangeMethod:
@@ -163,7 +164,8 @@ async def negotiate(
     if len(sa.children) >= sa.env.settings.max_children:
         raise NoAdditionalSas(f"{len(sa.children)} children on one IKE SA are enough")
     choice = children.choose(sa, request, configs)
-    nonce_i, method = request.one(Nonce).value, choice.suite.ke
+    assert sa.suite is not None
+    nonce_i, method = nonce_of(request, sa.suite.prf), choice.suite.ke
     answer: list[Payload] = []
     shared = b""
     if method is not None:

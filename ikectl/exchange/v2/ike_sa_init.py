@@ -15,6 +15,7 @@ from ikectl.config.model import Child, Connection
 from ikectl.crypto import proposal as proposals
 from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
+from ikectl.crypto.prf import Prf
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
@@ -79,6 +80,14 @@ def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
     """The peer's SIGNATURE_HASH_ALGORITHMS, None if it sent none (RFC 7427 §4)."""
     notify = message.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
     return None if notify is None else signature_hashes(notify)
+
+
+def nonce_of(message: Message, prf: Prf) -> bytes:
+    """The peer's nonce. Raises PeerMisbehaved if it has less than half the key of the negotiated prf (§2.10)."""
+    nonce = message.one(Nonce).value
+    if 2 * len(nonce) < prf.key_octets:
+        raise PeerMisbehaved(f"a nonce of {len(nonce)} octets; the prf needs {prf.key_octets // 2} at least")
+    return nonce
 
 
 def ke_methods(offered: Sequence[Proposal]) -> tuple[KeyExchangeMethod, ...]:
@@ -176,7 +185,7 @@ class IkeSaInit(Exchange):
         ke = reply.one(KE)
         if ke.method != self.method or suite.ke != self.method:
             raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
-        nonce_r = reply.one(Nonce).value
+        nonce_r = nonce_of(reply, suite.prf)
         shared = await CombineKe(self.pair, ke.public)
         sa.spi_r = reply.spi_r
         sa.suite = suite
@@ -220,12 +229,13 @@ class AnswerIkeSaInit(Answer):
 
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
-        ke, nonce_i = request.one(KE), request.one(Nonce).value
+        ke = request.one(KE)
         rounds = request.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is not None
         chosen, fitting = self._select(request.one(SA), rounds)
         suite = IkeSuite.of(chosen)
         if suite.ke != ke.method:
             raise InvalidKe(suite.ke)
+        nonce_i = nonce_of(request, suite.prf)
         public, shared = await AnswerKe(ke.method, ke.public, sa.random)
         nonce_r = sa.random(NONCE_OCTETS)
         sa.connection = fitting[0]

@@ -14,7 +14,7 @@ from ikectl.exchange.base import Answer, Birth, Case, Done, Exchange, Next, Repl
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.ike_intermediate import without_rounds
 from ikectl.exchange.v2.delete import DeleteIke
-from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, ke_methods
+from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, ke_methods, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.collision import Outcome, Rival, decide, lowest
@@ -108,7 +108,8 @@ class RekeyIke(Exchange):
     async def on_created(self, sa: IkeSa, reply: Message) -> Next:
         assert self.pair is not None
         chosen = proposals.accepted(self.offered, one_proposal(reply))
-        suite, ke, nonce_r = IkeSuite.of(chosen), reply.one(KE), reply.one(Nonce).value
+        suite, ke = IkeSuite.of(chosen), reply.one(KE)
+        nonce_r = nonce_of(reply, suite.prf)
         if len(chosen.spi) != SPI_OCTETS or chosen.spi == bytes(SPI_OCTETS):
             raise PeerMisbehaved("the peer's SPI for the new IKE SA must have 8 octets and not be zero (§3.3.1)")
         if ke.method != self.method or suite.ke != self.method:
@@ -187,7 +188,7 @@ class AnswerRekeyIke(Answer):
         if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING) or sa.rival is not None:
             raise TemporaryFailure(f"the IKE SA is {sa.state.name}")
         assert sa.connection is not None
-        ke, nonce_i = request.get(KE), request.one(Nonce).value
+        ke = request.get(KE)
         try:
             chosen = proposals.select(request.one(SA).proposals, without_rounds(sa.connection.proposals))
         except NoProposalChosen as refusal:
@@ -198,6 +199,7 @@ class AnswerRekeyIke(Answer):
             raise PeerMisbehaved("the SPI for the new IKE SA must have 8 octets and not be zero (§3.3.1)")
         if ke is None or ke.method != suite.ke:
             raise InvalidKe(suite.ke)
+        nonce_i = nonce_of(request, suite.prf)
         public, shared = await AnswerKe(suite.ke, ke.public, sa.random)
         nonce_r, spi = sa.random(NONCE_OCTETS), sa.env.next_spi(sa.random)
         new = successor(sa, False, chosen.spi, spi, suite, shared, nonce_i, nonce_r)
