@@ -29,6 +29,8 @@ RECONNECT_WAIT = 2.0
 RECONNECT_LONGEST = 300.0
 NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
 
+STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
+
 Ends = tuple[Identity | None, Identity | None]
 
 
@@ -171,15 +173,11 @@ class Connections:
         return any(machine.sa is not sa for machine in self.of(connection.name))
 
     def _usable(self, name: str) -> Machine | None:
+        """An SA a further child can go over: one that stands, or one of our own making on its way."""
         for machine in self.of(name):
-            if machine.sa.state in (
-                IkeState.CREATED,
-                IkeState.CONNECTING,
-                IkeState.ESTABLISHED,
-                IkeState.REKEYING,
-            ):
-                if machine.sa.initiator or machine.sa.state not in (IkeState.CREATED, IkeState.CONNECTING):
-                    return machine
+            state = machine.sa.state
+            if state in STANDING or (machine.sa.initiator and state in (IkeState.CREATED, IkeState.CONNECTING)):
+                return machine
         return None
 
     # -- who is there ----------------------------------------------------------------

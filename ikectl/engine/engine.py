@@ -1,4 +1,7 @@
-"""Engine: the only class the shell sees. Datagrams, time, commands and answers in; datagrams, questions and events out."""
+"""Engine: the only class the shell sees.
+
+Datagrams, time, commands and answers go in; datagrams, questions and events come out.
+"""
 
 from __future__ import annotations
 

@@ -88,6 +88,9 @@ class End(Enum):
     SILENT = auto()
 
 
+UNREADABLE = "the peer found our message malformed"
+"""Its INVALID_SYNTAX is fatal in both peers, without a DELETE (RFC 7296 §2.21.3)."""
+
 LIVE = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED, IkeState.DELETING})
 
 
@@ -444,6 +447,9 @@ class Machine:
             # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
             self._response_failed(UnsupportedCritical(message.critical_unknown))
             return
+        if message.notify(NotifyType.INVALID_SYNTAX) is not None and self.sa.state in LIVE:
+            self._close(UNREADABLE, End.DELETED)
+            return
         self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
 
     def _taken(self, exchange: Exchange, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
@@ -510,17 +516,20 @@ class Machine:
         why = f"{exchange.subject}: {error}"
         self.sa.emit(Note(self.sa, why))
 
-        def finish(_: None, failure: BaseException | None) -> None:
+        def finish(follow: tuple[Exchange, ...] | None, failure: BaseException | None) -> None:
             self._outcome(exchange.token, why)
             if failure is not None and not isinstance(failure, IkectlError):
                 self._fault(failure)
             elif self.sa.state is IkeState.CONNECTING or isinstance(exchange, DeleteIke):
                 self._close(why)
             elif isinstance(error, WireError):
-                # Malformed and yet authentic: RFC 7296 §2.21.3 calls it fatal for the SA.
+                # Malformed and yet authentic: fatal as for a request (RFC 7296 §2.21.3).
                 self.queue.insert(0, DeleteIke(why))
+            else:
+                self.queue[:0] = follow or ()
+                self.on_change(self, None)
 
-        self._run(exchange.abandon(self.sa, why), finish)
+        self._run(exchange.spoilt(self.sa, why), finish)
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
         verdict = self.window.judge(header.message_id)

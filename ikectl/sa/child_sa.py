@@ -34,14 +34,15 @@ class ChildState(Enum):
     """Gone for the protocol; its inbound half lingers for packets under way."""
 
 
+S = ChildState
 # fmt: off
 LEGAL: dict[ChildState, frozenset[ChildState]] = {
-    ChildState.INSTALLING: frozenset({ChildState.INSTALLED, ChildState.DELETED}),
-    ChildState.INSTALLED:  frozenset({ChildState.REKEYING, ChildState.REKEYED, ChildState.DELETING, ChildState.DELETED}),
-    ChildState.REKEYING:   frozenset({ChildState.INSTALLED, ChildState.REKEYED, ChildState.DELETING, ChildState.DELETED}),
-    ChildState.REKEYED:    frozenset({ChildState.DELETING, ChildState.DELETED}),
-    ChildState.DELETING:   frozenset({ChildState.DELETED}),
-    ChildState.DELETED:    frozenset(),
+    S.INSTALLING: frozenset({S.INSTALLED, S.DELETED}),
+    S.INSTALLED:  frozenset({S.REKEYING, S.REKEYED, S.DELETING, S.DELETED}),
+    S.REKEYING:   frozenset({S.INSTALLED, S.REKEYED, S.DELETING, S.DELETED}),
+    S.REKEYED:    frozenset({S.DELETING, S.DELETED}),
+    S.DELETING:   frozenset({S.DELETED}),
+    S.DELETED:    frozenset(),
 }
 # fmt: on
 

@@ -54,7 +54,8 @@ class MessageSent(Event):
     path: Path
 
     def text(self) -> str:
-        return f"sent     {_ladder(self.exchange, self.message_id, self.response, self.payloads)} ({self.octets} octets to {self.path.remote})"
+        ladder = _ladder(self.exchange, self.message_id, self.response, self.payloads)
+        return f"sent     {ladder} ({self.octets} octets to {self.path.remote})"
 
 
 @record
@@ -71,7 +72,8 @@ class MessageReceived(Event):
     path: Path
 
     def text(self) -> str:
-        return f"received {_ladder(self.exchange, self.message_id, self.response, self.payloads)} ({self.octets} octets from {self.path.remote})"
+        ladder = _ladder(self.exchange, self.message_id, self.response, self.payloads)
+        return f"received {ladder} ({self.octets} octets from {self.path.remote})"
 
 
 def _ladder(exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload]) -> str:
