@@ -164,7 +164,7 @@ class NetlinkKernel:
         draft = _Draft()
         if inbound:
             draft.inbound = inbound_sa(child, self._random, offload)
-            draft.wishes_in = inbound_wishes(child, only, packet)
+            draft.wishes_in = inbound_wishes(child, packet)
             draft.requests.append(xfrm.UpdSa(draft.inbound))
         if outbound:
             draft.outbound = outbound_sa(child, self._random, offload)
@@ -268,7 +268,7 @@ class NetlinkKernel:
             return
         only, _, packet = self._interfaces(child)
         if standing.inbound is not None:
-            standing.inbound = self._moved(child, standing.inbound, True, inbound_wishes(child, only, packet))
+            standing.inbound = self._moved(child, standing.inbound, True, inbound_wishes(child, packet))
         if standing.outbound is not None:
             standing.outbound = self._moved(child, standing.outbound, False, outbound_wishes(child, only, packet))
 

@@ -202,18 +202,17 @@ def priority(flow: Flow) -> int:
     )
 
 
-def inbound_wishes(child: ChildSa, interface: int = 0, offload: int = 0) -> tuple[Wish, ...]:
+def inbound_wishes(child: ChildSa, offload: int = 0) -> tuple[Wish, ...]:
     """The policies that come with the inbound half: `in`, and in tunnel mode `fwd`.
 
-    `interface` is the only one they are for, `offload` that which is to apply them; 0 is none.
-    Raises BackendError.
+    `offload` is the interface that is to apply them; 0 is none. Raises BackendError.
     """
     config = child.config
     if not config.policies:
         return ()
     template = Template(child.path.remote.address, child.path.local.address, child.protocol, child.mode, child.reqid)
     wishes: list[Wish] = []
-    for flow in flows(child.ts_local, child.ts_remote, interface):
+    for flow in flows(child.ts_local, child.ts_remote):
         rank = config.priority or priority(flow)
         rule = Rule(rank, template, config.icmp, offload)
         wishes.append((Slot(flow.reversed, Direction.IN, config.mark_in, child.if_id_in), rule))
@@ -227,7 +226,9 @@ def outbound_wishes(child: ChildSa, interface: int = 0, offload: int = 0) -> tup
 
     That one lets packets pass on their way to the tunnel where a broader
     policy would drop what is forwarded. It ranks just behind, so that another
-    tunnel with the same networks turned round keeps its own.
+    tunnel with the same networks turned round keeps its own. `interface` is
+    the only one that packets may leave by: the kernel holds it against the
+    outgoing interface in every direction, so it means nothing to what comes in.
     Raises BackendError.
     """
     config = child.config
