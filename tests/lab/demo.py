@@ -35,7 +35,10 @@ PICTURE = """\
 
 # A guest's console is a terminal of unknown width; in_guest() tells it ours.
 WIDTH = os.environ.get("DEMO_WIDTH")
-console = Console(highlight=False, width=int(WIDTH) if WIDTH else None if sys.stdout.isatty() else 120)
+if WIDTH or not sys.stdout.isatty():
+    console = Console(highlight=False, width=int(WIDTH or 120), height=50)
+else:
+    console = Console(highlight=False)
 
 
 class Failed(Exception):

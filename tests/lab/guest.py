@@ -11,6 +11,7 @@ else that a program must write (/run, $TMPDIR) is memory.
 
 from __future__ import annotations
 
+import compileall
 import os
 import shlex
 import shutil
@@ -79,7 +80,13 @@ class Guest:
         self._started_at = 0.0
 
     def prepare(self) -> None:
-        """Make this boot's directory; what runs before this one left there goes away."""
+        """Make this boot's directory; what runs before this one left there goes away.
+
+        Also compiles the project: the guest cannot keep bytecode, and would
+        compile again for every program it starts.
+        """
+        for package in ("ikectl", "xfrm", "tests"):
+            compileall.compile_dir(ROOT / package, quiet=2)
         _forget_old_boots(self.directory.parent)
         self.forget()
         self.directory.mkdir(parents=True)
