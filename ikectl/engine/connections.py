@@ -186,6 +186,10 @@ class Connections:
         """The machines of a connection, oldest first."""
         return list(self._machines.get(name, {}).values())
 
+    def connected(self, local: Identity, remote: Identity) -> bool:
+        """Whether an SA stands between these two."""
+        return (local, remote) in self._ends
+
     def joined(self, machine: Machine) -> None:
         """`machine` has a connection now, perhaps another one than before, and may be established."""
         sa = machine.sa
@@ -204,16 +208,20 @@ class Connections:
         sa = machine.sa
         connection = sa.connection
         assert connection is not None
-        older = [m for m in self._ends.get((sa.local_id, sa.remote_id), {}).values() if m is not machine]
         if sa.contacted and connection.unique is not Unique.NEVER:
             # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE.
-            for other in older:
+            for other in self._older(machine):
                 other.close("the peer says this is its first contact", now)
         elif connection.unique is Unique.REPLACE:
-            for other in older:
+            for other in self._older(machine):
                 other.begin(DeleteIke("replaced by a newer one of the same peer"), now)
         self._wanted.pop(connection.name, None)
         self._attempts.pop(sa.uniqueid, None)
+
+    def _older(self, machine: Machine) -> list[Machine]:
+        """The other established SAs between the same identities."""
+        ends = machine.sa.local_id, machine.sa.remote_id
+        return [other for other in self._ends[ends].values() if other is not machine]
 
     def closed(self, machine: Machine, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""

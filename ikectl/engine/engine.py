@@ -50,6 +50,7 @@ class Engine:
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
         self.connections = Connections(self)
+        env.is_connected = self.connections.connected
         self._now = 0.0
 
     # -- in ------------------------------------------------------------------

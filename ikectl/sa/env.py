@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ikectl.sa.events import Event
 from ikectl.sa.reqids import Reqids
+from ikectl.values.identity import Identity
 
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""
@@ -69,6 +70,9 @@ class Env:
     last_ike: int = 0
     is_taken: Callable[[bytes], bool] = lambda spi: False
     """Whether an IKE SPI is in use on this host; set by the engine."""
+
+    is_connected: Callable[[Identity, Identity], bool] = lambda local, remote: False
+    """Whether an SA stands between our and a peer's identity; set by the engine."""
 
     def next_ike(self) -> int:
         """A fresh unique id for an IKE SA."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ikectl.auth.octets import signed_octets
 from ikectl.auth.table import AuthContext, prove, verify
 from ikectl.config.match import for_identities
-from ikectl.config.model import AuthKind, Child, Connection, Local, SendCert
+from ikectl.config.model import AuthKind, Child, Connection, Local, SendCert, Unique
 from ikectl.errors import (
     AuthenticationFailed,
     BackendError,
@@ -245,6 +245,12 @@ class AnswerIkeAuth(Answer):
         sa.local_id = await own_identity(sa, local)
         about = context(sa, connection, named)
         await verify(remote, about, proof, request.all(CERT))
+        if (
+            connection.unique is Unique.KEEP
+            and request.notify(NotifyType.INITIAL_CONTACT) is None
+            and sa.env.is_connected(sa.local_id, sa.remote_id)
+        ):
+            raise AuthenticationFailed(f"{claimed} is connected already, and unique = keep keeps the older SA")
         own = await prove(local, about)
         sa.connection = connection
         return [IDr.of(sa.local_id), *own.certs, own.auth]
