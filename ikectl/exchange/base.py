@@ -154,7 +154,16 @@ class Exchange:
         raise PeerMisbehaved(f"the {self.type} response holds {found}, which answers no question of ours")
 
     async def abandon(self, sa: IkeSa, why: str) -> None:
-        """No reply will come, or it made no sense: take back what the request had set up."""
+        """No reply will come, or none that helps: take back what the request had set up."""
+
+    async def spoilt(self, sa: IkeSa, why: str) -> tuple[Exchange, ...]:
+        """The peer's own reply came and cannot be used: `abandon`, and what to tell the peer.
+
+        Nothing may be said in answer to a response (RFC 7296 §2.5), but what the
+        peer now believes to stand has to be deleted there.
+        """
+        await self.abandon(sa, why)
+        return ()
 
     @property
     def subject(self) -> str:

@@ -142,6 +142,11 @@ class CreateChild(Exchange):
         if self.made is not None:
             await self.made.withdraw()
 
+    async def spoilt(self, sa: IkeSa, why: str) -> tuple[Exchange, ...]:
+        assert self.made is not None and self.made.offer is not None
+        sa.emit(ChildFailed(sa, self.child.name, why))
+        return (DeleteChildren.of_offer(self.made.offer),)
+
     cases = (
         Case(on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
         Case(on_busy, notify=NotifyType.TEMPORARY_FAILURE),

@@ -119,6 +119,12 @@ class RekeyChild(Exchange):
     async def abandon(self, sa: IkeSa, why: str) -> None:
         await self._withdraw(sa)
 
+    async def spoilt(self, sa: IkeSa, why: str) -> tuple[Exchange, ...]:
+        assert self.made is not None and self.made.offer is not None
+        self._settle_without_ours(sa)
+        sa.emit(ChildFailed(sa, self.old.name, f"rekeying: {why}"))
+        return (DeleteChildren.of_offer(self.made.offer),)
+
     async def _withdraw(self, sa: IkeSa) -> None:
         if self.made is not None:
             await self.made.withdraw()

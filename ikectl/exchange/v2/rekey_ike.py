@@ -158,6 +158,11 @@ class RekeyIke(Exchange):
     async def abandon(self, sa: IkeSa, why: str) -> None:
         self._settle_without_ours(sa)
 
+    async def spoilt(self, sa: IkeSa, why: str) -> tuple[Exchange, ...]:
+        """The peer's children are on an SA that we do not have: this one is of no use any more."""
+        await self.abandon(sa, why)
+        return (DeleteIke(why),)
+
     def _settle_without_ours(self, sa: IkeSa) -> None:
         """Our attempt came to nothing: the peer's stands if there is one, else the old SA goes on."""
         if sa.state is not IkeState.REKEYING:
