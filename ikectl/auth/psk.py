@@ -20,22 +20,25 @@ KEY_PAD = b"Key Pad for IKEv2"
 
 def psk_auth(prf: Prf, secret: bytes, octets: bytes) -> bytes:
     """prf(prf(secret, "Key Pad for IKEv2"), octets)."""
-    return prf.compute(prf.compute(secret, KEY_PAD), octets)
+    return prf.compute(padded(prf, secret), octets)
+
+
+def padded(prf: Prf, secret: bytes) -> Secret:
+    """prf(secret, "Key Pad for IKEv2"), the key of both ends' AUTH."""
+    return Secret(prf.compute(secret, KEY_PAD))
 
 
 class Psk:
     """AUTH method 2, Shared Key Message Integrity Code."""
 
     async def prove(self, local: Local, context: AuthContext) -> Proof:
-        secret = await _secret(context)
-        data = psk_auth(context.prf, secret, context.octets_local)
+        data = context.prf.compute(context.shared_key or await _shared_key(context), context.octets_local)
         return Proof(AUTH(AuthMethod.SHARED_KEY_MIC, data), [], "pre-shared key")
 
     async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
         if auth.method != AuthMethod.SHARED_KEY_MIC:
             raise AuthenticationFailed(f"a pre-shared key is configured, but the peer used {auth.method}")
-        secret = await _secret(context)
-        expected = psk_auth(context.prf, secret, context.octets_remote)
+        expected = context.prf.compute(context.shared_key or await _shared_key(context), context.octets_remote)
         if not compare_digest(expected, auth.data):
             raise AuthenticationFailed(
                 f"the pre-shared keys of {context.local_id} and {context.remote_id} differ (MAC mismatch)"
@@ -43,9 +46,12 @@ class Psk:
         return "pre-shared key"
 
 
-async def _secret(context: AuthContext) -> Secret:
+async def _shared_key(context: AuthContext) -> Secret:
+    """Looks the secret up, and keeps what both directions make of it in `context`."""
     path = context.path
     try:
-        return await SharedSecret(context.local_id, context.remote_id, path.local.address, path.remote.address)
+        secret = await SharedSecret(context.local_id, context.remote_id, path.local.address, path.remote.address)
     except CredentialError as error:
         raise AuthenticationFailed(str(error)) from error
+    context.shared_key = padded(context.prf, secret)
+    return context.shared_key

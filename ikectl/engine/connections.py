@@ -170,7 +170,8 @@ class Connections:
 
     def _others(self, sa: IkeSa, connection: Connection) -> bool:
         """Whether another SA of this connection is there: INITIAL_CONTACT would be a lie then."""
-        return any(machine.sa is not sa for machine in self.of(connection.name))
+        machines = self._machines.get(connection.name, {})
+        return len(machines) > (sa.uniqueid in machines)
 
     def _usable(self, name: str) -> Machine | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""

@@ -114,18 +114,19 @@ class SharedSecrets:
         ours, theirs = _End(local, local_address), _End(remote, remote_address)
         best: tuple[int, int, int] | None = None
         found: Secret | None = None
-        for entry in self._entries.values() if theirs.unknown else self._candidates(ours, theirs):
-            score = entry.score(ours, theirs)
-            if score is not None and (best is None or score > best):
-                best, found = score, entry.secret
+        if theirs.unknown:
+            indices: tuple[dict[object, _Entry], ...] = (self._entries,)
+        else:
+            of_them, of_us = self._of_owner.get(theirs.key, _NONE), self._of_sole_owner.get(ours.key, _NONE)
+            indices = of_them, of_us, self._of_patterns
+        for index in indices:
+            for entry in index.values():
+                score = entry.score(ours, theirs)
+                if score is not None and (best is None or score > best):
+                    best, found = score, entry.secret
         if found is None:
             raise CredentialError(f"no shared secret of {ours.identity} and {theirs.identity} is loaded")
         return found
-
-    def _candidates(self, ours: _End, theirs: _End) -> Iterator[_Entry]:
-        yield from self._of_owner.get(theirs.key, _NONE).values()
-        yield from self._of_sole_owner.get(ours.key, _NONE).values()
-        yield from self._of_patterns.values()
 
     def _indices(self, entry: _Entry) -> Iterator[dict[object, _Entry]]:
         keys = entry.keys

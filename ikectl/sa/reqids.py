@@ -17,20 +17,25 @@ class Reqids:
 
     def __init__(self, base: int = 1) -> None:
         self._next = base
-        self._held: dict[Hashable, list[int]] = {}
+        self._reqids: dict[Hashable, int] = {}
+        self._further: dict[Hashable, int] = {}
+        """How many hold a key beside the first; almost always nobody."""
 
     def take(self, key: Hashable) -> int:
         """The reqid for `key`; to be given back once per take."""
-        held = self._held.get(key)
-        if held is None:
-            held = self._held[key] = [self._next, 0]
+        reqid = self._reqids.setdefault(key, self._next)
+        if reqid == self._next:
             self._next += 1
-        held[1] += 1
-        return held[0]
+        else:
+            self._further[key] = self._further.get(key, 0) + 1
+        return reqid
 
     def release(self, key: Hashable) -> None:
         """One holder of `key` is gone."""
-        held = self._held[key]
-        held[1] -= 1
-        if not held[1]:
-            del self._held[key]
+        further = self._further.get(key, 0)
+        if further > 1:
+            self._further[key] = further - 1
+        elif further:
+            del self._further[key]
+        else:
+            del self._reqids[key]

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Self
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Endpoint:
-    """An address and a UDP port. `address` is packed: 4 or 16 octets, network order."""
+    """An address and a UDP port. `address` is packed: 4 or 16 octets, network order.
+
+    Treated as a value, never changed: it is hashed. Not frozen, because one
+    is made for every datagram.
+    """
 
     address: bytes
     port: int
@@ -32,9 +36,9 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Path:
-    """The two ends of a conversation, as this host sees them."""
+    """The two ends of a conversation, as this host sees them. A value, as `Endpoint`."""
 
     local: Endpoint
     remote: Endpoint

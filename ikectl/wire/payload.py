@@ -9,7 +9,7 @@ length is checked by the class that reads it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Self, TypeVar
 
 from ikectl.errors import WireError
@@ -27,6 +27,8 @@ class Payload:
     __slots__ = ()
 
     TYPE: ClassVar[PayloadType]
+    FLAGS: ClassVar[int] = 0
+    """The second octet of the generic header as we write it: the critical bit is for types not in RFC 7296."""
     REPEATS: ClassVar[bool] = False
     """Whether one message may hold several of these."""
 
@@ -72,12 +74,17 @@ class Unknown(Payload):
     def TYPE(self) -> PayloadType:  # type: ignore[override]
         return self.type
 
+    @property
+    def FLAGS(self) -> int:  # type: ignore[override]
+        return CRITICAL if self.critical else 0
+
     def body(self) -> bytes:
         return self.data
 
 
 P = TypeVar("P", bound=Payload)
 
+_pack, _unpack = GENERIC.pack, GENERIC.unpack_from
 _plain: dict[int, Callable[[bytes], Payload]] = {}
 _enclosing: dict[int, Callable[[bytes, PayloadType], Enclosing]] = {}
 
@@ -108,12 +115,12 @@ def read_chain(first: PayloadType, octets: bytes, start: int = 0) -> list[Payloa
     """
     payloads: list[Payload] = []
     end = len(octets)
-    number = int(first)
+    number: int = first
     try:
-        while number:
-            if len(payloads) == MAX_PAYLOADS:
-                raise WireError(f"more than {MAX_PAYLOADS} payloads")
-            following, flags, length = GENERIC.unpack_from(octets, start)
+        for _ in range(MAX_PAYLOADS):
+            if not number:
+                break
+            following, flags, length = _unpack(octets, start)
             stop = start + length
             if length < GENERIC_OCTETS or stop > end:
                 raise WireError(f"payload {payload_type(number)} has an impossible length of {length} octets")
@@ -127,6 +134,9 @@ def read_chain(first: PayloadType, octets: bytes, start: int = 0) -> list[Payloa
             else:
                 payloads.append(Unknown(payload_type(number), flags >= CRITICAL, body))
             number = following
+        else:
+            if number:
+                raise WireError(f"more than {MAX_PAYLOADS} payloads")
     except struct.error:
         raise WireError(f"payload {payload_type(number)} is cut short") from None
     if start != end:
@@ -134,7 +144,7 @@ def read_chain(first: PayloadType, octets: bytes, start: int = 0) -> list[Payloa
     return payloads
 
 
-def write_chain(payloads: Iterable[Payload]) -> tuple[PayloadType, bytes]:
+def write_chain(payloads: Sequence[Payload]) -> tuple[PayloadType, bytes]:
     """The type of the first payload and the octets of all, in their order.
 
     Raises:
@@ -143,17 +153,13 @@ def write_chain(payloads: Iterable[Payload]) -> tuple[PayloadType, bytes]:
     parts: list[bytes] = []
     following = PayloadType.NONE
     try:
-        for item in reversed(list(payloads)):
+        for item in reversed(payloads):
             body = item.body()
-            flags = 0
-            if isinstance(item, Unknown):
-                flags = CRITICAL if item.critical else 0
-            elif isinstance(item, Enclosing):
+            if item.TYPE in _enclosing and isinstance(item, Enclosing):
                 if parts:
                     raise ValueError(f"payloads after {type(item).__name__}")
                 following = item.first
-            parts.append(body)
-            parts.append(GENERIC.pack(following, flags, len(body) + GENERIC_OCTETS))
+            parts += body, _pack(following, item.FLAGS, len(body) + GENERIC_OCTETS)
             following = item.TYPE
     except struct.error:
         raise ValueError(f"the fields of {type(item).__name__} do not fit its layout") from None

@@ -80,18 +80,26 @@ class Message:
 
     def one(self, kind: type[P]) -> P:
         """The payload of that class. Raises PeerMisbehaved unless there is exactly one."""
-        found = self.get(kind)
+        index = self._index
+        if index is None:
+            index = self._indexed()
+        found: list[P] | None = index.get(kind)
         if found is None:
             raise PeerMisbehaved(f"{self.exchange} {self._half} without {kind.__name__}")
-        return found
+        if len(found) > 1:
+            raise self._repeated(found)
+        return found[0]
 
     def get(self, kind: type[P]) -> P | None:
         """The payload of that class, or None. Raises PeerMisbehaved if there are several."""
-        found: list[P] | None = self._indexed().get(kind)
+        index = self._index
+        if index is None:
+            index = self._indexed()
+        found: list[P] | None = index.get(kind)
         if found is None:
             return None
         if len(found) > 1:
-            raise PeerMisbehaved(f"{self.exchange} {self._half} with {len(found)} {kind.__name__}")
+            raise self._repeated(found)
         return found[0]
 
     def all(self, kind: type[P]) -> list[P]:
@@ -100,7 +108,10 @@ class Message:
 
     def notify(self, kind: NotifyType) -> Notify | None:
         """The first notify of that type, or None."""
-        found = self._indexed().get(kind)
+        index = self._index
+        if index is None:
+            index = self._indexed()
+        found = index.get(kind)
         return None if found is None else found[0]
 
     def notifies(self, kind: NotifyType) -> list[Notify]:
@@ -115,9 +126,10 @@ class Message:
     @property
     def critical_unknown(self) -> PayloadType | None:
         """The type of the first unknown payload with its critical bit set (§2.5)."""
-        for unknown in self.all(Unknown):
+        for unknown in self._indexed().get(Unknown, ()):
             if unknown.critical:
-                return unknown.type
+                kind: PayloadType = unknown.type
+                return kind
         return None
 
     def __repr__(self) -> str:
@@ -127,17 +139,24 @@ class Message:
         )
         return f"<{self.exchange} {self._half} {self.message_id} {{{names}}}>"
 
+    def _repeated(self, found: list[Any]) -> PeerMisbehaved:
+        return PeerMisbehaved(f"{self.exchange} {self._half} with {len(found)} {type(found[0]).__name__}")
+
     @property
     def _half(self) -> str:
         return "response" if self.response else "request"
 
     def _indexed(self) -> dict[object, list[Any]]:
-        """Payloads by their class, notifies by their type as well."""
-        if self._index is None:
-            index: dict[object, list[Any]] = {}
+        """Payloads by their class, notifies by their type as well. Made once; `get` and `notify` look for it first."""
+        index = self._index
+        if index is None:
+            self._index = index = {}
             for each in self.payloads:
-                index.setdefault(each.__class__, []).append(each)
+                kind = each.__class__
+                if kind in index:
+                    index[kind].append(each)
+                else:
+                    index[kind] = [each]
             for notify in index.get(Notify, ()):
                 index.setdefault(notify.type, []).append(notify)
-            self._index = index
-        return self._index
+        return index
