@@ -163,7 +163,7 @@ class Engine:
         """IKE_SA_INIT from a peer that was let in."""
         candidates = self.connections.for_addresses(path.local.address, path.remote.address)
         machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
-        self._router.add_half_open(machine)
+        self._router.add_half_open(machine, datagram)
         machine.answer_init(AnswerIkeSaInit(candidates), message, datagram, path, now)
 
     def _changed(self, machine: Machine, born: Birth | None) -> None:

@@ -42,8 +42,8 @@ class Router:
         self._last_complaint = float("-inf")
         self.machines: dict[bytes, Machine] = {}
         """By our SPI."""
-        self.half_open: dict[tuple[bytes, bytes], Machine] = {}
-        """Responders without IKE_AUTH, by the peer's SPI and address."""
+        self.half_open: dict[tuple[bytes, bytes], tuple[Machine, bytes]] = {}
+        """Responders without IKE_AUTH and the requests that made them, by the peer's SPI and address."""
         self.half_open_by: dict[bytes, int] = {}
         """How many of these by address."""
         self._half_open_keys: dict[bytes, tuple[bytes, bytes]] = {}
@@ -88,8 +88,8 @@ class Router:
             self._drop(path, "an IKE_SA_INIT request has message ID 0, no responder SPI and comes from the initiator")
             return None
         known = self.half_open.get((header.spi_i, path.remote.address))
-        if known is not None and known.sa.handshake is not None and known.sa.handshake.request == datagram:
-            known.repeat(datagram, path)
+        if known is not None and known[1] == datagram:
+            known[0].repeat(datagram, path)  # which says nothing while the answer is being made
             return None
         try:
             message = Message.read(datagram, header)
@@ -125,11 +125,11 @@ class Router:
         """Route messages to a new machine."""
         self.machines[machine.sa.our_spi] = machine
 
-    def add_half_open(self, machine: Machine) -> None:
-        """Count a responder that waits for IKE_AUTH."""
+    def add_half_open(self, machine: Machine, request: bytes) -> None:
+        """Count a responder that waits for IKE_AUTH after that IKE_SA_INIT request."""
         address = machine.sa.path.remote.address
         key = machine.sa.spi_i, address
-        self.half_open[key] = machine
+        self.half_open[key] = machine, request
         self._half_open_keys[machine.sa.our_spi] = key
         self.half_open_by[address] = self.half_open_by.get(address, 0) + 1
 
@@ -138,7 +138,8 @@ class Router:
         key = self._half_open_keys.pop(machine.sa.our_spi, None)
         if key is None:
             return
-        if self.half_open.get(key) is machine:
+        known = self.half_open.get(key)
+        if known is not None and known[0] is machine:
             del self.half_open[key]
         left = self.half_open_by[key[1]] - 1
         if left:
