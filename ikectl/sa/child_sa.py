@@ -40,7 +40,7 @@ LEGAL: dict[ChildState, frozenset[ChildState]] = {
     S.INSTALLING: frozenset({S.INSTALLED, S.DELETED}),
     S.INSTALLED:  frozenset({S.REKEYING, S.REKEYED, S.DELETING, S.DELETED}),
     S.REKEYING:   frozenset({S.INSTALLED, S.REKEYED, S.DELETING, S.DELETED}),
-    S.REKEYED:    frozenset({S.DELETING, S.DELETED}),
+    S.REKEYED:    frozenset({S.INSTALLED, S.DELETING, S.DELETED}),
     S.DELETING:   frozenset({S.DELETED}),
     S.DELETED:    frozenset(),
 }

@@ -73,5 +73,10 @@ class AnswerInformational(Answer):
             # The peer finished its rekeying of this child and never saw ours: its new child takes over.
             child.successor = child.rival.made
         await children.remove(sa, child, None if child.successor is not None else "deleted by the peer")
+        for other in sa.living_children:
+            if other.successor is child and other.state is ChildState.REKEYED:
+                # The peer could not use what its rekeying made, and keeps the old child.
+                other.successor = None
+                other.move(ChildState.INSTALLED)
         # Both ends deleted it at once: the answer must not name it again (§1.4.1).
         return not crossing
