@@ -59,7 +59,7 @@ from ikectl.sa.ike_sa import IkeSa, IkeState
 from ikectl.sa.schedule import Name, Schedule
 from ikectl.sa.window import Verdict, Window
 from ikectl.values.path import Path
-from ikectl.wire.header import Header
+from ikectl.wire.header import NO_SPI, Header
 from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
@@ -184,6 +184,7 @@ class Machine:
     def tick(self, now: float) -> None:
         """See to the deadlines that are due."""
         self.now = now
+        self.wake_at = now  # what is set meanwhile is looked at once, below
         for name in self.schedule.due(now):
             if name == "ask":
                 self._ask_expired()
@@ -191,7 +192,10 @@ class Machine:
                 self._inbox.append(partial(self._timer, name))
             else:
                 self._timer(name)
-        self._rearm()
+        self.wake_at = None
+        at = self.schedule.next()
+        if at is not None:
+            self.outside.wake(self, at)
 
     def answered(self, question: int, result: Any, now: float) -> None:
         """The answer to a question of ours; an exception is thrown into the coroutine."""
@@ -202,15 +206,15 @@ class Machine:
         self.schedule.clear("ask")
         self._running = None
         if isinstance(result, BaseException):
-            self._step(running[0], running[1], None, result)
+            self._run(running[0], running[1], None, result)
         else:
-            self._step(running[0], running[1], result, None)
+            self._run(running[0], running[1], result, None)
 
     def answer_init(self, answer: Answer, request: Message, datagram: bytes, path: Path, now: float) -> None:
         """The first message of a peer: the one exchange whose request no window judged."""
         self.now = now
         self.sa.emit(MessageReceived(self.sa, request.exchange, 0, False, request.payloads, len(datagram), path))
-        self.schedule.set("half-open", now + self.sa.env.settings.half_open_timeout)
+        self._set("half-open", now + self.sa.env.settings.half_open_timeout)
         self._answer(answer, request, datagram, path)
 
     def repeat(self, datagram: bytes, path: Path) -> None:
@@ -243,7 +247,6 @@ class Machine:
                 self._watch(child)
         self._watch_children()
         self.used_in = old.used_in
-        self._rearm()
 
     def go_on(self, now: float) -> None:
         """Begin what waits, if nothing runs."""
@@ -256,8 +259,7 @@ class Machine:
         for name in ("rekey", "expire", "liveness", "keepalive"):
             self.schedule.clear(name)
         if self.sa.state is IkeState.REKEYED:
-            self.schedule.set("succession", now + SUCCESSION_WAIT)
-        self._rearm()
+            self._set("succession", now + SUCCESSION_WAIT)
 
     def established(self, now: float) -> None:
         """The SA stands since now: begin its lifetimes and watches."""
@@ -266,19 +268,16 @@ class Machine:
         self.schedule.clear("half-open")
         lifetimes.begin_ike(sa, now)
         if sa.rekey_at:
-            self.schedule.set("rekey", sa.rekey_at)
-            self.schedule.set("expire", sa.expire_at)
+            self._set("rekey", sa.rekey_at)
+            self._set("expire", sa.expire_at)
         if sa.connection is not None and sa.connection.dpd_delay:
-            self.schedule.set("liveness", now + sa.connection.dpd_delay)
+            self._set("liveness", now + sa.connection.dpd_delay)
         if sa.nat.local:
-            self.schedule.set("keepalive", now + settings.keep_alive)
+            self._set("keepalive", now + settings.keep_alive)
 
     # -- running coroutines --------------------------------------------------
 
-    def _run(self, job: Job, finish: Finish) -> None:
-        self._step(job, finish, None, None)
-
-    def _step(self, job: Job, finish: Finish, value: Any, error: BaseException | None) -> None:
+    def _run(self, job: Job, finish: Finish, value: Any = None, error: BaseException | None = None) -> None:
         """Drive the coroutine until it ends or asks what cannot be answered in place."""
         answers = self.outside.answers
         while True:
@@ -291,14 +290,13 @@ class Machine:
                 finish(None, failure)
                 break
             value, error = None, None
-            if not isinstance(ask, Ask):
-                error = TypeError(f"an exchange awaited {type(ask).__name__}, which is no Ask")
-                continue
-            answer = answers.get(type(ask))
+            answer = answers.get(ask.__class__)
             if answer is None:
+                if not isinstance(ask, Ask):
+                    error = TypeError(f"an exchange awaited {type(ask).__name__}, which is no Ask")
+                    continue
                 self._running = (job, finish, self.outside.ask(self, ask))
-                self.schedule.set("ask", self.now + ASK_TIMEOUT)
-                self._rearm()
+                self._set("ask", self.now + ASK_TIMEOUT)
                 return
             try:
                 value = answer(ask)
@@ -310,7 +308,8 @@ class Machine:
         """A coroutine ended: take what came meanwhile, then go on with our own work."""
         while self._inbox and self._running is None:
             self._inbox.pop(0)()
-        self._next()
+        if self.queue or self._errands:
+            self._next()
 
     def _next(self) -> None:
         """Begin what waits, if nothing runs: errands first, then the next exchange if the window is free."""
@@ -322,7 +321,6 @@ class Machine:
                 self._start(self.queue.pop(0))
             else:
                 break
-        self._rearm()
 
     def _may_ask(self) -> bool:
         """The window is free, and the SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
@@ -332,7 +330,7 @@ class Machine:
         running = self._running
         if running is not None:
             self._running = None
-            self._step(running[0], running[1], None, BackendError("no answer within a minute"))
+            self._run(running[0], running[1], None, BackendError("no answer within a minute"))
 
     def _abort(self) -> None:
         """Close the coroutine that waits; its late answer will find nobody."""
@@ -367,7 +365,7 @@ class Machine:
             self.window.send(exchange.type, octets)
         self._send(octets, self.sa.path)
         self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, len(octets), self.sa.path))
-        self.schedule.set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
+        self._set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
 
     def _request_failed(self, exchange: Exchange, error: BaseException) -> None:
         self.active = None
@@ -410,7 +408,6 @@ class Machine:
             self._take_response(header, datagram, path)
         else:
             self._take_request(header, datagram, path)
-        self._rearm()
 
     def _take_response(self, header: Header, datagram: bytes, path: Path) -> None:
         if self.sa.state is IkeState.CLOSED:
@@ -622,7 +619,11 @@ class Machine:
     def _reply(self, exchange: ExchangeType, datagram: bytes, path: Path, reply: Reply) -> None:
         """Seal and send the reply, keep it for a repeat, then see to what follows from it."""
         number = self.window.expected
-        octets = self._write(exchange, number, True, reply.payloads)
+        if exchange is ExchangeType.IKE_SA_INIT and reply.close is not None:
+            # No SA came of it, so it has no SPI (RFC 7296 §2.6).
+            octets = Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write()
+        else:
+            octets = self._write(exchange, number, True, reply.payloads)
         self.window.replied(datagram, octets)
         shake = self.sa.handshake
         if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
@@ -714,7 +715,7 @@ class Machine:
             self.window.send(ExchangeType.IKE_SA_INIT, request)
             self.sa.path = path
             self.active = exchange
-            self.schedule.set("retransmit", self.now)
+            self._set("retransmit", self.now)
             try:
                 message = Message.read(datagram)
             except WireError as error:
@@ -750,7 +751,7 @@ class Machine:
                 self.outside.keepalive(self.sa.path)
                 self.last_sent = self.now
                 quiet_at = self.now + self.sa.env.settings.keep_alive
-            self.schedule.set("keepalive", quiet_at)
+            self._set("keepalive", quiet_at)
         elif name == "linger":
             self.sa.env.events.append(Note(None, f"{self.sa!r} forgotten"))
             self.on_change(self, None)
@@ -803,7 +804,7 @@ class Machine:
         request.tries += 1
         self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
         self._send(request.octets, self.sa.path)
-        self.schedule.set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
+        self._set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""
@@ -830,9 +831,9 @@ class Machine:
                 self.last_heard = self.now
             else:
                 self.queue.append(Liveness())
-                self.schedule.set("liveness", self.now + delay)
+                self._set("liveness", self.now + delay)
                 return
-        self.schedule.set("liveness", max(self.last_heard, self.now - delay + 1.0) + delay)
+        self._set("liveness", max(self.last_heard, self.now - delay + 1.0) + delay)
 
     def _later(self, exchange: Exchange) -> None:
         """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
@@ -845,7 +846,7 @@ class Machine:
             number += 1
         self._retries[number] = exchange
         delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + fraction(self.sa.random) / 4)
-        self.schedule.set(("retry", number), self.now + delay)
+        self._set(("retry", number), self.now + delay)
 
     def _watch_children(self) -> None:
         """Give deadlines to children that are new, and to replaced ones that linger."""
@@ -853,16 +854,16 @@ class Machine:
             if child.state is ChildState.DELETED:
                 if self.schedule.at(("linger", child.spi_in)) is None:
                     self._unwatch(child)
-                    self.schedule.set(("linger", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
+                    self._set(("linger", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
             elif not child.installed_at:
                 lifetimes.begin_child(child, self.now, self.sa.random)
                 self._watch(child)
 
     def _watch(self, child: ChildSa) -> None:
         if child.rekey_at:
-            self.schedule.set(("rekey", child.spi_in), child.rekey_at)
+            self._set(("rekey", child.spi_in), child.rekey_at)
         if child.expire_at:
-            self.schedule.set(("expire", child.spi_in), child.expire_at)
+            self._set(("expire", child.spi_in), child.expire_at)
 
     def _unwatch(self, child: ChildSa) -> None:
         self.schedule.clear(("rekey", child.spi_in))
@@ -915,7 +916,7 @@ class Machine:
             sa.emit(IkeDown(sa, why) if was in LIVE else IkeFailed(sa, why))
             # Stay a while to repeat the last reply, unless nothing was ever proven.
             if was in LIVE and self.window.expected:
-                self.schedule.set("linger", self.now + LINGER)
+                self._set("linger", self.now + LINGER)
             self.on_change(self, None)
 
         self._run(self._teardown(abandoned, why), finish)
@@ -940,7 +941,8 @@ class Machine:
     def _drop(self, path: Path, why: str) -> None:
         self.sa.emit(Dropped(self.sa, path, why))
 
-    def _rearm(self) -> None:
-        at = self.schedule.next()
-        if at is not None:
+    def _set(self, name: Name, at: float) -> None:
+        """Let `name` be due at `at`."""
+        self.schedule.set(name, at)
+        if self.wake_at is None or at < self.wake_at:
             self.outside.wake(self, at)
