@@ -13,6 +13,7 @@ import argparse
 import gc
 import json
 import statistics
+from dataclasses import replace
 from itertools import count
 from time import process_time_ns
 
@@ -29,14 +30,15 @@ ROLES = ("initiator", "responder")
 
 
 class Bench:
-    """One gateway, and as many clients as there are handshakes.
+    """One gateway, and one engine for all its clients, which differ by address.
 
-    `own_identities` gives each client its own instead of one for all.
+    `apart` gives each client an engine and an identity of its own instead,
+    so that the gateway's SAs are the only ones that stay.
     """
 
-    def __init__(self, case: Case, own_identities: bool = False) -> None:
+    def __init__(self, case: Case, apart: bool = False) -> None:
         self.case = case
-        self.own_identities = own_identities
+        self.apart = apart
         self.credentials = Credentials(case.key)
         self.gateway = engine("gateway", self.credentials)
         self.gateway.command(
@@ -45,23 +47,20 @@ class Bench:
             ),
             0.0,
         )
+        self._client = engine("client", self.credentials)
         self._clients = count(1)
 
     def shake(self) -> tuple[float, float]:
         """One handshake; CPU microseconds of initiator and responder."""
         number = next(self._clients)
         address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-        name = f"client-{number}.example.org" if self.own_identities else "client.example.org"
-        client = engine("client", self.credentials)
-        client.command(
-            LoadConnection(
-                connection(self.case, self.credentials, "client", address, "gateway.example.org", GATEWAY.host, name)
-            ),
-            0.0,
-        )
+        name = f"client-{number}.example.org" if self.apart else "client.example.org"
+        client = engine("client", self.credentials) if self.apart else self._client
+        loaded = connection(self.case, self.credentials, "client", address, "gateway.example.org", GATEWAY.host, name)
+        client.command(LoadConnection(replace(loaded, name=f"bench-{number}")), 0.0)
         ends = {client: 0, self.gateway: 0}
         start = process_time_ns()
-        client.command(Initiate(1, "bench", "net"), 0.0)
+        client.command(Initiate(1, f"bench-{number}", "net"), 0.0)
         out = client.drain()
         ends[client] += process_time_ns() - start
         up = 0

@@ -31,7 +31,7 @@ SAMPLE = 500
 
 def measure(count: int, traced: bool) -> dict[str, float]:
     """One run in this process: octets per SA, by RSS or by tracing."""
-    bench = Bench(CASES[0], own_identities=True)
+    bench = Bench(CASES[0], apart=True)
     for _ in range(WARM_UP):
         bench.shake()
     gc.collect()

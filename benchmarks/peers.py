@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -136,7 +136,7 @@ def engine(who: str, credentials: Credentials) -> Engine:
     """An engine that lets a flood of handshakes in."""
     spi = count(0xC0000001)
     settings = Settings(cookie_threshold=1 << 30, cookie_threshold_ip=1 << 30, block_threshold=1 << 30)
-    env = Env(lambda number: secrets.token_bytes, settings)
+    env = Env(lambda number: os.urandom, settings)
     return Engine(env, credentials.answers(who, lambda: next(spi)))
 
 
