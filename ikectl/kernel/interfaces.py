@@ -17,6 +17,7 @@ import errno
 import ipaddress
 import socket
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ log = structlog.get_logger(__name__)
 TABLE = 220
 """The routing table; also the place of its rule, before the main table's 32766. As strongSwan has them."""
 PROTO_STATIC = 4
-RT_SCOPE_LINK = 253
+RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
 MAX_ROUTES = 64
 """Of one child; ranges that are no networks need many, and such a child goes without."""
 
@@ -52,32 +53,50 @@ class Route:
         return self.network, self.bits
 
 
-def routes_for(child: ChildSa, addresses: list[bytes]) -> tuple[Route, ...]:
-    """The routes a child wants, given our own addresses (packed). Pure.
+@dataclass(frozen=True, slots=True)
+class Own:
+    """An address of this host (packed), the bits of the network it is connected to, and its interface."""
+
+    address: bytes
+    bits: int
+    interface: int
+
+
+def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
+    """The routes a child wants, given our own addresses. Pure.
 
     None where packets leave from inside the selectors anyway: in transport
     mode, or where the outer address is inside; and none for xfrm interfaces,
-    whose routes are the operator's. What goes to the peer itself keeps its
-    way by a route that says nothing.
+    whose routes are the operator's. What goes to the peer itself, and to
+    networks we are connected to, keeps its way by a route that says nothing.
     """
     config, path = child.config, child.path
     if child.mode is not Mode.TUNNEL or not config.policies or child.if_id_out:
         return ()
     wanted: list[Route] = []
-    for selector in child.ts_remote:
-        inside = [selector_ for selector_ in child.ts_local if selector_.v6 == selector.v6]
-        if any(_contains(selector_, path.local.address) for selector_ in inside):
+    for remote in child.ts_remote:
+        inside = [local for local in child.ts_local if local.v6 == remote.v6]
+        if any(_contains(local, path.local.address) for local in inside):
             continue
-        source = next((address for address in addresses if any(_contains(one, address) for one in inside)), None)
+        source = next((one.address for one in own if any(_contains(local, one.address) for local in inside)), None)
         if source is None:
             continue
-        for network, bits in selector.networks():
-            wanted.append(Route(network, bits, source, path.remote.address))
-        if _contains(selector, path.remote.address):
+        wanted += [Route(network, bits, source, path.remote.address) for network, bits in remote.networks()]
+        if _contains(remote, path.remote.address):
             wanted.append(Route(path.remote.address, 8 * len(path.remote.address)))
+        wanted += [_connected(one) for one in own if _contains(remote, one.address)]
     if len(wanted) > MAX_ROUTES:
         return ()
-    return tuple(dict.fromkeys(wanted))
+    # One network has one route, and to keep a way matters more than to prefer a source.
+    wanted.sort(key=lambda route: bool(route.source))
+    return tuple({route.key: route for route in reversed(wanted)}.values())
+
+
+def _connected(own: Own) -> Route:
+    width = 8 * len(own.address)
+    host_bits = width - own.bits
+    network = int.from_bytes(own.address, "big") >> host_bits << host_bits
+    return Route(network.to_bytes(width // 8, "big"), own.bits)
 
 
 def _contains(selector: TrafficSelector, address: bytes) -> bool:
@@ -93,8 +112,7 @@ class SourceRoutes:
         self._jobs: deque[tuple[ChildSa, bool]] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._addresses: dict[bytes, int] = {}
-        """Ours, packed, with the index of their interface."""
+        self._own: list[Own] = []
         self._of: dict[ChildSa, tuple[Route, ...]] = {}
         self._holders: dict[tuple[bytes, int], list[Route]] = {}
         """Routes to one network, the one that stands last."""
@@ -119,7 +137,7 @@ class SourceRoutes:
             await self._delete(holders[-1])
         self._holders, self._of = {}, {}
         for family in sorted(self._rules):
-            await self._try("rule", "del", family=family, table=TABLE, priority=TABLE)
+            await self._try("rule", "del", **_rule(family))
         if self._ip is not None:
             self._ip.close()
 
@@ -135,7 +153,7 @@ class SourceRoutes:
 
     def interface_of(self, address: bytes) -> int | None:
         """Index of the interface that has `address` (packed), as far as is known."""
-        return self._addresses.get(address)
+        return next((own.interface for own in self._own if own.address == address), None)
 
     # -- the task ----------------------------------------------------------------
 
@@ -153,16 +171,15 @@ class SourceRoutes:
 
     async def _learn(self) -> None:
         assert self._ip is not None
-        found: dict[bytes, int] = {}
+        found: list[Own] = []
         async for message in await self._ip.get_addr():
             text = message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")
-            if text:
-                found[ipaddress.ip_address(text).packed] = message["index"]
-        self._addresses = found
+            if text and message["scope"] not in (RT_SCOPE_LINK, RT_SCOPE_HOST):
+                found.append(Own(ipaddress.ip_address(text).packed, message["prefixlen"], message["index"]))
+        self._own = found
 
     async def _add(self, child: ChildSa) -> None:
-        usable = [address for address in self._addresses if not ipaddress.ip_address(address).is_loopback]
-        wanted = () if child in self._of else routes_for(child, usable)
+        wanted = () if child in self._of else routes_for(child, self._own)
         if not wanted:
             return
         self._of[child] = wanted
@@ -189,7 +206,7 @@ class SourceRoutes:
 
     async def _set(self, route: Route) -> None:
         family = _family(route.network)
-        if family not in self._rules and await self._try("rule", "add", family=family, table=TABLE, priority=TABLE):
+        if family not in self._rules and await self._try("rule", "add", **_rule(family)):
             self._rules.add(family)
         way = await self._way(route)
         if way is not None:
@@ -237,6 +254,11 @@ def _name(route: Route) -> dict[str, Any]:
         "table": TABLE,
         "proto": PROTO_STATIC,
     }
+
+
+def _rule(family: int) -> dict[str, Any]:
+    """Packets that this host sends itself come, to the rules, from `lo`."""
+    return {"family": family, "table": TABLE, "priority": TABLE, "iifname": "lo"}
 
 
 def _family(address: bytes) -> int:
