@@ -160,14 +160,14 @@ class CreateChild(Exchange):
 
 
 async def negotiate(
-    sa: IkeSa, request: Message, configs: tuple[Child, ...], *, outbound: bool
+    sa: IkeSa, request: Message, configs: tuple[Child, ...], *, outbound: bool, limit: int
 ) -> tuple[ChildSa, list[Payload], Keying]:
-    """The answering side of every CREATE_CHILD_SA that makes a child.
+    """The answering side of every CREATE_CHILD_SA that makes a child; no more than `limit` may stand after it.
 
     Raises NoProposalChosen, TsUnacceptable, InvalidKe, NoAdditionalSas, BackendError.
     """
-    if len(sa.children) >= sa.env.settings.max_children:
-        raise NoAdditionalSas(f"{len(sa.children)} children on one IKE SA are enough")
+    if len(sa.living_children) >= limit:
+        raise NoAdditionalSas(f"{len(sa.living_children)} children on one IKE SA are enough")
     choice = children.choose(sa, request, configs)
     assert sa.suite is not None
     nonce_i, method = nonce_of(request, sa.suite.prf), choice.suite.ke
@@ -193,7 +193,8 @@ class AnswerCreateChild(Answer):
             raise TemporaryFailure(f"the IKE SA is {sa.state.name}")
         assert sa.connection is not None
         try:
-            child, payloads, _ = await negotiate(sa, request, sa.connection.children, outbound=True)
+            limit = sa.env.settings.max_children
+            child, payloads, _ = await negotiate(sa, request, sa.connection.children, outbound=True, limit=limit)
         except InvalidKe:
             raise
         except Refused as refusal:

@@ -172,7 +172,9 @@ class AnswerRekeyChild(Answer):
             # §2.25.1: being closed, or replaced already.
             raise TemporaryFailure(f"child {old.name} is {old.state.name}")
         try:
-            new, payloads, keying = await negotiate(sa, request, (old.config,), outbound=False)
+            # Old and new stand side by side for a while; a peer that never deletes the old ones meets the limit.
+            limit = 2 * sa.env.settings.max_children
+            new, payloads, keying = await negotiate(sa, request, (old.config,), outbound=False, limit=limit)
         except BackendError as failure:
             sa.emit(ChildFailed(sa, old.name, f"rekeying: {failure}"))
             raise TemporaryFailure(str(failure)) from failure
