@@ -51,8 +51,14 @@ def offer(configured: Iterable[Proposal], spi: bytes = b"", *, without_ke: bool 
 
     `without_ke` leaves key exchanges out, for the child of IKE_AUTH (§1.2).
     """
+    laid_out = _offer(tuple(configured), without_ke)
+    return tuple([proposal._replace(spi=spi) for proposal in laid_out]) if spi else laid_out
+
+
+@lru_cache(REMEMBERED_SELECTIONS)
+def _offer(configured: tuple[Proposal, ...], without_ke: bool) -> tuple[Proposal, ...]:
     wanted = dict.fromkeys((p.protocol, _without_ke(p.transforms) if without_ke else p.transforms) for p in configured)
-    return tuple(Proposal(number, protocol, spi, ts) for number, (protocol, ts) in enumerate(wanted, 1))
+    return tuple(Proposal(number, protocol, b"", ts) for number, (protocol, ts) in enumerate(wanted, 1))
 
 
 def select(offered: Sequence[Proposal], configured: Sequence[Proposal], *, without_ke: bool = False) -> Proposal:

@@ -122,7 +122,10 @@ class Case:
             return reply.notify(self.notify) is not None
         if self.error:
             return first_error(reply) is not None
-        return all(reply.get(cls) is not None for cls in self.required)
+        for kind in self.required:
+            if reply.get(kind) is None:
+                return False
+        return True
 
 
 def first_error(message: Message) -> Notify | None:

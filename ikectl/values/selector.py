@@ -108,6 +108,9 @@ class TrafficSelector:
             if ports is None:
                 return None
             start_port, end_port = ports
+        same_ports = start_port == self.start_port and end_port == self.end_port
+        if same_ports and start == self.start and end == self.end and protocol == self.protocol:
+            return self  # as good as another object, and shared
         return TrafficSelector(protocol, start_port, end_port, start, end, self.v6)
 
     def within(self, other: TrafficSelector) -> bool:

@@ -154,13 +154,13 @@ def write_chain(payloads: Sequence[Payload]) -> tuple[PayloadType, bytes]:
     following = PayloadType.NONE
     try:
         for item in reversed(payloads):
-            body = item.body()
-            if item.TYPE in _enclosing and isinstance(item, Enclosing):
+            body, kind = item.body(), item.TYPE
+            if kind in _enclosing and isinstance(item, Enclosing):
                 if parts:
                     raise ValueError(f"payloads after {type(item).__name__}")
                 following = item.first
             parts += body, _pack(following, item.FLAGS, len(body) + GENERIC_OCTETS)
-            following = item.TYPE
+            following = kind
     except struct.error:
         raise ValueError(f"the fields of {type(item).__name__} do not fit its layout") from None
     parts.reverse()

@@ -201,13 +201,13 @@ def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_
     transport = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     fitting: list[tuple[int, Child, tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]] = []
     for order, config in enumerate(children):
-        ours = tuple(spec.resolve(sa.path.local.address) for spec in config.local_ts)
-        theirs = tuple(spec.resolve(sa.path.remote.address) for spec in config.remote_ts)
+        ours = [spec.resolve(sa.path.local.address) for spec in config.local_ts]
+        theirs = [spec.resolve(sa.path.remote.address) for spec in config.remote_ts]
         ts_local, ts_remote = narrow(offered_local, ours), narrow(offered_remote, theirs)
         if not ts_local or not ts_remote:
             continue
         rank = order
-        if tuple(offered_local) != ours or tuple(offered_remote) != theirs:
+        if len(children) > 1 and (list(offered_local) != ours or list(offered_remote) != theirs):
             rank += len(children)
         if (config.mode is Mode.TRANSPORT) != transport:
             rank += 2 * len(children)
@@ -221,7 +221,8 @@ def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_
                 else "no child is configured"
             )
         )
-    fitting.sort(key=lambda fit: fit[0])
+    if len(fitting) > 1:
+        fitting.sort(key=lambda fit: fit[0])
     failure: NoProposalChosen | None = None
     for _, config, ts_local, ts_remote in fitting:
         try:

@@ -39,26 +39,29 @@ ANYBODY = Identity(IdType.ANY, b"")
 """Whom we expect while the configuration names nobody and the peer has not spoken."""
 
 
-def context(sa: IkeSa, connection: Connection, peer: IDi | IDr | None = None) -> AuthContext:
-    """What authentication needs, from the facts after identities are known (RFC 7296 §2.15).
-
-    `peer` is the peer's ID payload as it came, once it came: AUTH covers its reserved octets too.
-    """
+def covered(sa: IkeSa, by_initiator: bool, id_body: bytes) -> bytes:
+    """What the AUTH of one end covers, given the body of its ID payload (RFC 7296 §2.15)."""
     shake, keys, suite = sa.handshake, sa.keys, sa.suite
     assert shake is not None and keys is not None and suite is not None
-    assert sa.local_id is not None and sa.remote_id is not None
-    ours = shake.request, shake.nonce_r, suite.prf, keys.sk_pi
-    theirs = shake.response, shake.nonce_i, suite.prf, keys.sk_pr
-    if not sa.initiator:
-        ours, theirs = theirs, ours
-    rounds = b""
+    if by_initiator:
+        octets = signed_octets(shake.request, shake.nonce_r, suite.prf, keys.sk_pi, id_body)
+    else:
+        octets = signed_octets(shake.response, shake.nonce_i, suite.prf, keys.sk_pr, id_body)
     if suite.additional:
         # RFC 9242 §3.3.1: IntAuth of both ends and the message ID of the (first) IKE_AUTH request.
-        rounds = shake.int_auth_i + shake.int_auth_r + (1 + len(suite.additional)).to_bytes(4, "big")
+        octets += shake.int_auth_i + shake.int_auth_r + (1 + len(suite.additional)).to_bytes(4, "big")
+    return octets
+
+
+def context(sa: IkeSa, connection: Connection) -> AuthContext:
+    """What proving ourselves needs, from the facts once identities are known; `heard` adds the peer's side."""
+    shake, suite = sa.handshake, sa.suite
+    assert shake is not None and suite is not None
+    assert sa.local_id is not None and sa.remote_id is not None
     return AuthContext(
         prf=suite.prf,
-        octets_local=signed_octets(*ours, IDi.of(sa.local_id).body()) + rounds,  # IDi and IDr are laid out alike
-        octets_remote=b"" if peer is None else signed_octets(*theirs, peer.body()) + rounds,
+        octets_local=covered(sa, sa.initiator, IDi.of(sa.local_id).body()),  # IDi and IDr are laid out alike
+        octets_remote=b"",
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         path=sa.path,
@@ -67,6 +70,15 @@ def context(sa: IkeSa, connection: Connection, peer: IDi | IDr | None = None) ->
         send_certs=connection.send_cert is SendCert.ALWAYS
         or (connection.send_cert is SendCert.IFASKED and shake.asked),
     )
+
+
+def heard(about: AuthContext, sa: IkeSa, peer: IDi | IDr) -> AuthContext:
+    """The same once the peer's ID payload came, whose reserved octets AUTH covers too."""
+    identity = peer.identity
+    if identity != about.remote_id:
+        about.remote_id, about.shared_key = identity, None
+    about.octets_remote = covered(sa, not sa.initiator, peer.body())
+    return about
 
 
 async def own_identity(sa: IkeSa, local: Local) -> Identity:
@@ -101,6 +113,7 @@ class IkeAuth(Exchange):
     child: Child | None
     token: int = 0
     offer: ChildOffer | None = None
+    about: AuthContext | None = None
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         """Raises CredentialError, BackendError."""
@@ -110,7 +123,8 @@ class IkeAuth(Exchange):
         sa.local_id = await own_identity(sa, local)
         expected = remote.id.identity
         sa.remote_id = expected or ANYBODY
-        proof = await prove(local, context(sa, connection))
+        self.about = context(sa, connection)
+        proof = await prove(local, self.about)
         payloads: list[Payload] = [IDi.of(sa.local_id), *proof.certs]
         certreq = await request_certificates((connection,))
         if certreq is not None:
@@ -129,7 +143,7 @@ class IkeAuth(Exchange):
     async def on_proven(self, sa: IkeSa, reply: Message) -> Next:
         """The responder's AUTH came: check it, then see what became of the child."""
         connection = sa.connection
-        assert connection is not None and sa.handshake is not None
+        assert connection is not None and sa.handshake is not None and self.about is not None
         named = reply.one(IDr)
         claimed = named.identity
         remote = connection.remote[0]
@@ -137,7 +151,7 @@ class IkeAuth(Exchange):
             if not remote.id.match(claimed):
                 raise AuthenticationFailed(f"the peer is {claimed}; remote.id wants {remote.id}")
             sa.remote_id = claimed
-            await verify(remote, context(sa, connection, named), reply.one(AUTH), reply.all(CERT))
+            await verify(remote, heard(self.about, sa, named), reply.one(AUTH), reply.all(CERT))
         except (AuthenticationFailed, CredentialError) as failure:
             why = str(failure)
             sa.emit(AuthFailed(sa, True, why))
@@ -243,7 +257,7 @@ class AnswerIkeAuth(Answer):
         local, remote = connection.local[0], connection.remote[0]
         sa.remote_id = claimed
         sa.local_id = await own_identity(sa, local)
-        about = context(sa, connection, named)
+        about = heard(context(sa, connection), sa, named)
         await verify(remote, about, proof, request.all(CERT))
         if (
             connection.unique is Unique.KEEP

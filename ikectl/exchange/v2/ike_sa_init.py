@@ -28,6 +28,7 @@ from ikectl.iana.v2 import (
     KeyExchangeMethod,
     NotifyType,
     TransformType,
+    key_exchange_method,
 )
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.ike_sa import Handshake, IkeSa, IkeState
@@ -92,14 +93,8 @@ def nonce_of(message: Message, prf: Prf) -> bytes:
 
 def ke_methods(offered: Sequence[Proposal]) -> tuple[KeyExchangeMethod, ...]:
     """The key exchange methods of an offer, best first."""
-    return tuple(
-        dict.fromkeys(
-            KeyExchangeMethod(transform.id)
-            for proposal in offered
-            for transform in proposal.transforms
-            if transform.type is TransformType.KE
-        )
-    )
+    methods = [t.id for proposal in offered for t in proposal.transforms if t.type is TransformType.KE]
+    return tuple(map(key_exchange_method, dict.fromkeys(methods)))
 
 
 @dataclass(slots=True, eq=False)
@@ -266,7 +261,9 @@ class AnswerIkeSaInit(Answer):
             except NoProposalChosen as refusal:
                 failure = failure or refusal
                 continue
-            return chosen, tuple(c for c in self.candidates if c is connection or _allows(c, chosen))
+            if len(self.candidates) == 1:
+                return chosen, self.candidates
+            return chosen, tuple([c for c in self.candidates if c is connection or _allows(c, chosen)])
         raise failure or NoProposalChosen("no connection is configured for these addresses")
 
 

@@ -80,10 +80,7 @@ class Message:
 
     def one(self, kind: type[P]) -> P:
         """The payload of that class. Raises PeerMisbehaved unless there is exactly one."""
-        index = self._index
-        if index is None:
-            index = self._indexed()
-        found: list[P] | None = index.get(kind)
+        found: list[P] | None = (self._index or self._indexed()).get(kind)
         if found is None:
             raise PeerMisbehaved(f"{self.exchange} {self._half} without {kind.__name__}")
         if len(found) > 1:
@@ -92,10 +89,7 @@ class Message:
 
     def get(self, kind: type[P]) -> P | None:
         """The payload of that class, or None. Raises PeerMisbehaved if there are several."""
-        index = self._index
-        if index is None:
-            index = self._indexed()
-        found: list[P] | None = index.get(kind)
+        found: list[P] | None = (self._index or self._indexed()).get(kind)
         if found is None:
             return None
         if len(found) > 1:
@@ -104,19 +98,16 @@ class Message:
 
     def all(self, kind: type[P]) -> list[P]:
         """All payloads of that class, in order."""
-        return self._indexed().get(kind, [])
+        return (self._index or self._indexed()).get(kind, [])
 
     def notify(self, kind: NotifyType) -> Notify | None:
         """The first notify of that type, or None."""
-        index = self._index
-        if index is None:
-            index = self._indexed()
-        found = index.get(kind)
+        found = (self._index or self._indexed()).get(kind)
         return None if found is None else found[0]
 
     def notifies(self, kind: NotifyType) -> list[Notify]:
         """All notifies of that type, in order; NAT detection sends several (§2.23)."""
-        return self._indexed().get(kind, [])
+        return (self._index or self._indexed()).get(kind, [])
 
     @property
     def errors(self) -> list[Notify]:
@@ -126,7 +117,7 @@ class Message:
     @property
     def critical_unknown(self) -> PayloadType | None:
         """The type of the first unknown payload with its critical bit set (§2.5)."""
-        for unknown in self._indexed().get(Unknown, ()):
+        for unknown in (self._index or self._indexed()).get(Unknown, ()):
             if unknown.critical:
                 kind: PayloadType = unknown.type
                 return kind
@@ -147,16 +138,15 @@ class Message:
         return "response" if self.response else "request"
 
     def _indexed(self) -> dict[object, list[Any]]:
-        """Payloads by their class, notifies by their type as well. Made once; `get` and `notify` look for it first."""
-        index = self._index
-        if index is None:
-            self._index = index = {}
-            for each in self.payloads:
-                kind = each.__class__
-                if kind in index:
-                    index[kind].append(each)
-                else:
-                    index[kind] = [each]
-            for notify in index.get(Notify, ()):
-                index.setdefault(notify.type, []).append(notify)
+        """Payloads by their class, notifies by their type as well. Made once: look for `_index` first."""
+        index: dict[object, list[Any]] = {}
+        self._index = index
+        for each in self.payloads:
+            kind = each.__class__
+            if kind in index:
+                index[kind].append(each)
+            else:
+                index[kind] = [each]
+        for notify in index.get(Notify, ()):
+            index.setdefault(notify.type, []).append(notify)
         return index

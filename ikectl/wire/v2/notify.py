@@ -7,7 +7,7 @@ and raises WireError when the data is of another.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from struct import Struct
+from struct import Struct, unpack
 from typing import ClassVar, NamedTuple, Self
 
 from ikectl.errors import WireError
@@ -132,7 +132,7 @@ def signature_hashes(notify: Notify) -> tuple[HashAlgorithm, ...]:
     """What SIGNATURE_HASH_ALGORITHMS lists, two octets each (RFC 7427 §4)."""
     if len(notify.data) % 2:
         raise _wrong_length(notify)
-    return tuple(hash_algorithm(number) for (number,) in U16.iter_unpack(notify.data))
+    return tuple(map(hash_algorithm, unpack(f"!{len(notify.data) // 2}H", notify.data)))
 
 
 def signature_hashes_notify(hashes: Iterable[HashAlgorithm]) -> Notify:

@@ -22,6 +22,8 @@ _HEAD = Struct("!BxH")  # type, protocol (not looked at), length
 _SELECTOR_V4 = Struct("!BBHHHII")  # type, protocol, length, ports, addresses
 _SELECTOR_V6 = Struct("!BBHHH16s16s")
 _HEAD_OCTETS = _HEAD.size
+_V4, _V6 = int(TsType.IPV4_ADDR_RANGE), int(TsType.IPV6_ADDR_RANGE)
+_KNOWN = frozenset((_V4, _V6))
 
 
 class Selectors(Payload):
@@ -53,7 +55,7 @@ class Selectors(Payload):
             stop = start + length
             if length < _HEAD_OCTETS or stop > end:
                 raise WireError(f"a traffic selector of {length} octets")
-            if kind == TsType.IPV4_ADDR_RANGE or kind == TsType.IPV6_ADDR_RANGE:
+            if kind in _KNOWN:
                 known.append(_read_selector(body[start:stop]))
             else:
                 unknown.append(body[start:stop])
@@ -87,7 +89,7 @@ class TSr(Selectors):
 
 @lru_cache(REMEMBERED_SELECTORS)
 def _read_selector(octets: bytes) -> TrafficSelector:
-    v6 = octets[0] == TsType.IPV6_ADDR_RANGE
+    v6 = octets[0] == _V6
     layout = _SELECTOR_V6 if v6 else _SELECTOR_V4
     if len(octets) != layout.size:
         raise WireError(f"a traffic selector of {len(octets)} octets instead of {layout.size}")
@@ -99,11 +101,10 @@ def _read_selector(octets: bytes) -> TrafficSelector:
     return TrafficSelector(protocol, start_port, end_port, start, end, v6)
 
 
-@lru_cache(REMEMBERED_SELECTORS)
 def _write_selector(selector: TrafficSelector) -> bytes:
-    protocol, ports = selector.protocol, (selector.start_port, selector.end_port)
+    protocol, start_port, end_port = selector.protocol, selector.start_port, selector.end_port
+    start, end = selector.start, selector.end
     if not selector.v6:
-        head = (TsType.IPV4_ADDR_RANGE, protocol, _SELECTOR_V4.size, *ports)
-        return _SELECTOR_V4.pack(*head, selector.start, selector.end)
-    head = (TsType.IPV6_ADDR_RANGE, protocol, _SELECTOR_V6.size, *ports)
-    return _SELECTOR_V6.pack(*head, selector.start.to_bytes(16, "big"), selector.end.to_bytes(16, "big"))
+        return _SELECTOR_V4.pack(_V4, protocol, 16, start_port, end_port, start, end)
+    packed = start.to_bytes(16, "big"), end.to_bytes(16, "big")
+    return _SELECTOR_V6.pack(_V6, protocol, 40, start_port, end_port, *packed)
