@@ -1,15 +1,18 @@
-"""The program `ikectl`: what can be typed. What happens then is in the modules named after it."""
+"""The program `ikectl`: what can be typed. What happens then is in the modules named after it.
+
+Two of them are imported only when they are meant, because they bring X.509 and
+the whole configuration along, and a look at the SAs should not wait for that.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version as version_of
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from ikectl.cli import certs as certs_command
-from ikectl.cli import config as config_command
 from ikectl.cli import conns as conns_command
 from ikectl.cli import log as log_command
 from ikectl.cli import sas as sas_command
@@ -131,6 +134,8 @@ def conns(context: typer.Context, name: Name = "", as_json: Json = False) -> Non
 @app.command()
 def certs(context: typer.Context, as_json: Json = False) -> None:
     """Show the certificates that the daemon has, and how long they are still valid."""
+    from ikectl.cli import certs as certs_command
+
     with daemon(socket_of(context)) as client:
         certs_command.certs(client, as_json)
 
@@ -145,10 +150,12 @@ def load(
             help="A swanctl.conf or TOML file, or a directory with one.",
             show_default=True,
         ),
-    ] = config_command.DEFAULT_SOURCE,
+    ] = "/etc/swanctl",
     as_json: Json = False,
 ) -> None:
     """Load a configuration, whole or not at all; what it no longer holds is unloaded."""
+    from ikectl.cli import config as config_command
+
     configuration = config_command.read(source)
     with daemon(socket_of(context)) as client:
         config_command.load(client, configuration, as_json)
@@ -164,7 +171,7 @@ def log(context: typer.Context, name: Name = "", as_json: Json = False) -> None:
 @app.command()
 def version(context: typer.Context, as_json: Json = False) -> None:
     """Show the versions of the daemon and of this program."""
-    ours = config_command.our_version()
+    ours = version_of("ikectl")
     with daemon(socket_of(context)) as client:
         answer = client.request("version")
     facts = {key: text(node) for key, node in answer.items()}

@@ -6,7 +6,6 @@ import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 from rich.text import Text
@@ -19,7 +18,6 @@ from ikectl.errors import ConfigErrors
 from ikectl.vici.client import Client, CommandFailed
 from ikectl.vici.message import text, texts
 
-DEFAULT_SOURCE = "/etc/swanctl"
 FILES = ("swanctl.conf", "swanctl.toml")  # looked for in a directory, in this order
 MAX_FILE = 4 * 1024 * 1024  # octets; a file that is longer is no configuration
 
@@ -59,10 +57,6 @@ class Outcome:
     loaded: dict[str, list[str]] = field(default_factory=lambda: {kind.noun: [] for kind in KINDS})
     unloaded: dict[str, list[str]] = field(default_factory=lambda: {kind.noun: [] for kind in KINDS})
     refused: list[str] = field(default_factory=list)
-
-
-def our_version() -> str:
-    return version("ikectl")
 
 
 def read(source: str) -> list[Message]:
