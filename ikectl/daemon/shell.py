@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 import structlog
 
 from ikectl.daemon.answers import Later
-from ikectl.daemon.udp import UdpSockets
 from ikectl.engine.commands import Command, Expire
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
 from ikectl.errors import BackendError, IkectlError
 from ikectl.kernel.backend import KernelBackend
 from ikectl.sa.events import Event
+from ikectl.values.path import Path
 
 log = structlog.get_logger(__name__)
 
@@ -30,13 +31,25 @@ DATAGRAMS_A_TURN = 32
 Observer = Callable[[Event], None]
 
 
+class Datagrams(Protocol):
+    """What carries datagrams: `udp.UdpSockets`."""
+
+    def __iter__(self) -> Iterator[socket.socket]: ...
+
+    def drain(self, sock: socket.socket, limit: int) -> Iterable[tuple[bytes, Path]]:
+        """The datagrams that wait at one of the sockets, at most `limit`."""
+
+    def send(self, data: bytes, path: Path) -> None:
+        """Raises OSError."""
+
+
 class Shell:
     """Runs in one event loop. Observers are told every event, in order; they must not wait."""
 
     def __init__(
         self,
         engine: Engine,
-        sockets: UdpSockets,
+        sockets: Datagrams,
         kernel: KernelBackend,
         later: Later,
         observers: Sequence[Observer],
