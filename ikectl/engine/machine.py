@@ -908,7 +908,8 @@ class Machine:
         self.window.settle()
         self.schedule = Schedule()
         for exchange in pending:
-            self._outcome(exchange.token, why)
+            # Whoever wanted something deleted has it.
+            self._outcome(exchange.token, None if isinstance(exchange, DeleteIke | DeleteChildren) else why)
 
         def finish(_: None, failure: BaseException | None) -> None:
             if failure is not None:

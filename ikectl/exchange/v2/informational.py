@@ -10,6 +10,7 @@ from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
+from ikectl.sa.asks import RemoveChild
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa, IkeState
@@ -72,11 +73,16 @@ class AnswerInformational(Answer):
         if child.rival is not None and child.successor is None:
             # The peer finished its rekeying of this child and never saw ours: its new child takes over.
             child.successor = child.rival.made
+        if crossing and child.successor is None:
+            # Both ends delete it at once: outbound goes now, inbound when our own request is answered, and
+            # neither answer names it (§1.4.1).
+            await RemoveChild(child, False, True)
+            child.outbound = False
+            return False
         await children.remove(sa, child, None if child.successor is not None else "deleted by the peer")
         for other in sa.living_children:
             if other.successor is child and other.state is ChildState.REKEYED:
                 # The peer could not use what its rekeying made, and keeps the old child.
                 other.successor = None
                 other.move(ChildState.INSTALLED)
-        # Both ends deleted it at once: the answer must not name it again (§1.4.1).
         return not crossing
