@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ikectl.crypto.prf import Prf
 from ikectl.values.record import record
-from ikectl.values.secret import Secret
+from ikectl.values.secret import NO_SECRET, Secret
 
 if TYPE_CHECKING:
     from ikectl.crypto.proposal import ChildSuite, IkeSuite
@@ -113,9 +113,9 @@ def derive_child(
     material = prf.plus(sk_d, shared + nonce_i + nonce_r + additional, 2 * half)
     return ChildKeys(
         Secret(material[:encr]),
-        Secret(material[encr:half]),
+        Secret(material[encr:half]) if integ else NO_SECRET,
         Secret(material[half : half + encr]),
-        Secret(material[half + encr :]),
+        Secret(material[half + encr :]) if integ else NO_SECRET,
     )
 
 
@@ -127,8 +127,8 @@ def _expand(suite: IkeSuite, skeyseed: bytes, seed: bytes) -> IkeKeys:
     pr = pi + d
     return IkeKeys(
         Secret(material[:ai]),
-        Secret(material[ai:ar]),
-        Secret(material[ar:ei]),
+        Secret(material[ai:ar]) if a else NO_SECRET,
+        Secret(material[ar:ei]) if a else NO_SECRET,
         Secret(material[ei:er]),
         Secret(material[er:pi]),
         Secret(material[pi:pr]),

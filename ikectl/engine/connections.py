@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
@@ -21,8 +21,6 @@ from ikectl.values.path import Endpoint, Path
 
 if TYPE_CHECKING:
     from ikectl.engine.engine import Engine
-
-K = TypeVar("K")
 
 RECONNECT_WAIT = 2.0
 """Seconds before a lost connection is started again; doubles up to RECONNECT_LONGEST."""
@@ -42,8 +40,8 @@ class Connections:
         self._loaded: dict[str, Connection] = {}
         self._machines: dict[str, dict[int, Machine]] = {}
         """By connection name, then unique id."""
-        self._ends: dict[Ends, dict[int, Machine]] = {}
-        """Established ones by identities, then unique id."""
+        self._ends: dict[Ends, Machine | dict[int, Machine]] = {}
+        """The established one of two identities; several, which are rare, by unique id."""
         self._wanted: dict[str, tuple[float, tuple[str, ...], int]] = {}
         """What is to be started again: connection -> (instant, children, attempts so far)."""
         self._attempts: dict[int, tuple[str, int]] = {}
@@ -114,8 +112,11 @@ class Connections:
 
     # -- starting ------------------------------------------------------------------
 
-    def initiate(self, token: int, ike: str, child_name: str, now: float, attempts: int = 0) -> None:
-        """Bring up a child (or the IKE SA alone), over the IKE SA that is there if there is one."""
+    def initiate(self, token: int, ike: str, child_name: str, now: float, attempts: int | None = None) -> None:
+        """Bring up a child (or the IKE SA alone), over the IKE SA that is there if there is one.
+
+        `attempts` counts those that failed already where we keep a connection up by ourselves.
+        """
         commands = self._engine.commands
         connection = self._loaded.get(ike)
         if connection is None:
@@ -136,8 +137,8 @@ class Connections:
             return
         machine = self._engine.new_machine(True, NOWHERE, b"", now, connection)
         self.joined(machine)
-        if child is not None and (child.start_action is Action.START or attempts):
-            self._attempts[machine.sa.uniqueid] = (child.name, attempts)
+        if child is not None and (child.start_action is Action.START or attempts is not None):
+            self._attempts[machine.sa.uniqueid] = (child.name, attempts or 0)
         start = partial(self._located, machine, IkeSaInit(child, part))
         machine.begin_after(partial(self._locate, machine.sa, connection), start, now)
 
@@ -196,13 +197,26 @@ class Connections:
         sa = machine.sa
         self._machines.setdefault(sa.name, {})[sa.uniqueid] = machine
         if sa.state is not IkeState.CREATED and sa.remote_id is not None:
-            self._ends.setdefault((sa.local_id, sa.remote_id), {})[sa.uniqueid] = machine
+            ends = sa.local_id, sa.remote_id
+            found = self._ends.setdefault(ends, machine)
+            if isinstance(found, dict):
+                found[sa.uniqueid] = machine
+            elif found is not machine:
+                self._ends[ends] = {found.sa.uniqueid: found, sa.uniqueid: machine}
 
     def left(self, machine: Machine) -> None:
         """`machine` serves its connection no longer."""
         sa = machine.sa
-        _drop(self._machines, sa.name, sa.uniqueid)
-        _drop(self._ends, (sa.local_id, sa.remote_id), sa.uniqueid)
+        machines = self._machines.get(sa.name, {})
+        machines.pop(sa.uniqueid, None)
+        if not machines:
+            self._machines.pop(sa.name, None)
+        ends = sa.local_id, sa.remote_id
+        found = self._ends.get(ends)
+        if isinstance(found, dict):
+            found.pop(sa.uniqueid, None)
+        if found is machine or found == {}:
+            del self._ends[ends]
 
     def established(self, machine: Machine, now: float) -> None:
         """A new peer is in: see to its older SAs and to the rest of what it should have."""
@@ -221,8 +235,8 @@ class Connections:
 
     def _older(self, machine: Machine) -> list[Machine]:
         """The other established SAs between the same identities."""
-        ends = machine.sa.local_id, machine.sa.remote_id
-        return [other for other in self._ends[ends].values() if other is not machine]
+        found = self._ends[machine.sa.local_id, machine.sa.remote_id]
+        return [other for other in found.values() if other is not machine] if isinstance(found, dict) else []
 
     def closed(self, machine: Machine, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""
@@ -255,11 +269,3 @@ class Connections:
                 del self._wanted[name]
                 for child in wanted:
                     self.initiate(0, name, child, now, attempts)
-
-
-def _drop(index: dict[K, dict[int, Machine]], key: K, uniqueid: int) -> None:
-    found = index.get(key)
-    if found is not None:
-        found.pop(uniqueid, None)
-        if not found:
-            del index[key]

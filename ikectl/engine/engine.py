@@ -46,6 +46,7 @@ class Engine:
         self._outside = Outside(env, answers)
         self.commands = Pending(env.events)
         self._outside.settle = self.commands.settle
+        self._outside.changed = self._changed
         self._outside.supersede = self._superseded
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
@@ -155,7 +156,7 @@ class Engine:
             path=path,
             connection=connection,
         )
-        machine = Machine(self._outside, sa, now, self._changed)
+        machine = Machine(self._outside, sa, now)
         self._router.add(machine)
         return machine
 
@@ -170,7 +171,7 @@ class Engine:
         """A job of `machine` ended."""
         now = machine.now
         if born is not None:
-            newcomer = Machine(self._outside, born.sa, now, self._changed)
+            newcomer = Machine(self._outside, born.sa, now)
             self._router.add(newcomer)
             newcomer.established(now)
             self.connections.joined(newcomer)

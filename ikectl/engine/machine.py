@@ -30,7 +30,7 @@ from ikectl.errors import (
     UnsupportedCritical,
     WireError,
 )
-from ikectl.exchange.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
+from ikectl.exchange.base import Again, Answer, Done, Doubt, Exchange, Ignore, Next, Reply
 from ikectl.exchange.table import answer_to, busy, premature
 from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
@@ -110,7 +110,6 @@ class Machine:
         "last_heard",
         "last_sent",
         "now",
-        "on_change",
         "outside",
         "queue",
         "restart",
@@ -122,14 +121,10 @@ class Machine:
         "window",
     )
 
-    def __init__(
-        self, outside: Outside, sa: IkeSa, now: float, on_change: Callable[[Machine, Birth | None], None]
-    ) -> None:
+    def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
         self.outside = outside
         self.sa = sa
         self.now = now
-        self.on_change = on_change
-        """Told when a job ended: with an SA that was born, or None to look at our state."""
         self.window = Window()
         self.schedule = Schedule()
         self.active: Exchange | None = None
@@ -149,11 +144,12 @@ class Machine:
         self.doubt: str | None = None
         """An unproven refusal of our IKE_SA_INIT."""
         self._running: tuple[Job, Finish, int] | None = None
-        self._errands: list[tuple[Callable[[], Job], Finish]] = []
-        self._inbox: list[Callable[[], None]] = []
+        # Tuples, because they are empty nearly always, and all machines share the empty one.
+        self._errands: tuple[tuple[Callable[[], Job], Finish], ...] = ()
+        self._inbox: tuple[Callable[[], None], ...] = ()
         self._retries: dict[int, Exchange] = {}
         self._initial: tuple[IkeSaInit, bytes, Path] | None = None
-        self._alternatives: list[bytes] = []
+        self._alternatives: tuple[bytes, ...] = ()
 
     # -- in: what the engine calls ------------------------------------------
 
@@ -169,7 +165,7 @@ class Machine:
     def begin_after(self, job: Callable[[], Job], finish: Finish, now: float) -> None:
         """Run a coroutine that is no exchange (finding addresses, moving children) when nothing else runs."""
         self.now = now
-        self._errands.append((job, finish))
+        self._errands += ((job, finish),)
         self._next()
 
     def receive(self, header: Header, datagram: bytes, path: Path, now: float) -> None:
@@ -177,7 +173,7 @@ class Machine:
         self.now = now
         if self._running is not None:
             if len(self._inbox) < INBOX_LIMIT:
-                self._inbox.append(partial(self._take, header, datagram, path))
+                self._inbox += (partial(self._take, header, datagram, path),)
             return
         self._take(header, datagram, path)
 
@@ -189,7 +185,7 @@ class Machine:
             if name == "ask":
                 self._ask_expired()
             elif self._running is not None:
-                self._inbox.append(partial(self._timer, name))
+                self._inbox += (partial(self._timer, name),)
             else:
                 self._timer(name)
         self.wake_at = None
@@ -264,7 +260,7 @@ class Machine:
     def established(self, now: float) -> None:
         """The SA stands since now: begin its lifetimes and watches."""
         sa, settings = self.sa, self.sa.env.settings
-        self._initial, self._alternatives = None, []
+        self._initial, self._alternatives = None, ()
         self.schedule.clear("half-open")
         lifetimes.begin_ike(sa, now)
         if sa.rekey_at:
@@ -307,7 +303,9 @@ class Machine:
     def _proceed(self) -> None:
         """A coroutine ended: take what came meanwhile, then go on with our own work."""
         while self._inbox and self._running is None:
-            self._inbox.pop(0)()
+            first, *rest = self._inbox
+            self._inbox = tuple(rest)
+            first()
         if self.queue or self._errands:
             self._next()
 
@@ -315,7 +313,8 @@ class Machine:
         """Begin what waits, if nothing runs: errands first, then the next exchange if the window is free."""
         while self._running is None:
             if self._errands:
-                job, finish = self._errands.pop(0)
+                job, finish = self._errands[0]
+                self._errands = self._errands[1:]
                 self._run(job(), finish)
             elif self.queue and self._may_ask():
                 self._start(self.queue.pop(0))
@@ -335,7 +334,7 @@ class Machine:
     def _abort(self) -> None:
         """Close the coroutine that waits; its late answer will find nobody."""
         running, self._running = self._running, None
-        self._inbox = []
+        self._inbox = ()
         self.schedule.clear("ask")
         if running is not None:
             self.outside.waiting.pop(running[2], None)
@@ -489,7 +488,7 @@ class Machine:
             self._outcome(exchange.token, None)
         if done.redundant is not None:
             self.outside.supersede(done.redundant, self.now)
-        self.on_change(self, done.born)
+        self.outside.changed(self, done.born)
         self._watch_children()
 
     def _initial_settled(self, exchange: IkeSaInit, datagram: bytes) -> None:
@@ -524,7 +523,7 @@ class Machine:
                 self.queue.insert(0, DeleteIke(why))
             else:
                 self.queue[:0] = follow or ()
-                self.on_change(self, None)
+                self.outside.changed(self, None)
 
         self._run(exchange.spoilt(self.sa, why), finish)
 
@@ -636,7 +635,7 @@ class Machine:
         if reply.keys is not None:
             self.sa.keys = reply.keys
         self.queue[:0] = reply.follow
-        self.on_change(self, reply.born)
+        self.outside.changed(self, reply.born)
         self._watch_children()
 
     def _open(self, header: Header, datagram: bytes) -> Message:
@@ -672,7 +671,7 @@ class Machine:
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
             sa.path = path
             if sa.children:
-                self._errands.append((self._move_children, self._errand_done))
+                self._errands += ((self._move_children, self._errand_done),)
 
     async def _move_children(self) -> None:
         for child in self.sa.living_children:
@@ -696,7 +695,7 @@ class Machine:
             and datagram not in self._alternatives
             and header.spi_r != bytes(8)
         ):
-            self._alternatives.append(datagram)
+            self._alternatives += (datagram,)
         return True
 
     def _try_alternative(self) -> bool:
@@ -704,7 +703,8 @@ class Machine:
         if self._initial is None or not self._alternatives or not isinstance(self.active, IkeIntermediate | IkeAuth):
             return False
         exchange, request, path = self._initial
-        datagram, auth = self._alternatives.pop(0), self.active
+        datagram, auth = self._alternatives[0], self.active
+        self._alternatives = self._alternatives[1:]
         self.sa.emit(Note(self.sa, "no proof from this responder; trying another one that answered IKE_SA_INIT"))
 
         def start_over(_: None, failure: BaseException | None) -> None:
@@ -744,7 +744,7 @@ class Machine:
         elif name == "succession":
             self.begin(DeleteIke("rekeyed"), self.now)
         elif name == "liveness":
-            self._errands.append((self._judge_liveness, self._errand_done))
+            self._errands += ((self._judge_liveness, self._errand_done),)
         elif name == "keepalive":
             quiet_at = self.last_sent + self.sa.env.settings.keep_alive
             if self.now >= quiet_at:
@@ -754,7 +754,7 @@ class Machine:
             self._set("keepalive", quiet_at)
         elif name == "linger":
             self.sa.env.events.append(Note(None, f"{self.sa!r} forgotten"))
-            self.on_change(self, None)
+            self.outside.changed(self, None)
         self._next()
 
     def _numbered_timer(self, name: str, number: int) -> None:
@@ -771,7 +771,7 @@ class Machine:
         elif name == "expire":
             self.expire_child(child, self.now)
         elif name == "linger" and child.state is ChildState.DELETED:
-            self._errands.append((partial(self._forget_child, child), self._errand_done))
+            self._errands += ((partial(self._forget_child, child), self._errand_done),)
 
     def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
         """Its soft lifetime ended, or somebody wants it."""
@@ -904,7 +904,7 @@ class Machine:
         )
         pending = [exchange for exchange in (self.active, *self.queue, *self._retries.values()) if exchange is not None]
         abandoned, self.active = self.active, None
-        self.queue, self._retries, self._errands = [], {}, []
+        self.queue, self._retries, self._errands = [], {}, ()
         self.window.settle()
         self.schedule = Schedule()
         for exchange in pending:
@@ -918,7 +918,7 @@ class Machine:
             # Stay a while to repeat the last reply, unless nothing was ever proven.
             if was in LIVE and self.window.expected:
                 self._set("linger", self.now + LINGER)
-            self.on_change(self, None)
+            self.outside.changed(self, None)
 
         self._run(self._teardown(abandoned, why), finish)
 

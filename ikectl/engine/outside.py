@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from ikectl.exchange.base import Birth
 from ikectl.sa.asks import Ask
 from ikectl.sa.env import Env
 from ikectl.sa.ike_sa import IkeSa
@@ -55,6 +56,8 @@ class Outside:
     """A heap of (instant, order, machine); stale entries are skipped when they come up."""
     settle: Callable[[int, str | None], None] = lambda part, error: None
     """Told when an exchange that serves a command ended, and how."""
+    changed: Callable[[Machine, Birth | None], None] = lambda machine, born: None
+    """Told when a job of a machine ended: with an SA that was born, or None to look at the machine's state."""
     supersede: Callable[[IkeSa, float], None] = lambda sa, now: None
     """Told of another IKE SA that was replaced or has become redundant."""
     _order: count[int] = field(default_factory=count)

@@ -13,7 +13,7 @@ from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.collision import Rival
 from ikectl.sa.env import Env, Random
 from ikectl.sa.events import Event
-from ikectl.sa.nat import Nat
+from ikectl.sa.nat import NO_NAT, Nat
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 
@@ -90,7 +90,7 @@ class IkeSa:
     keys: IkeKeys | None = None
     local_id: Identity | None = None
     remote_id: Identity | None = None
-    nat: Nat = field(default_factory=Nat)
+    nat: Nat = NO_NAT
     peer_window: int = 1
     """SET_WINDOW_SIZE of the peer (§2.3); we never use more than 1."""
     first_contact: bool = False
@@ -103,7 +103,7 @@ class IkeSa:
     """The SA this one may replace, while a simultaneous rekeying of it is not decided (§2.8.2)."""
     successor: IkeSa | None = None
     """The SA that replaced this one."""
-    orphans: list[int] = field(default_factory=list)
+    orphans: tuple[int, ...] = ()
     """SPIs the peer deleted that we did not know: perhaps of a child whose answer is still under way."""
     contacted: bool = False
     """The peer said INITIAL_CONTACT: it knows no other SA with us (§2.4)."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha1
 
 from ikectl.values.path import Endpoint
-from ikectl.values.record import record
 
 
 def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
@@ -15,7 +15,7 @@ def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
     return sha1(octets, usedforsecurity=False).digest()
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Nat:
     """Where translators stand between the ends."""
 
@@ -27,6 +27,10 @@ class Nat:
     @property
     def found(self) -> bool:
         return self.local or self.remote
+
+
+NO_NAT = Nat()
+"""Shared by all SAs where there is none."""
 
 
 def judge(
@@ -44,8 +48,7 @@ def judge(
     enough. A peer that sent no hashes is not judged.
     """
     if not sources or not destinations:
-        return Nat()
-    return Nat(
-        local=detection_hash(spi_i, spi_r, local) not in destinations,
-        remote=detection_hash(spi_i, spi_r, remote) not in sources,
-    )
+        return NO_NAT
+    ours = detection_hash(spi_i, spi_r, local) not in destinations
+    theirs = detection_hash(spi_i, spi_r, remote) not in sources
+    return Nat(ours, theirs) if ours or theirs else NO_NAT

@@ -19,3 +19,7 @@ class Secret(bytes):
 
     def __format__(self, spec: str) -> str:
         return repr(self)
+
+
+NO_SECRET = Secret(b"")
+"""Where a suite has no such key, and where one was forgotten."""

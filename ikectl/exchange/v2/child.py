@@ -51,8 +51,7 @@ class Stillborn(IkectlError):
 
 def note_orphan(sa: IkeSa, spi: bytes) -> None:
     """Remember a delete for a child we do not know; only the latest ones matter."""
-    sa.orphans.append(int.from_bytes(spi, "big"))
-    del sa.orphans[:-MAX_ORPHANS]
+    sa.orphans = (*sa.orphans, int.from_bytes(spi, "big"))[-MAX_ORPHANS:]
 
 
 @dataclass(slots=True, eq=False)

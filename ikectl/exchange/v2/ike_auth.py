@@ -27,7 +27,7 @@ from ikectl.sa.asks import ChooseKey
 from ikectl.sa.events import AuthFailed, ChildFailed, IkeUp, Note, ProposalMismatch, TsMismatch
 from ikectl.sa.ike_sa import IkeSa, IkeState
 from ikectl.values.identity import Identity
-from ikectl.values.secret import Secret
+from ikectl.values.secret import NO_SECRET
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
 from ikectl.wire.v2.message import Message
@@ -100,7 +100,7 @@ def establish(sa: IkeSa) -> None:
     assert sa.keys is not None
     sa.move(IkeState.ESTABLISHED)
     sa.handshake = None
-    sa.keys.sk_pi = sa.keys.sk_pr = Secret(b"")
+    sa.keys.sk_pi = sa.keys.sk_pr = NO_SECRET
     sa.emit(IkeUp(sa))
 
 

@@ -32,7 +32,7 @@ from ikectl.iana.v2 import (
 )
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.ike_sa import Handshake, IkeSa, IkeState
-from ikectl.sa.nat import detection_hash, judge
+from ikectl.sa.nat import Nat, detection_hash, judge
 from ikectl.values.path import Endpoint, Path
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
@@ -74,7 +74,7 @@ def judge_nat(sa: IkeSa, message: Message) -> None:
     destinations = [notify.data for notify in message.notifies(NotifyType.NAT_DETECTION_DESTINATION_IP)]
     sa.nat = judge(message.spi_i, message.spi_r, sa.path.local, sa.path.remote, sources, destinations)
     if sa.connection is not None and sa.connection.encap:
-        sa.nat.local = True
+        sa.nat = Nat(True, sa.nat.remote)
 
 
 def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
