@@ -192,8 +192,9 @@ class ChildChoice:
 def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_ke: bool = False) -> ChildChoice:
     """Which of `children` the request is for, and on what terms.
 
-    A child whose selectors equal the offered ones is preferred, then the
-    first whose selectors meet them (RFC 7296 §2.9).
+    A child whose selectors equal the offered ones is preferred, then one that
+    takes the first selectors offered, which may be those of the packet that
+    wanted it, then the first whose selectors meet them (RFC 7296 §2.9).
     Raises TsUnacceptable, NoProposalChosen.
     """
     offered_local, offered_remote = request.one(TSr).selectors, request.one(TSi).selectors
@@ -206,10 +207,13 @@ def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_
         if not ts_local or not ts_remote:
             continue
         rank = order
-        if len(children) > 1 and (list(offered_local) != ours or list(offered_remote) != theirs):
-            rank += len(children)
-        if (config.mode is Mode.TRANSPORT) != transport:
-            rank += 2 * len(children)
+        if len(children) > 1:
+            if list(offered_local) != ours or list(offered_remote) != theirs:
+                rank += len(children)
+                if not covers(ts_local, offered_local[:1]) or not covers(ts_remote, offered_remote[:1]):
+                    rank += len(children)
+            if (config.mode is Mode.TRANSPORT) != transport:
+                rank += 3 * len(children)
         fitting.append((rank, config, ts_local, ts_remote))
     if not fitting:
         raise TsUnacceptable(
