@@ -159,6 +159,7 @@ class IkeAuth(Exchange):
             # RFC 7296 §2.21.2: the responder believes in this SA; tell it, in an exchange of its own.
             return Done(follow=(Farewell(AUTHENTICATION_FAILED, f"peer authentication failed: {why}"),), failed=why)
         keying = Keying(sa.handshake.nonce_i, sa.handshake.nonce_r)
+        sa.contacted = reply.notify(NotifyType.INITIAL_CONTACT) is not None
         establish(sa)
         if self.offer is None:
             return Done()
