@@ -43,6 +43,9 @@ __all__ = [
 
 REMEMBERED_SELECTIONS = 512
 
+MAX_REMEMBERED_TRANSFORMS = 64
+"""A peer's longer proposals are judged afresh each time, so that what strangers leave here is bounded in octets too."""
+
 KNOWN_TYPES = frozenset(TransformType)
 
 
@@ -70,7 +73,8 @@ def select(offered: Sequence[Proposal], configured: Sequence[Proposal], *, witho
 
     Raises NoProposalChosen, whose text says what failed in the nearest pair.
     """
-    found = _select(tuple([(p.protocol, p.transforms) for p in offered]), tuple(configured), without_ke)
+    search = _select if _worth_remembering(offered) else _select.__wrapped__
+    found = search(tuple([(p.protocol, p.transforms) for p in offered]), tuple(configured), without_ke)
     if isinstance(found, str):
         raise NoProposalChosen(found)
     index, transforms = found
@@ -84,13 +88,21 @@ def accepted(offered: Sequence[Proposal], answer: Proposal) -> Proposal:
     Raises PeerMisbehaved.
     """
     number, protocol, _, chosen = answer
+    judge = _judge if _worth_remembering((answer,)) else _judge.__wrapped__
     for proposal in offered:
         if proposal.number == number and proposal.protocol == protocol:
-            why = _judge(protocol, proposal.transforms, chosen)
+            why = judge(protocol, proposal.transforms, chosen)
             if why:
                 raise PeerMisbehaved(f"the peer chose {describe(answer) or 'nothing'} of proposal {number}: {why}")
             return answer
     raise PeerMisbehaved(f"the peer chose proposal {number} for {protocol}, which we never offered")
+
+
+def _worth_remembering(received: Sequence[Proposal]) -> bool:
+    """Whether a peer's proposals are few and short. One unknown attribute alone may have 64 KiB."""
+    if len(received) + sum([len(proposal.transforms) for proposal in received]) > MAX_REMEMBERED_TRANSFORMS:
+        return False
+    return not [True for proposal in received for transform in proposal.transforms if transform.unknown]
 
 
 @lru_cache(REMEMBERED_SELECTIONS)

@@ -18,8 +18,12 @@ _OPTIONAL_TYPES = table.KEY_EXCHANGES | {TransformType.INTEG, TransformType.ESN}
 
 
 def absent(transform: Transform) -> bool:
-    """The transform stands for doing without its type, so leaving it out means the same (§3.3.2)."""
-    return transform.id == 0 and transform.type in _OPTIONAL_TYPES
+    """The transform stands for doing without its type, so leaving it out means the same (§3.3.2).
+
+    Not one with attributes, which nobody defined for it: it is never to be chosen (§3.3.6).
+    """
+    kind, number, key_bits, unknown = transform
+    return number == 0 and kind in _OPTIONAL_TYPES and not key_bits and not unknown
 
 
 def unsound(protocol: Protocol, chosen: dict[TransformType, Transform]) -> str:

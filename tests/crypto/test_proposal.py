@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ikectl.crypto import proposal as proposals
 from ikectl.crypto import transforms
 from ikectl.crypto.proposal import (
     ChildSuite,
@@ -561,3 +562,30 @@ def test_any_answer_is_accepted_or_refused(answer: Proposal) -> None:
     except PeerMisbehaved:
         return
     assert IkeSuite.of(answer)
+
+
+def test_what_strangers_send_is_remembered_only_while_it_is_short() -> None:
+    """Refused or chosen, a long or odd offer is judged alike and not kept."""
+    good = ike("aes128gcm16-prfsha256-x25519")
+    long = good._replace(transforms=(*good.transforms, *(Transform(T.ENCR, 2000 + n) for n in range(64))))
+    odd = good._replace(transforms=(*good.transforms, Transform(T.ENCR, 20, 0, bytes(40000))))
+    proposals._select.cache_clear()
+    proposals._judge.cache_clear()
+    for offered in ([long], [odd], [good._replace(transforms=())] * 64 + [good]):
+        assert words(select(offered, [good])) == words(good)
+    for answer in (long, odd):
+        with pytest.raises(PeerMisbehaved, match="several"):
+            accepted([good], answer)
+    assert not proposals._select.cache_info().currsize and not proposals._judge.cache_info().currsize
+    assert accepted([good], select([good], [good])) == good
+    assert proposals._select.cache_info().currsize == proposals._judge.cache_info().currsize == 1
+
+
+@pytest.mark.conformance("v2-55")
+@pytest.mark.parametrize("extra", [Transform(T.ADDKE1, 0, 0, bytes(8)), Transform(T.INTEG, 0, 128)])
+def test_none_with_attributes_is_not_chosen(extra: Transform) -> None:
+    """RFC 7296 §3.3.6: a transform with an attribute that is not understood is passed over."""
+    good = ike("aes128gcm16-prfsha256-x25519")
+    offered = good._replace(transforms=(*good.transforms, extra))
+    with pytest.raises(NoProposalChosen):
+        select([offered], [good])
