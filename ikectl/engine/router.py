@@ -22,6 +22,11 @@ from ikectl.wire.v2.notify import Notify
 NO_SPI = bytes(8)
 MAJOR_VERSION = 2
 
+MAX_INITIAL_OCTETS = 16 * 1024
+"""A longer IKE_SA_INIT is dropped. The greatest honest ones have some 3 KiB, for they must do without
+fragmentation (RFC 7383 §2.1). What strangers send costs work before cookies are asked for, and a responder
+keeps it until IKE_AUTH: this times `half_open_limit` is all they can fill."""
+
 
 class Router:
     """SPI -> machine, and the doorkeeping of IKE_SA_INIT."""
@@ -70,6 +75,9 @@ class Router:
             self._other_version(header, path, now)
             return None
         ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
+        if header.exchange is ExchangeType.IKE_SA_INIT and len(datagram) > MAX_INITIAL_OCTETS:
+            self._drop(path, f"an IKE_SA_INIT of {len(datagram)} octets; {MAX_INITIAL_OCTETS} are taken at most")
+            return None
         if header.exchange is ExchangeType.IKE_SA_INIT and not header.is_response:
             return self._initial(header, datagram, path, now)
         machine = self.machines.get(ours)

@@ -1,0 +1,79 @@
+"""What strangers may cost: memory, work, and places among the half-open SAs."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pytest
+
+from ikectl.crypto import proposal as proposals
+from ikectl.engine.router import MAX_INITIAL_OCTETS
+from ikectl.iana.v2 import NotifyType, Protocol, TransformType
+from ikectl.sa.events import Dropped
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.sa import SA, Proposal, Transform
+from tests.scenarios.stage import bare, gateways, notifies, sa_of
+from tests.sim.forge import Stranger, chain_of, clear
+from tests.sim.site import MOON
+
+
+def endless(seed: int, octets: int = MAX_INITIAL_OCTETS - 200) -> SA:
+    """An offer of about so many octets that fits nothing, and is like no other."""
+    each = 200  # too long to be remembered by its octets
+    transforms = [Transform(TransformType.ENCR, 1024 + (seed * 1000 + n) % 60000) for n in range(octets // 8)]
+    parts = [tuple(transforms[start : start + each]) for start in range(0, len(transforms) - each, each)]
+    return SA(tuple(Proposal(number, Protocol.IKE, b"", part) for number, part in enumerate(parts, 1)))
+
+
+# -- memory ---------------------------------------------------------------------
+
+
+def test_a_long_offer_leaves_nothing_behind() -> None:
+    """HDR, SA(2000 transforms), KE, Ni -->  <-- HDR, N(NO_PROPOSAL_CHOSEN): and it is forgotten."""
+    site, wire = gateways()
+    stranger = Stranger(wire, site.sun, MOON)
+    _, ke, nonce = stranger.initial()
+    requests = [clear(chain_of([endless(seed), ke, nonce]), spi_i=stranger.spi) for seed in range(4)]
+    proposals._select.cache_clear()
+    tracemalloc.start()
+    left = []
+    try:
+        for request in requests:
+            (answer,) = stranger.send(request)
+            assert notifies(answer.message) == [NotifyType.NO_PROPOSAL_CHOSEN]
+            del answer
+            wire.seen.clear()
+            site.sun.events.clear()
+            gc.collect()
+            left.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert bare(site.sun) and proposals._select.cache_info().currsize == 0
+    assert left[-1] - left[0] < 64 * 1024
+
+
+def test_a_datagram_that_no_honest_initiator_sends_is_not_read() -> None:
+    """An IKE_SA_INIT of more than 16 KiB is dropped, whole or broken; one octet less is read."""
+    site, wire = gateways()
+    stranger = Stranger(wire, site.sun, MOON)
+    initial = stranger.initial()
+    room = MAX_INITIAL_OCTETS - 28 - len(chain_of(initial)[1]) - 8
+    padded: list[Payload] = [*initial, Notify(NotifyType(40960), bytes(room))]
+    assert not stranger.ask([*initial, Notify(NotifyType(40960), bytes(room + 1))]) and bare(site.sun)
+    (dropped,) = site.sun.saw(Dropped)
+    assert "16385 octets" in dropped.text()
+    (answer,) = stranger.ask(padded)
+    assert answer.message.get(SA) is not None
+
+
+@pytest.mark.parametrize("listed", ["0002 0002 0002 0003", "0003 0002 7777 8888 0002", "0002 0003 0000"])
+def test_of_the_hashes_a_peer_names_the_known_are_kept_once(listed: str) -> None:
+    """N(SIGNATURE_HASH_ALGORITHMS) of any length comes to a small set in one order."""
+    site, wire = gateways()
+    stranger = Stranger(wire, site.sun, MOON)
+    named = Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, bytes.fromhex(listed))
+    assert stranger.ask([*stranger.initial(), named])
+    shake = sa_of(site.sun).handshake
+    assert shake is not None and shake.hashes == (2, 3)
