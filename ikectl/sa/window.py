@@ -11,9 +11,14 @@ octets: a fresh seal would draw a new IV for the same number.
 from __future__ import annotations
 
 from enum import Enum, auto
+from hashlib import sha256
 
 from ikectl.iana.v2 import ExchangeType
 from ikectl.values.record import record
+
+_MARK_OCTETS = 16
+"""A mark is kept for every SA. So much of SHA-256 is enough: a forger needs a second request of the same mark,
+which is 2^128 work; two requests of one mark (2^64) are of no use."""
 
 
 class Verdict(Enum):
@@ -80,16 +85,18 @@ class Window:
     def replied(self, request: bytes, reply: bytes) -> None:
         """The expected request was answered with `reply`; keep it for a repeat."""
         self.expected += 1
-        self._reply_to = request[-REPEAT_MARK_OCTETS:]
+        self._reply_to = _mark(request)
         self._reply = reply
 
     def repeat(self, request: bytes) -> bytes | None:
-        """The kept reply, if `request` is the one it answered, bit by bit as far as we kept it.
+        """The kept reply, if `request` is the one it answered, bit by bit (§2.1).
 
-        Comparing the tail, which is the integrity checksum of a protected
-        message, keeps a forged repeat from making us an amplifier.
+        Any other gets nothing: a few octets with the right number must not fetch a long reply to an address
+        that somebody made up.
         """
-        return self._reply if request[-REPEAT_MARK_OCTETS:] == self._reply_to else None
+        return self._reply if _mark(request) == self._reply_to else None
 
 
-REPEAT_MARK_OCTETS = 16
+def _mark(request: bytes) -> bytes:
+    """What a request is recognised by."""
+    return sha256(request).digest()[:_MARK_OCTETS]

@@ -39,6 +39,9 @@ def test_a_repeat_gets_the_same_octets_and_a_forged_one_nothing() -> None:
     assert window.judge(0) is Verdict.REPEAT
     assert window.repeat(request) == b"the sealed reply"
     assert window.repeat(request[:-1] + b"!") is None
+    assert window.repeat(b"!" + request[1:]) is None
+    assert window.repeat(request[-16:]) is None, "its tail alone was seen on the wire by anybody"
+    assert Window().repeat(b"") is None
 
 
 @pytest.mark.conformance("v2-34")
