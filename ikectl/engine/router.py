@@ -28,6 +28,14 @@ fragmentation (RFC 7383 §2.1). What strangers send costs work before cookies ar
 keeps it until IKE_AUTH: this times `half_open_limit` is all they can fill."""
 
 
+def site_of(address: bytes) -> bytes:
+    """What half-open SAs are counted by: a packed IPv4 address, or the /64 of one of IPv6.
+
+    A single IPv6 host has a /64 to itself and may speak from any address in it (RFC 4291 §2.5.4, RFC 8981).
+    """
+    return address[:8] if len(address) == 16 else address
+
+
 class Router:
     """SPI -> machine, and the doorkeeping of IKE_SA_INIT."""
 
@@ -50,7 +58,7 @@ class Router:
         self.half_open: dict[tuple[bytes, bytes], tuple[Machine, bytes]] = {}
         """Responders without IKE_AUTH and the requests that made them, by the peer's SPI and address."""
         self.half_open_by: dict[bytes, int] = {}
-        """How many of these by address."""
+        """How many of these by `site_of` the address."""
         self._half_open_keys: dict[bytes, tuple[bytes, bytes]] = {}
 
     def receive(self, datagram: bytes, path: Path, now: float) -> tuple[Message, bytes] | None:
@@ -117,11 +125,11 @@ class Router:
     def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool:
         """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6)."""
         settings, address = self._outside.env.settings, path.remote.address
-        of_address = self.half_open_by.get(address, 0)
-        if of_address >= settings.block_threshold or self.waiting >= settings.half_open_limit:
+        of_site = self.half_open_by.get(site_of(address), 0)
+        if of_site >= settings.block_threshold or self.waiting >= settings.half_open_limit:
             self._drop(path, "too many half-open SAs")
             return False
-        if self.waiting >= settings.cookie_threshold or of_address >= settings.cookie_threshold_ip:
+        if self.waiting >= settings.cookie_threshold or of_site >= settings.cookie_threshold_ip:
             shown = message.notify(NotifyType.COOKIE)
             if shown is None or not self._cookies.good(shown.data, nonce, address, header.spi_i, now):
                 cookie = self._cookies.make(nonce, address, header.spi_i, now)
@@ -139,7 +147,8 @@ class Router:
         key = machine.sa.spi_i, address
         self.half_open[key] = machine, request
         self._half_open_keys[machine.sa.our_spi] = key
-        self.half_open_by[address] = self.half_open_by.get(address, 0) + 1
+        site = site_of(address)
+        self.half_open_by[site] = self.half_open_by.get(site, 0) + 1
 
     def drop_half_open(self, machine: Machine) -> None:
         """It went on, or it is gone; nothing happens if it was not counted."""
@@ -149,11 +158,12 @@ class Router:
         known = self.half_open.get(key)
         if known is not None and known[0] is machine:
             del self.half_open[key]
-        left = self.half_open_by[key[1]] - 1
+        site = site_of(key[1])
+        left = self.half_open_by[site] - 1
         if left:
-            self.half_open_by[key[1]] = left
+            self.half_open_by[site] = left
         else:
-            del self.half_open_by[key[1]]
+            del self.half_open_by[site]
 
     @property
     def waiting(self) -> int:

@@ -16,7 +16,10 @@ from ikectl.wire.v2.notify import Notify
 from ikectl.wire.v2.sa import SA, Proposal, Transform
 from tests.scenarios.stage import bare, gateways, notifies, sa_of
 from tests.sim.forge import Stranger, chain_of, clear
-from tests.sim.site import MOON
+from tests.sim.host import Host
+from tests.sim.site import MOON, child, connection
+from tests.sim.wiretap import Wiretap
+from tests.sim.world import World
 
 
 def endless(seed: int, octets: int = MAX_INITIAL_OCTETS - 200) -> SA:
@@ -77,3 +80,31 @@ def test_of_the_hashes_a_peer_names_the_known_are_kept_once(listed: str) -> None
     assert stranger.ask([*stranger.initial(), named])
     shake = sa_of(site.sun).handshake
     assert shake is not None and shake.hashes == (2, 3)
+
+
+# -- places ----------------------------------------------------------------------
+
+
+def knock(wire: Wiretap, host: Host, address: str, seed: int) -> str:
+    """Begin with an IKE_SA_INIT and show the cookie if one is wanted: open, cookie (and open) or blocked."""
+    stranger = Stranger(wire, host, address, seed=seed)
+    payloads = stranger.initial()
+    answers = stranger.ask(payloads)
+    if not answers or answers[0].message.get(SA) is not None:
+        return "open" if answers else "blocked"
+    return "cookie" if stranger.ask([answers[0].message.payloads[0], *payloads]) else "blocked"
+
+
+def test_one_network_of_ipv6_counts_as_one_address() -> None:
+    """Eight addresses of one /64 get what eight requests of one address get; the next /64 is nobody's hostage."""
+    gateway = Host("gateway", "2001:db8::1", 1)
+    anybody = {"local_id": "sun.example.org", "remote_id": "%any"}
+    gateway.load(connection(local="2001:db8::1", remote="%any", children=(child(mirror=True),), **anybody))
+    wire = Wiretap(World(1, gateway))
+    kinds = [knock(wire, gateway, f"2001:db8:66::{number:x}:1", number) for number in range(1, 9)]
+    assert kinds == ["open"] * 3 + ["cookie"] * 2 + ["blocked"] * 3
+    assert knock(wire, gateway, "2001:db8:66:1::1", 9) == "open"
+    assert gateway.engine.half_open == 6
+    wire.world.run(40)
+    assert bare(gateway) and gateway.engine.half_open == 0
+    assert knock(wire, gateway, "2001:db8:66::1", 10) == "open"
