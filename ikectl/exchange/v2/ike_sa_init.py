@@ -78,9 +78,15 @@ def judge_nat(sa: IkeSa, message: Message) -> None:
 
 
 def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
-    """The peer's SIGNATURE_HASH_ALGORITHMS, None if it sent none (RFC 7427 §4)."""
+    """Those hashes of the peer's SIGNATURE_HASH_ALGORITHMS that we know, None if it sent none (RFC 7427 §4).
+
+    Each once and in an order of our own: equal sets are equal, and none is longer than the registry.
+    """
     notify = message.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
-    return None if notify is None else signature_hashes(notify)
+    if notify is None:
+        return None
+    named = frozenset(signature_hashes(notify))
+    return tuple([known for known in HashAlgorithm if known in named])
 
 
 def nonce_of(message: Message, prf: Prf) -> bytes:
