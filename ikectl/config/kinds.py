@@ -18,6 +18,7 @@ from ikectl.config.auth import read_auth
 from ikectl.config.model import Action, AddressSpec, CopyDscp, HwOffload, Mark, Mode, SendCert, Unique
 from ikectl.config.tree import suggestion
 from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
+from ikectl.crypto.transforms import ADDITIONAL
 from ikectl.iana.v2 import Protocol
 from ikectl.values.duration import parse_bytes, parse_number, parse_time
 from ikectl.values.identity import Identity, IdentityPattern
@@ -134,7 +135,10 @@ def _interface(text: str) -> str:
 @lru_cache(1024)
 def _parsed(text: str, protocol: Protocol) -> Proposal:
     """Thousands of connections say the same: they share one object."""
-    return parse_proposal(text, protocol)
+    proposal = parse_proposal(text, protocol)
+    if protocol is not Protocol.IKE and any(transform.type in ADDITIONAL for transform in proposal.transforms):
+        raise NotBuilt(f'"{text}": additional key exchanges of a child are not built yet; leave them out')
+    return proposal
 
 
 def _proposals(protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] | None) -> Callable[[bytes], Any]:

@@ -114,6 +114,8 @@ def _judge(protocol: Protocol, ours: tuple[Transform, ...], chosen: tuple[Transf
     for transform in chosen:
         if transform not in ours:
             return f"it does not offer {name_of(transform)}"
+        if not _within_reach(protocol, transform):
+            return f"a child cannot have {name_of(transform)}"
     for transform in ours:
         # A transform that says "none of it" may be left out of the answer.
         if transform.type not in kinds and not any(absent(t) for t in ours if t.type == transform.type):
@@ -139,7 +141,7 @@ def _select(
         for index, (protocol, having) in enumerate(theirs):
             if protocol != ours.protocol:
                 continue
-            chosen, failed = _match(having, wanted)
+            chosen, failed = _match(protocol, having, wanted)
             if not failed:
                 return index, tuple(chosen)
             if nearest is None or len(failed) < len(nearest[0]):
@@ -163,7 +165,7 @@ def _by_type(transforms: tuple[Transform, ...], without_ke: bool) -> dict[Transf
 
 
 def _match(
-    having: dict[TransformType, list[Transform]], wanted: dict[TransformType, list[Transform]]
+    protocol: Protocol, having: dict[TransformType, list[Transform]], wanted: dict[TransformType, list[Transform]]
 ) -> tuple[list[Transform], list[TransformType]]:
     """One transform of each type, in the order of type numbers; and the types that failed."""
     failed = [kind for kind in having if kind not in KNOWN_TYPES]
@@ -176,7 +178,7 @@ def _match(
         if kind is TransformType.INTEG and combined:
             # RFC 5282 §8: beside such a cipher no integrity transform, or the one that says NONE.
             wishes = [table.NO_INTEGRITY]
-        common = next((wish for wish in wishes if wish in offers), None)
+        common = next((wish for wish in wishes if wish in offers and _within_reach(protocol, wish)), None)
         if common is None and not wishes:
             common = next((offered for offered in offers if absent(offered)), None)
         if common is not None:
@@ -186,6 +188,11 @@ def _match(
         elif offers or not any(absent(wish) for wish in wishes):
             failed.append(kind)  # else they leave out what we can do without
     return chosen, failed
+
+
+def _within_reach(protocol: Protocol, transform: Transform) -> bool:
+    """A child has no additional key exchanges: IKE_FOLLOWUP_KE (RFC 9370 §2.2.4) is not built."""
+    return protocol is Protocol.IKE or transform.type not in table.ADDITIONAL or absent(transform)
 
 
 def _differ(kind: TransformType, offers: list[Transform], wishes: list[Transform]) -> str:

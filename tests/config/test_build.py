@@ -244,6 +244,14 @@ def test_a_mistake_in_a_connection_is_named(options: str, error: str) -> None:
         ("local_ts = 10.0.0.0/8[nosuch]", "unknown protocol 'nosuch'; write its number or any"),
         ("remote_ts = bogus", "'bogus' is not a network, a range of addresses or the word dynamic"),
         ("ah_proposals = default", "there is no default; name the algorithms"),
+        (
+            "esp_proposals = aes128gcm16-x25519-ke1_mlkem768",
+            '"aes128gcm16-x25519-ke1_mlkem768": additional key exchanges of a child are not built yet; leave them out',
+        ),
+        (
+            "ah_proposals = sha256-ke3_none",
+            '"sha256-ke3_none": additional key exchanges of a child are not built yet; leave them out',
+        ),
         ("local_ts = " + "10.0.0.0/8, " * 256, "256 entries are more than 255"),
     ],
 )

@@ -350,6 +350,20 @@ def test_key_exchange_of_a_child_may_be_optional() -> None:
             select([offered], [configured])
 
 
+def test_a_child_never_gets_an_additional_key_exchange() -> None:
+    """RFC 9370 §2.2.4 wants IKE_FOLLOWUP_KE, which is not built: to agree on one and not do it would be a lie."""
+    hybrid, either = esp("aes128gcm16-x25519-ke1_mlkem768"), esp("aes128gcm16-x25519-ke1_mlkem768-ke1_none")
+    plain = esp("aes128gcm16-x25519")
+    for offered, configured in ((hybrid, hybrid), (hybrid, either), (plain, hybrid)):
+        with pytest.raises(NoProposalChosen, match="additional key exchange 1"):
+            select([offered], [configured])
+    assert words(select([either], [either])) == "aes128gcm16-x25519-noesn-ke1_none"
+    assert words(select([plain], [either])) == words(plain)
+    for answer in (hybrid, either._replace(transforms=hybrid.transforms)):
+        with pytest.raises(PeerMisbehaved, match="a child cannot have KE1_ML_KEM_768"):
+            accepted([either], answer)
+
+
 def test_in_ike_auth_key_exchange_plays_no_part() -> None:
     """RFC 7296 §1.2."""
     pfs, plain = esp("aes128gcm16-x25519-ke1_mlkem768"), esp("aes128gcm16")
