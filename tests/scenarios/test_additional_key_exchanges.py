@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from ikectl.crypto.proposal import IkeSuite
 from ikectl.iana.v2 import ExchangeType
-from ikectl.sa.events import MessageSent
+from ikectl.sa.events import IkeFailed, MessageSent
+from ikectl.wire.v2.sa import SA
+from tests.scenarios.stage import gateways, sa_of
+from tests.sim.forge import Stranger
 from tests.sim.host import Host
 from tests.sim.link import Link
-from tests.sim.site import Site
+from tests.sim.site import MOON, Site
 from tests.sim.world import Violation
 
 HYBRID = "aes128gcm16-prfsha256-x25519-ke1_mlkem768"
@@ -87,3 +91,33 @@ def test_ike_auth_before_the_rounds_is_refused() -> None:
         machine.begin(IkeAuth(None), site.world.now)
         site.world.run_until(lambda: bool(site.sun.machines and site.sun.machines[0].sa.established_at), within=60.0)
     assert not any(machine.sa.established_at for machine in site.sun.machines)
+
+
+CLASSIC = "aes128gcm16-prfsha256-x25519"
+
+
+@pytest.mark.conformance("v2-110")
+@pytest.mark.parametrize("rounds", ["ke1_mlkem768", "ke1_mlkem768-ke2_ecp256-ke2_none", "ke1_none-ke2_mlkem768"])
+def test_what_the_configuration_wants_is_not_given_up_for_a_peer_without_it(rounds: str) -> None:
+    """HDR, SA(classic), KE, Ni -->  <-- HDR, N(NO_PROPOSAL_CHOSEN), though all but ADDKE fits; and the log says why."""
+    site = Site(ike=CLASSIC, sun_ike=f"{CLASSIC}-{rounds}")
+    token = site.up()
+    assert site.moon.done[token].error is not None and not site.sun.machines
+    (why,) = {event.text() for event in site.sun.saw(IkeFailed)}
+    assert "the peer does not know IKE_INTERMEDIATE" in why and rounds.split("-")[0] in why
+
+
+@pytest.mark.conformance("v2-110")
+@pytest.mark.parametrize("offered", [CLASSIC, f"{CLASSIC}-ke1_mlkem768-ke1_none"])
+@pytest.mark.parametrize(
+    "configured", [f"{CLASSIC}-ke1_mlkem768-ke1_none", f"{HYBRID},{CLASSIC}", f"{CLASSIC}-ke1_none-ke3_ecp256-ke3_none"]
+)
+def test_what_may_be_left_out_is_left_out_for_a_peer_without_it(offered: str, configured: str) -> None:
+    """The peer says no INTERMEDIATE_EXCHANGE_SUPPORTED, and even so may list additional key exchanges."""
+    site, wire = gateways(ike=configured)
+    stranger = Stranger(wire, site.sun, MOON)
+    (answer,) = stranger.ask(stranger.initial(offered))
+    (chosen,) = answer.message.one(SA).proposals
+    assert IkeSuite.of(chosen).additional == ()
+    suite = sa_of(site.sun).suite
+    assert suite is not None and suite.additional == ()

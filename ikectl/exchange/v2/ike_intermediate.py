@@ -14,6 +14,7 @@ from typing import ClassVar
 from ikectl.config.model import Child
 from ikectl.crypto.kdf_v2 import IkeKeys, derive_intermediate
 from ikectl.crypto.ke import KePair
+from ikectl.crypto.suite import absent
 from ikectl.errors import PeerMisbehaved
 from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.ike_auth import IkeAuth
@@ -61,15 +62,32 @@ def cover(sa: IkeSa, clear_form: bytes, from_initiator: bool) -> None:
 
 @lru_cache(256)
 def without_rounds(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-    """Proposals without additional key exchanges, for peers and exchanges that cannot do them.
+    """The same proposals without their additional key exchanges, for an IKE SA that is rekeyed.
 
-    A rekeyed IKE SA may do without: its keys come from the old SK_d as well,
-    and so from every secret that went into that.
+    It may do without: its keys come from the old SK_d as well, and so from
+    every secret that went into that. For a new IKE SA this would give up what
+    the configuration wants; see `optional_rounds_left_out`.
     """
     return tuple(
         proposal._replace(transforms=tuple(t for t in proposal.transforms if t.type < TransformType.ADDKE1))
         for proposal in proposals
     )
+
+
+@lru_cache(256)
+def optional_rounds_left_out(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+    """Those proposals that a peer without IKE_INTERMEDIATE can meet, for a new IKE SA with it.
+
+    A proposal that wants an additional key exchange and does not list NONE for
+    it (RFC 9370 §2.2.1) is not among them.
+    """
+    return without_rounds(tuple(proposal for proposal in proposals if not _mandatory_rounds(proposal)))
+
+
+def _mandatory_rounds(proposal: Proposal) -> set[TransformType]:
+    """The types of additional key exchanges that may not be NONE."""
+    wanted = {transform.type for transform in proposal.transforms if transform.type >= TransformType.ADDKE1}
+    return wanted - {transform.type for transform in proposal.transforms if absent(transform)}
 
 
 @dataclass(slots=True, eq=False)

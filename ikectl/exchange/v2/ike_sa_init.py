@@ -21,7 +21,7 @@ from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
-from ikectl.exchange.v2.ike_intermediate import follow, without_rounds
+from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
 from ikectl.iana.v2 import (
     ExchangeType,
     HashAlgorithm,
@@ -262,8 +262,7 @@ class AnswerIkeSaInit(Answer):
         failure: NoProposalChosen | None = None
         for connection in self.candidates:
             try:
-                ours = connection.proposals if rounds else without_rounds(connection.proposals)
-                chosen = proposals.select(offer.proposals, ours)
+                chosen = proposals.select(offer.proposals, _on_the_table(connection, rounds))
             except NoProposalChosen as refusal:
                 failure = failure or refusal
                 continue
@@ -276,6 +275,17 @@ class AnswerIkeSaInit(Answer):
 def _has_rounds(offered: Sequence[Proposal]) -> bool:
     """Whether additional key exchanges are offered (RFC 9370 §2.2.1)."""
     return any(t.type >= TransformType.ADDKE1 for proposal in offered for t in proposal.transforms)
+
+
+def _on_the_table(connection: Connection, rounds: bool) -> tuple[Proposal, ...]:
+    """What a peer may have that knows IKE_INTERMEDIATE (`rounds`) or does not. Raises NoProposalChosen if nothing."""
+    ours = connection.proposals if rounds else optional_rounds_left_out(connection.proposals)
+    if not ours:
+        raise NoProposalChosen(
+            "the peer does not know IKE_INTERMEDIATE, and every configured proposal wants an additional key exchange: "
+            + ", ".join(map(proposals.format_proposal, connection.proposals))
+        )
+    return ours
 
 
 def _allows(connection: Connection, chosen: Proposal) -> bool:
