@@ -175,6 +175,41 @@ class Loud(Ikectl):
         return [*super().command(), "--log-level", "4"]
 
 
+NOBODY = 65534
+UNPRIVILEGED = (
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs",
+    # The third one reads the checkout, which an installed daemon has no need of.
+    *(f"--{kind}=-all,+net_admin,+net_bind_service,+dac_read_search"
+      for kind in ("inh-caps", "ambient-caps", "bounding-set")),
+)  # fmt: skip
+
+
+class Unprivileged(Ikectl):
+    """One that runs as systemd/ikectld.service lets it: no root, two capabilities."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        runtime = self.directory / "ikectl"
+        runtime.mkdir(mode=0o750)
+        os.chown(runtime, NOBODY, NOBODY)
+
+    def command(self) -> list[str]:
+        return [*UNPRIVILEGED, *super().command()]
+
+
+def test_two_capabilities_are_enough(lab: Lab) -> None:
+    world = lab.lay(SITE_TO_SITE)
+    moon = world.peer(Unprivileged, "moon", conf=MOON.conf())
+    sun = world.peer(Unprivileged, "sun", conf=SUN.conf())
+    moon.up("net")
+    assert world.ping("alice", "bob", count=2).lost == 0
+    until(lambda: "10.2.0.0/24" in world.run("moon", "ip", "route", "show", "table", "220"), "a route on moon")
+    assert "warning" not in moon.log()
+    moon.stop()
+    assert nothing_left(world, "moon")
+    assert sun.sas() == []
+
+
 # -- refusing to start -----------------------------------------------------------------
 
 
