@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from hashlib import shake_128
 from itertools import count
 from struct import Struct
+from typing import Any
 
 from ikectl.crypto import ke
 from ikectl.crypto.proposal import parse_proposal
@@ -179,7 +180,7 @@ class Impostor:
         *,
         message_id: int | None = None,
         change: Callable[[bytes], bytes] = lambda octets: octets,
-        **odd: object,
+        **odd: Any,
     ) -> Message | None:
         """Send a request, of the next number if none is given; the peer's response, if it gives one."""
         number = self.machine.window.next_request if message_id is None else message_id
@@ -189,7 +190,7 @@ class Impostor:
             self.machine.window.next_request += 1
         return answers[0] if answers else None
 
-    def respond(self, to: Seen, payloads: Sequence[Payload] | Chain, **odd: object) -> list[Seen]:
+    def respond(self, to: Seen, payloads: Sequence[Payload] | Chain, **odd: Any) -> list[Seen]:
         """Answer a request of the peer that the host never saw; what the peer sends at once."""
         self.machine.window.expected = to.message.message_id + 1
         octets = self.seal(to.message.exchange, payloads, message_id=to.message.message_id, response=True, **odd)
