@@ -7,6 +7,7 @@ contents of files in, a vici client sends them so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ikectl.config.credentials import read_certificate, read_key, subject_of
@@ -228,13 +229,22 @@ def _fill(values: dict[str, Any], key: str, default: int) -> None:
 
 
 def _numbered(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
-    """Numbered from 1 on, as an offer must be (RFC 7296 §3.3.1)."""
-    if all(proposal.number == number for number, proposal in enumerate(proposals, 1)):
-        return tuple(proposals)  # the same objects, shared by all connections that say the same
-    return tuple(
-        Proposal(number, proposal.protocol, proposal.spi, proposal.transforms)
-        for number, proposal in enumerate(proposals, 1)
+    """Numbered from 1 on, as an offer must be (RFC 7296 §3.3.1).
+
+    One tuple for all connections that say the same, however they are loaded:
+    thousands may be compared with a peer's offer, and are so at one stroke.
+    """
+    return _shared(
+        tuple(
+            Proposal(number, proposal.protocol, proposal.spi, proposal.transforms)
+            for number, proposal in enumerate(proposals, 1)
+        )
     )
+
+
+@lru_cache(1024)
+def _shared(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+    return proposals
 
 
 def _certificates(

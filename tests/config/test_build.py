@@ -175,6 +175,13 @@ def test_ike_lifetimes_fill_in_one_another(options: str, rekey: int, over: int, 
     assert (found.rekey_time, found.over_time, found.rand_time) == (rekey, over, rand)
 
 
+@pytest.mark.parametrize("proposals", ["", "proposals = aes128-sha256-x25519, aes128gcm16-prfsha256-ecp256"])
+def test_connections_that_say_the_same_share_their_proposals(proposals: str) -> None:
+    """One tuple, loaded together or not: a peer's offer is compared with it once for all of them."""
+    assert connection(proposals).proposals is connection(proposals).proposals
+    assert [proposal.number for proposal in connection(proposals).proposals] in ([1, 2], [1, 2, 3])
+
+
 def test_ah_alone_offers_no_esp() -> None:
     found = child("ah_proposals = sha256")
     assert found.esp_proposals == ()

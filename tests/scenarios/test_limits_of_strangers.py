@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from ikectl.wire.v2.sa import SA, Proposal, Transform
 from tests.scenarios.stage import bare, gateways, notifies, sa_of
 from tests.sim.forge import Stranger, chain_of, clear
 from tests.sim.host import Host
-from tests.sim.site import MOON, child, connection
+from tests.sim.site import IKE, MOON, SUN, child, connection
 from tests.sim.wiretap import Wiretap
 from tests.sim.world import World
 
@@ -80,6 +81,34 @@ def test_of_the_hashes_a_peer_names_the_known_are_kept_once(listed: str) -> None
     assert stranger.ask([*stranger.initial(), named])
     shake = sa_of(site.sun).handshake
     assert shake is not None and shake.hashes == (2, 3)
+
+
+# -- work -------------------------------------------------------------------------
+
+
+def looks() -> int:
+    """How often an offer was compared with configured proposals."""
+    info = proposals._select.cache_info()
+    return info.hits + info.misses
+
+
+@pytest.mark.parametrize(("offered", "fits"), [("aes256-sha512-modp2048", False), (IKE, True)])
+def test_an_offer_is_compared_once_with_what_many_connections_share(offered: str, fits: bool) -> None:
+    """A hundred connections for anybody, of two kinds: two looks, whether it is refused or accepted."""
+    gateway = Host("gateway", SUN, 1)
+    two = [connection(remote="%any", ike=ike).proposals for ike in (IKE, f"aes128-sha256-x25519,{IKE}")]
+    for number in range(100):
+        similar = connection(f"c{number}", local=SUN, remote="%any", remote_id=f"p{number}")
+        gateway.load(replace(similar, proposals=two[number % 2]))
+    stranger = Stranger(Wiretap(World(1, gateway)), gateway, MOON)
+    before = looks()
+    (answer,) = stranger.ask(stranger.initial(offered))
+    assert looks() - before == 2
+    if not fits:
+        assert notifies(answer.message) == [NotifyType.NO_PROPOSAL_CHOSEN]
+        return
+    shake = sa_of(gateway).handshake
+    assert shake is not None and [each.name for each in shake.candidates] == [f"c{number}" for number in range(100)]
 
 
 # -- places ----------------------------------------------------------------------

@@ -258,17 +258,23 @@ class AnswerIkeSaInit(Answer):
         return Reply(payloads)
 
     def _select(self, offer: SA, rounds: bool) -> tuple[Proposal, tuple[Connection, ...]]:
-        """The proposal of the best candidate that has one, and all candidates that allow it."""
+        """The proposal of the best candidate that has one, and all candidates that allow it.
+
+        They may be thousands, of which most share their proposals (one tuple, see `config.build`): the offer is
+        compared with each such tuple once.
+        """
         failure: NoProposalChosen | None = None
-        for connection in self.candidates:
+        distinct = {id(candidate.proposals): candidate.proposals for candidate in self.candidates}
+        for ours in distinct.values():
             try:
-                chosen = proposals.select(offer.proposals, _on_the_table(connection, rounds))
+                chosen = proposals.select(offer.proposals, _on_the_table(ours, rounds))
             except NoProposalChosen as refusal:
                 failure = failure or refusal
                 continue
-            if len(self.candidates) == 1:
+            if len(distinct) == 1:
                 return chosen, self.candidates
-            return chosen, tuple([c for c in self.candidates if c is connection or _allows(c, chosen)])
+            allowing = {key for key, others in distinct.items() if others is ours or _allows(others, chosen)}
+            return chosen, tuple([each for each in self.candidates if id(each.proposals) in allowing])
         raise failure or NoProposalChosen("no connection is configured for these addresses")
 
 
@@ -277,20 +283,20 @@ def _has_rounds(offered: Sequence[Proposal]) -> bool:
     return any(t.type >= TransformType.ADDKE1 for proposal in offered for t in proposal.transforms)
 
 
-def _on_the_table(connection: Connection, rounds: bool) -> tuple[Proposal, ...]:
+def _on_the_table(configured: tuple[Proposal, ...], rounds: bool) -> tuple[Proposal, ...]:
     """What a peer may have that knows IKE_INTERMEDIATE (`rounds`) or does not. Raises NoProposalChosen if nothing."""
-    ours = connection.proposals if rounds else optional_rounds_left_out(connection.proposals)
+    ours = configured if rounds else optional_rounds_left_out(configured)
     if not ours:
         raise NoProposalChosen(
             "the peer does not know IKE_INTERMEDIATE, and every configured proposal wants an additional key exchange: "
-            + ", ".join(map(proposals.format_proposal, connection.proposals))
+            + ", ".join(map(proposals.format_proposal, configured))
         )
     return ours
 
 
-def _allows(connection: Connection, chosen: Proposal) -> bool:
+def _allows(configured: tuple[Proposal, ...], chosen: Proposal) -> bool:
     try:
-        proposals.select((chosen,), connection.proposals)
+        proposals.select((chosen,), configured)
     except NoProposalChosen:
         return False
     return True
