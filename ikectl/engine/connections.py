@@ -42,6 +42,8 @@ class Connections:
         """By connection name, then unique id."""
         self._ends: dict[Ends, Machine | dict[int, Machine]] = {}
         """The established one of two identities; several, which are rare, by unique id."""
+        self._calls: dict[int, Ends] = {}
+        """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
         self._wanted: dict[str, tuple[float, tuple[str, ...], int]] = {}
         """What is to be started again: connection -> (instant, children, attempts so far)."""
         self._attempts: dict[int, tuple[str, int]] = {}
@@ -160,7 +162,6 @@ class Connections:
             local = await SourceAddress(remote)
         # A port of its own implies that UDP encapsulation is spoken there from the start.
         sa.path = Path(Endpoint(local, connection.local_port), Endpoint(remote, connection.remote_port))
-        sa.first_contact = connection.unique is not Unique.NEVER and not self._others(sa, connection)
 
     def _located(self, machine: Machine, exchange: IkeSaInit, _: None, failure: BaseException | None) -> None:
         if failure is not None:
@@ -168,11 +169,6 @@ class Connections:
             machine.close(str(failure), machine.now)
         else:
             machine.begin(exchange, machine.now)
-
-    def _others(self, sa: IkeSa, connection: Connection) -> bool:
-        """Whether another SA of this connection is there: INITIAL_CONTACT would be a lie then."""
-        machines = self._machines.get(connection.name, {})
-        return len(machines) > (sa.uniqueid in machines)
 
     def _usable(self, name: str) -> Machine | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
@@ -191,6 +187,14 @@ class Connections:
     def connected(self, local: Identity, remote: Identity) -> bool:
         """Whether an SA stands between these two."""
         return (local, remote) in self._ends
+
+    def first_contact(self, sa: IkeSa) -> bool:
+        """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""
+        ends = (sa.local_id, sa.remote_id)
+        self._calls.pop(sa.uniqueid, None)
+        first = ends not in self._ends and ends not in self._calls.values()
+        self._calls[sa.uniqueid] = ends
+        return first
 
     def joined(self, machine: Machine) -> None:
         """`machine` has a connection now, perhaps another one than before, and may be established."""
@@ -230,6 +234,7 @@ class Connections:
         elif connection.unique is Unique.REPLACE:
             for other in self._older(machine):
                 other.begin(DeleteIke("replaced by a newer one of the same peer"), now)
+        self._calls.pop(sa.uniqueid, None)
         self._wanted.pop(connection.name, None)
         self._attempts.pop(sa.uniqueid, None)
 

@@ -37,6 +37,9 @@ from ikectl.sa.ike_sa import IkeSa, IkeState
 from ikectl.values.path import Path
 from ikectl.wire.v2.message import Message
 
+MIN_SWEEP = 1000
+"""Alarms below which looking for stale ones is not worth it."""
+
 
 class Engine:
     """All IKE SAs of one host. Deterministic: what goes in decides what comes out."""
@@ -51,6 +54,7 @@ class Engine:
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
         self.connections = Connections(self)
+        env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
         self._now = 0.0
 
@@ -68,16 +72,29 @@ class Engine:
         self._now = now
         alarms = self._outside.alarms
         while alarms and alarms[0][0] <= now:
-            at, _, machine = heapq.heappop(alarms)
-            if machine.wake_at == at:
+            at, _, spi = heapq.heappop(alarms)
+            machine = self._router.machines.get(spi)
+            if machine is not None and machine.wake_at == at:
                 machine.wake_at = None
                 machine.tick(now)
         self.connections.tick(now)
+        self._sweep_alarms()
+
+    def _sweep_alarms(self) -> None:
+        """Drop stale alarms when they are many, so that SAs that came and went leave nothing behind."""
+        alarms = self._outside.alarms
+        if len(alarms) > MIN_SWEEP + 4 * len(self._router.machines):
+            alarms[:] = [alarm for alarm in alarms if self._is_due(alarm)]
+            heapq.heapify(alarms)
+
+    def _is_due(self, alarm: tuple[float, int, bytes]) -> bool:
+        machine = self._router.machines.get(alarm[2])
+        return machine is not None and machine.wake_at == alarm[0]
 
     def deadline(self) -> float | None:
         """When `tick` wants to be called at the latest."""
         alarms = self._outside.alarms
-        while alarms and alarms[0][2].wake_at != alarms[0][0]:
+        while alarms and not self._is_due(alarms[0]):
             heapq.heappop(alarms)
         instants = [at for at in (alarms[0][0] if alarms else None, self.connections.deadline()) if at is not None]
         return min(instants, default=None)
@@ -85,9 +102,11 @@ class Engine:
     def answer(self, question: int, result: Any, now: float) -> None:
         """The answer to a question; an exception (an IkectlError) means it failed."""
         self._now = now
-        machine = self._outside.waiting.pop(question, None)
-        if machine is not None:
-            machine.answered(question, result, now)
+        waiting = self._outside.waiting.pop(question, None)
+        if waiting is not None:
+            waiting[0].answered(question, result, now)
+        else:
+            self._outside.answered_late(question, result)
 
     def command(self, command: Command, now: float) -> None:
         """Do as told; a `CommandDone` event ends the commands that carry a token."""
@@ -129,7 +148,7 @@ class Engine:
     @property
     def waiting(self) -> int:
         """Questions that have no answer yet."""
-        return len(self._outside.waiting)
+        return len(self._outside.waiting) + len(self._outside.abandoned)
 
     @property
     def half_open(self) -> int:
@@ -192,6 +211,7 @@ class Engine:
             self._router.drop_half_open(machine)
             if machine.schedule.next() is None:
                 self._router.remove(machine)
+                sa.keys = None
             self.connections.left(machine)
             self.connections.closed(machine, now)
 

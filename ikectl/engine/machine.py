@@ -11,13 +11,14 @@ settle, next.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 
 from ikectl.config.model import Action
 from ikectl.engine import lifetimes
+from ikectl.engine.alternatives import Alternatives
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.errors import (
@@ -74,10 +75,18 @@ ASK_TIMEOUT = 60.0
 """Seconds until an ask that nobody answers fails."""
 LINGER = 30.0
 """Seconds a closed SA stays to repeat its last reply, in case that was lost."""
-ALTERNATIVES_LIMIT = 3
-"""Further IKE_SA_INIT responses kept until IKE_AUTH proves one (RFC 7296 §2.21.1)."""
+PATIENCE = 1
+"""Repeats of an unproven responder's request before another one is tried: it keeps its half-open SA for
+half a minute only."""
 SUCCESSION_WAIT = 60.0
 """Seconds the peer has to delete an SA it replaced, before we do."""
+
+
+def _disproves(result: Next | None, error: BaseException | None) -> bool:
+    """Whether a responder that has not authenticated refused us or made no sense."""
+    if error is not None:
+        return isinstance(error, IkectlError)
+    return isinstance(result, Doubt) or (isinstance(result, Done) and bool(result.close or result.failed))
 
 
 class End(Enum):
@@ -101,7 +110,6 @@ class Machine:
         "_alternatives",
         "_errands",
         "_inbox",
-        "_initial",
         "_retries",
         "_running",
         "active",
@@ -148,15 +156,16 @@ class Machine:
         self._errands: tuple[tuple[Callable[[], Job], Finish], ...] = ()
         self._inbox: tuple[Callable[[], None], ...] = ()
         self._retries: dict[int, Exchange] = {}
-        self._initial: tuple[IkeSaInit, bytes, Path] | None = None
-        self._alternatives: tuple[bytes, ...] = ()
+        self._alternatives: Alternatives | None = None
+        """From the answer to IKE_SA_INIT until IKE_AUTH proved it."""
 
     # -- in: what the engine calls ------------------------------------------
 
     def begin(self, exchange: Exchange, now: float) -> None:
-        """Queue one of our exchanges. Refused when too many wait already."""
+        """Queue one of our exchanges. A command's is refused when too many wait already."""
         self.now = now
-        if self.sa.state is IkeState.CLOSED or len(self.queue) >= self.sa.env.settings.max_queue:
+        crowded = exchange.token and len(self.queue) >= self.sa.env.settings.max_queue
+        if self.sa.state is IkeState.CLOSED or crowded:
             self._outcome(exchange.token, self.why or "too many exchanges wait on this IKE SA; try again later")
             return
         self.queue.append(exchange)
@@ -260,7 +269,7 @@ class Machine:
     def established(self, now: float) -> None:
         """The SA stands since now: begin its lifetimes and watches."""
         sa, settings = self.sa, self.sa.env.settings
-        self._initial, self._alternatives = None, ()
+        self._alternatives = None
         self.schedule.clear("half-open")
         lifetimes.begin_ike(sa, now)
         if sa.rekey_at:
@@ -280,10 +289,10 @@ class Machine:
             try:
                 ask = job.send(value) if error is None else job.throw(error)
             except StopIteration as stop:
-                finish(stop.value, None)
+                self._finish(finish, stop.value, None)
                 break
             except Exception as failure:
-                finish(None, failure)
+                self._finish(finish, None, failure)
                 break
             value, error = None, None
             answer = answers.get(ask.__class__)
@@ -299,6 +308,13 @@ class Machine:
             except IkectlError as failure:
                 error = failure
         self._proceed()
+
+    def _finish(self, finish: Finish, value: Any, error: BaseException | None) -> None:
+        """What follows a coroutine; a defect there ends the SA and nothing else."""
+        try:
+            finish(value, error)
+        except Exception as defect:
+            self._fault(defect)
 
     def _proceed(self) -> None:
         """A coroutine ended: take what came meanwhile, then go on with our own work."""
@@ -329,6 +345,7 @@ class Machine:
         running = self._running
         if running is not None:
             self._running = None
+            self.outside.abandon(running[2])
             self._run(running[0], running[1], None, BackendError("no answer within a minute"))
 
     def _abort(self) -> None:
@@ -337,7 +354,7 @@ class Machine:
         self._inbox = ()
         self.schedule.clear("ask")
         if running is not None:
-            self.outside.waiting.pop(running[2], None)
+            self.outside.abandon(running[2])
             running[0].close()
 
     # -- our requests ----------------------------------------------------------
@@ -403,15 +420,18 @@ class Machine:
     # -- arriving messages -------------------------------------------------------
 
     def _take(self, header: Header, datagram: bytes, path: Path) -> None:
-        if header.is_response:
-            self._take_response(header, datagram, path)
-        else:
-            self._take_request(header, datagram, path)
+        try:
+            if header.is_response:
+                self._take_response(header, datagram, path)
+            else:
+                self._take_request(header, datagram, path)
+        except Exception as defect:
+            self._fault(defect)
 
     def _take_response(self, header: Header, datagram: bytes, path: Path) -> None:
         if self.sa.state is IkeState.CLOSED:
             return
-        if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(header, datagram):
+        if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(datagram):
             return
         if not self.window.answers(header.exchange, header.message_id):
             self._drop(path, f"response {header.message_id} answers nothing we asked")
@@ -449,13 +469,19 @@ class Machine:
         self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
 
     def _taken(self, exchange: Exchange, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
-        if error is not None:
-            if isinstance(exchange, IkeSaInit) and isinstance(error, IkectlError):
-                # Unproven: perhaps not the peer's word at all. Wait for a better answer, but not for long.
-                result = Doubt(str(error))
-            else:
-                self._response_failed(error)
+        if isinstance(error, IkectlError) and isinstance(exchange, IkeSaInit):
+            # Unproven: perhaps not the peer's word at all. Wait for a better answer, but not for long.
+            result, error = Doubt(str(error)), None
+        if self._alternatives is not None and _disproves(result, error):
+            # Nobody has proven anything yet, so a refusal is no better than silence if somebody else answered too.
+            if self._try_alternative(exchange):
                 return
+            if isinstance(result, Doubt):
+                self._give_up(exchange, result.why)
+                return
+        if error is not None:
+            self._response_failed(error)
+            return
         match result:
             case Ignore(why):
                 self._drop(self.sa.path, why)
@@ -496,8 +522,9 @@ class Machine:
         shake, request = self.sa.handshake, self.window.in_flight
         assert shake is not None and request is not None
         shake.request, shake.response = request.octets, datagram
-        if self._initial is None:
-            self._initial = (exchange, request.octets, self.sa.path)
+        if self._alternatives is None:
+            # The path may have moved to another port already: IKE_SA_INIT went between the old ones.
+            self._alternatives = Alternatives(exchange, request.octets, exchange.path or self.sa.path)
 
     def _response_failed(self, error: BaseException) -> None:
         """The answer to our request cannot be used."""
@@ -523,6 +550,7 @@ class Machine:
                 self.queue.insert(0, DeleteIke(why))
             else:
                 self.queue[:0] = follow or ()
+            if self.sa.state is not IkeState.CLOSED:
                 self.outside.changed(self, None)
 
         self._run(exchange.spoilt(self.sa, why), finish)
@@ -665,8 +693,10 @@ class Machine:
         if path == sa.path:
             return
         if sa.state is IkeState.CONNECTING:
-            if not sa.initiator:
-                sa.path = path  # IKE_AUTH comes from port 4500 when a NAT was found
+            # IKE_AUTH comes from port 4500 when a NAT was found. Another address is not followed: the
+            # connection was chosen by the one that IKE_SA_INIT came from.
+            if not sa.initiator and path.remote.address == sa.path.remote.address:
+                sa.path = path
         elif sa.nat.remote and not sa.nat.local:
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
             sa.path = path
@@ -676,59 +706,57 @@ class Machine:
     async def _move_children(self) -> None:
         for child in self.sa.living_children:
             old, child.path = child.path, self.sa.path
-            await MovePath(child, old)
+            try:
+                await MovePath(child, old)
+            except BackendError:
+                child.path = old
+                raise
 
-    # -- responses of IKE_SA_INIT that come late ---------------------------------
+    # -- other answers to IKE_SA_INIT ----------------------------------------------
 
-    def _keep_alternative(self, header: Header, datagram: bytes) -> bool:
-        """While IKE_AUTH has proven nothing, a further IKE_SA_INIT response may be the true one.
-
-        It is kept, and tried when IKE_AUTH has to be repeated (RFC 7296 §2.4, §2.21.1): whoever
-        can answer faster than the peer but not instead of it, only delays us.
-        """
+    def _keep_alternative(self, datagram: bytes) -> bool:
+        """Whether an IKE_SA_INIT response is another one, beside that in use."""
         shake = self.sa.handshake
-        if self._initial is None or shake is None or self.sa.state is not IkeState.CONNECTING:
+        if self._alternatives is None or shake is None or isinstance(self.active, IkeSaInit):
             return False
-        if (
-            len(self._alternatives) < ALTERNATIVES_LIMIT
-            and datagram != shake.response
-            and datagram not in self._alternatives
-            and header.spi_r != bytes(8)
-        ):
-            self._alternatives += (datagram,)
+        self._alternatives.keep(datagram, shake.response)
         return True
 
-    def _try_alternative(self) -> bool:
-        """Begin again after IKE_SA_INIT with another response to it. False if there is none."""
-        if self._initial is None or not self._alternatives or not isinstance(self.active, IkeIntermediate | IkeAuth):
+    def _try_alternative(self, disproved: Exchange | None) -> bool:
+        """Begin again behind IKE_SA_INIT with another response to it; False if there is none.
+
+        `disproved` is our exchange with the responder that is given up.
+        """
+        alternatives = self._alternatives
+        if alternatives is None or not alternatives.kept or self.sa.state is not IkeState.CONNECTING:
             return False
-        exchange, request, path = self._initial
-        datagram, auth = self._alternatives[0], self.active
-        self._alternatives = self._alternatives[1:]
+        datagram = alternatives.next()
         self.sa.emit(Note(self.sa, "no proof from this responder; trying another one that answered IKE_SA_INIT"))
+        self.active, self.queue = None, []
+        self.window.settle()
 
         def start_over(_: None, failure: BaseException | None) -> None:
             if failure is not None:
                 self._fault(failure)
                 return
             self.window = Window()
-            self.window.send(ExchangeType.IKE_SA_INIT, request)
-            self.sa.path = path
-            self.active = exchange
-            self._set("retransmit", self.now)
-            try:
-                message = Message.read(datagram)
-            except WireError as error:
-                self._taken(exchange, datagram, None, error)
-                return
-            self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
+            self.window.send(ExchangeType.IKE_SA_INIT, alternatives.request)
+            self.sa.path = alternatives.path
+            self.active = alternatives.exchange
+            take = alternatives.exchange.take(self.sa, Message.read(datagram))
+            self._run(take, partial(self._taken, alternatives.exchange, datagram))
 
-        self._run(auth.abandon(self.sa, "another responder is tried"), start_over)
+        if disproved is None:
+            start_over(None, None)
+        else:
+            self._run(disproved.abandon(self.sa, "another responder is tried"), start_over)
         return True
 
     # -- timers ---------------------------------------------------------------------
 
     def _timer(self, name: Name) -> None:
+        if self.sa.state is IkeState.CLOSED and name != "linger":
+            return
         if isinstance(name, tuple):
             self._numbered_timer(name[0], name[1])
         elif name == "retransmit":
@@ -795,7 +823,7 @@ class Machine:
         if self.doubt is not None:
             self._give_up(exchange, self.doubt)
             return
-        if self._try_alternative():
+        if request.tries >= PATIENCE and self._try_alternative(exchange):
             return
         if request.tries >= settings.retransmit_tries:
             self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
@@ -822,18 +850,25 @@ class Machine:
         ):
             return
         delay = sa.connection.dpd_delay
-        if self.now - self.last_heard >= delay and self.window.in_flight is None:
-            used = 0
-            for child in sa.living_children:
+        self._set("liveness", self.now + delay)
+        due = self.last_heard + delay  # as it is scheduled: a difference may round to the other side
+        if due > self.now:
+            self._set("liveness", due)
+        elif self.window.in_flight is None and not await self._traffic_came():
+            self.queue.append(Liveness())
+
+    async def _traffic_came(self) -> bool:
+        """Whether ESP came in since this was asked last. A kernel that cannot tell has seen none."""
+        used = 0
+        for child in self.sa.living_children:
+            try:
                 used += (await QueryUse(child)).bytes_in
-            if used != self.used_in:
-                self.used_in = used
-                self.last_heard = self.now
-            else:
-                self.queue.append(Liveness())
-                self._set("liveness", self.now + delay)
-                return
-        self._set("liveness", max(self.last_heard, self.now - delay + 1.0) + delay)
+            except BackendError as failure:
+                self.sa.emit(Note(self.sa, str(failure)))
+        came, self.used_in = used != self.used_in, used
+        if came:
+            self.last_heard = self.now
+        return came
 
     def _later(self, exchange: Exchange) -> None:
         """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
@@ -891,10 +926,19 @@ class Machine:
         if sa.state is IkeState.CLOSED:
             return
         was = sa.state
-        if end is not End.OURS and sa.rival is not None and sa.rival.made.state is IkeState.ESTABLISHED:
-            # The peer finished its rekeying of this SA and never saw ours: what that made takes over.
-            sa.rival.made.inherit(sa)
+        rival, sa.rival = sa.rival, None
+        if rival is not None and rival.made.state is IkeState.ESTABLISHED:
+            if end is End.OURS:
+                # What the peer's rekeying made goes as well, though not without a word.
+                rival.made.predecessor = None
+                rival.made.move(IkeState.REKEYED)
+                self.outside.supersede(rival.made, self.now)
+            else:
+                # The peer finished its rekeying of this SA and never saw ours: what that made takes over.
+                rival.made.inherit(sa)
         sa.move(IkeState.CLOSED)
+        if sa.heir is not None:
+            sa.heir.dying -= 1
         self.why = why
         self.restart = tuple(
             child.name
@@ -903,7 +947,7 @@ class Machine:
             or (end is End.DELETED and child.config.close_action is Action.START)
         )
         pending = [exchange for exchange in (self.active, *self.queue, *self._retries.values()) if exchange is not None]
-        abandoned, self.active = self.active, None
+        self.active = None
         self.queue, self._retries, self._errands = [], {}, ()
         self.window.settle()
         self.schedule = Schedule()
@@ -915,25 +959,32 @@ class Machine:
             if failure is not None:
                 sa.emit(Note(sa, f"while closing: {failure}"))
             sa.emit(IkeDown(sa, why) if was in LIVE else IkeFailed(sa, why))
-            # Stay a while to repeat the last reply, unless nothing was ever proven.
-            if was in LIVE and self.window.expected:
+            # Stay a while to repeat the last reply, unless the peer never got beyond IKE_SA_INIT.
+            if self.window.expected > (0 if was in LIVE else 1):
                 self._set("linger", self.now + LINGER)
             self.outside.changed(self, None)
 
-        self._run(self._teardown(abandoned, why), finish)
+        self._run(self._teardown(pending, why), finish)
 
-    async def _teardown(self, abandoned: Exchange | None, why: str) -> None:
-        if abandoned is not None:
-            await abandoned.abandon(self.sa, why)
+    async def _teardown(self, pending: list[Exchange], why: str) -> None:
+        """One failure keeps nothing else from being taken away."""
+        for exchange in pending:
+            await self._attempt(exchange.abandon(self.sa, why))
         for child in list(self.sa.children.values()):
             gone = child.state is ChildState.DELETED
-            await RemoveChild(child, True, not gone)
+            await self._attempt(RemoveChild(child, True, not gone))
             if not gone:
                 child.successor = None
                 child.move(ChildState.DELETED)
                 children.closed(self.sa, child, why)
             child.inbound = child.outbound = False
             children.forget(self.sa, child)
+
+    async def _attempt(self, step: Awaitable[None]) -> None:
+        try:
+            await step
+        except IkectlError as failure:
+            self.sa.emit(Note(self.sa, f"while closing: {failure}"))
 
     def _outcome(self, token: int, error: str | None) -> None:
         if token:

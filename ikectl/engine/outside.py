@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from ikectl.errors import IkectlError
 from ikectl.exchange.base import Birth
-from ikectl.sa.asks import Ask
+from ikectl.sa.asks import AllocSpi, Ask, FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.env import Env
+from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -50,10 +52,12 @@ class Outside:
     env: Env
     answers: Answers
     out: list[Transmit | Question] = field(default_factory=list)
-    waiting: dict[int, Machine] = field(default_factory=dict)
-    """Machines whose coroutine waits for an answer, by question id."""
-    alarms: list[tuple[float, int, Machine]] = field(default_factory=list)
-    """A heap of (instant, order, machine); stale entries are skipped when they come up."""
+    waiting: dict[int, tuple[Machine, Ask[Any]]] = field(default_factory=dict)
+    """Machines whose coroutine waits for an answer, and to what, by question id."""
+    abandoned: dict[int, Ask[Any]] = field(default_factory=dict)
+    """Questions that nobody waits for any more and that are not answered yet."""
+    alarms: list[tuple[float, int, bytes]] = field(default_factory=list)
+    """A heap of (instant, order, our SPI); stale entries are skipped when they come up."""
     settle: Callable[[int, str | None], None] = lambda part, error: None
     """Told when an exchange that serves a command ended, and how."""
     changed: Callable[[Machine, Birth | None], None] = lambda machine, born: None
@@ -76,12 +80,39 @@ class Outside:
     def ask(self, machine: Machine, ask: Ask[Any]) -> int:
         """Put a question for `machine`; its id."""
         question = next(self._questions)
-        self.waiting[question] = machine
+        self.waiting[question] = machine, ask
         self.out.append(Question(question, ask))
         return question
+
+    def abandon(self, question: int) -> None:
+        """Nobody waits for that answer any more; what it may bring about is undone when it comes."""
+        waiting = self.waiting.pop(question, None)
+        if waiting is not None:
+            self.abandoned[question] = waiting[1]
+
+    def answered_late(self, question: int, result: Any) -> None:
+        """The answer to an abandoned question: what it set up in the kernel is taken back."""
+        match self.abandoned.pop(question, None), result:
+            case _, BaseException():
+                return
+            case AllocSpi(protocol, path), int(spi):
+                self._do(FreeSpi(protocol, path, spi))
+            case InstallChild(child, inbound, outbound), _:
+                self._do(RemoveChild(child, inbound, outbound))
+
+    def _do(self, ask: Ask[Any]) -> None:
+        """Have something done whose outcome nobody waits for."""
+        answer = self.answers.get(type(ask))
+        if answer is None:
+            self.out.append(Question(next(self._questions), ask))
+            return
+        try:
+            answer(ask)
+        except IkectlError as failure:
+            self.env.events.append(Note(None, str(failure)))
 
     def wake(self, machine: Machine, at: float) -> None:
         """Let `machine` be looked at not later than `at`. One entry per machine is alive at a time."""
         if machine.wake_at is None or at < machine.wake_at:
             machine.wake_at = at
-            heapq.heappush(self.alarms, (at, next(self._order), machine))
+            heapq.heappush(self.alarms, (at, next(self._order), machine.sa.our_spi))

@@ -83,7 +83,7 @@ def answer_to(sa: IkeSa, request: Message) -> type[Answer] | None:
     """
     found = ANSWERS.get((sa.state, request.exchange))
     if found is AnswerCreateChild:
-        offer = request.get(SA)
+        offer = next(iter(request.all(SA)), None)  # that there is only one is for the answering half to judge
         if request.notify(NotifyType.REKEY_SA) is not None:
             return AnswerRekeyChild
         if offer is not None and offer.proposals and offer.proposals[0].protocol is Protocol.IKE:

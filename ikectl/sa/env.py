@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ikectl.sa.events import Event
 from ikectl.sa.reqids import Reqids
 from ikectl.values.identity import Identity
+
+if TYPE_CHECKING:
+    from ikectl.sa.ike_sa import IkeSa
 
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""
@@ -73,6 +77,9 @@ class Env:
 
     is_connected: Callable[[Identity, Identity], bool] = lambda local, remote: False
     """Whether an SA stands between our and a peer's identity; set by the engine."""
+
+    is_first_contact: Callable[[IkeSa], bool] = lambda sa: False
+    """Whether nobody else here has or calls the peer of this SA by the same identities; set by the engine."""
 
     def next_ike(self) -> int:
         """A fresh unique id for an IKE SA."""

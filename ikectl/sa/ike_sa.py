@@ -93,8 +93,6 @@ class IkeSa:
     nat: Nat = NO_NAT
     peer_window: int = 1
     """SET_WINDOW_SIZE of the peer (§2.3); we never use more than 1."""
-    first_contact: bool = False
-    """No other SA with this peer is known: say INITIAL_CONTACT (§2.4)."""
     children: dict[int, ChildSa] = field(default_factory=dict)
     """By inbound SPI."""
     rival: Rival[IkeSa] | None = None
@@ -105,6 +103,10 @@ class IkeSa:
     """The SA that replaced this one."""
     orphans: tuple[int, ...] = ()
     """SPIs the peer deleted that we did not know: perhaps of a child whose answer is still under way."""
+    heir: IkeSa | None = None
+    """The SA that replaced this one, for as long as this one lasts."""
+    dying: int = 0
+    """SAs this one replaced that are not gone yet."""
     contacted: bool = False
     """The peer said INITIAL_CONTACT: it knows no other SA with us (§2.4)."""
     established_at: float = 0.0
@@ -143,7 +145,8 @@ class IkeSa:
             child.ike = self
         self.children.update(old.children)
         old.children = {}
-        old.successor = self
+        old.successor = old.heir = self
+        self.dying += 1
         old.rival = None
         self.predecessor = None
 

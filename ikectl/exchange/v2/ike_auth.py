@@ -136,7 +136,7 @@ class IkeAuth(Exchange):
             self.offer = await children.offer(sa, self.child, without_ke=True)
             payloads.append(self.offer.sa_payload())
             payloads += self.offer.selectors()
-        if sa.first_contact:
+        if connection.unique is not Unique.NEVER and expected is not None and sa.env.is_first_contact(sa):
             payloads.append(INITIAL_CONTACT)
         return payloads
 
@@ -168,7 +168,7 @@ class IkeAuth(Exchange):
     async def _settle_child(self, sa: IkeSa, offer: ChildOffer, keying: Keying, reply: Message) -> Next:
         """A failure here leaves the IKE SA standing (RFC 7296 §1.2, §2.21.2)."""
         error = first_error(reply)
-        if error is not None or reply.get(SA) is None:
+        if error is not None or not reply.all(SA):
             await offer.withdraw()
             why = refusal_text(error)
             sa.emit(ChildFailed(sa, offer.config.name, why))

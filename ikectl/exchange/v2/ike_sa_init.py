@@ -122,6 +122,8 @@ class IkeSaInit(Exchange):
     cookie: bytes = b""
     pair: KePair | None = None
     restarts: int = 0
+    path: Path | None = None
+    """Between which ends it goes; the SA may go on between other ports."""
 
     async def request(self, sa: IkeSa) -> list[Payload]:
         assert sa.connection is not None
@@ -130,6 +132,7 @@ class IkeSaInit(Exchange):
             self.offered = proposals.offer(sa.connection.proposals)
             self.method = ke_methods(self.offered)[0]
             sa.move(IkeState.CONNECTING)
+            self.path = sa.path
         if self.pair is None:
             self.pair = await GenerateKe(self.method, sa.random)
         first: list[Payload] = [Notify(NotifyType.COOKIE, self.cookie)] if self.cookie else []

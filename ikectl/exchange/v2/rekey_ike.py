@@ -12,8 +12,8 @@ from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved, TemporaryFailure
 from ikectl.exchange.base import Answer, Birth, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import one_proposal
-from ikectl.exchange.v2.ike_intermediate import without_rounds
 from ikectl.exchange.v2.delete import DeleteIke
+from ikectl.exchange.v2.ike_intermediate import without_rounds
 from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, ke_methods, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
@@ -192,6 +192,9 @@ class AnswerRekeyIke(Answer):
         """Raises NoProposalChosen, InvalidKe, TemporaryFailure, PeerMisbehaved."""
         if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING) or sa.rival is not None:
             raise TemporaryFailure(f"the IKE SA is {sa.state.name}")
+        if sa.dying:
+            # Or one peer could pile up SAs without end: what this one replaced must be deleted first.
+            raise TemporaryFailure("the SA that this one replaced is not deleted yet")
         assert sa.connection is not None
         ke = request.get(KE)
         try:
