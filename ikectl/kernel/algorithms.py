@@ -6,6 +6,7 @@ A cipher for children is a row there and a row here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.crypto.transforms import Encryption, Integrity
@@ -66,6 +67,7 @@ class KernelSuite:
     mac: Named | None
 
 
+@lru_cache(1024)
 def kernel_suite(suite: ChildSuite, sha256_96: bool = False) -> KernelSuite:
     """What to ask of the kernel for `suite`. Raises BackendError for what Linux does not have."""
     encryption, integrity = suite.encryption, suite.integrity

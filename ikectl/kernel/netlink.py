@@ -87,8 +87,8 @@ class NetlinkKernel:
         self._random = random
         self._table = PolicyTable()
         self._standing: dict[ChildSa, _Standing] = {}
-        self._by_id: dict[xfrm.SaId, ChildSa] = {}
-        """To find whose limit was reached; without marks."""
+        self._children: dict[tuple[int, int, xfrm.Address], ChildSa] = {}
+        """To find whose limit was reached: by protocol, SPI, destination."""
         self._larval: dict[tuple[int, int], xfrm.SaId] = {}
         self._thresholds: xfrm.Request[Any] | None = None
         """What sets them back to what they were."""
@@ -217,7 +217,7 @@ class NetlinkKernel:
         raise failure if isinstance(failure, BackendError) else BackendError(explain(failure)) from None
 
     def _record(self, child: ChildSa, sa: xfrm.Sa, wishes: tuple[Wish, ...]) -> _Half:
-        self._by_id[xfrm.SaId(sa.dst, sa.spi, sa.proto)] = child
+        self._children[sa.proto, sa.spi, sa.dst] = child
         return _Half(sa.id, wishes)
 
     def remove(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
@@ -239,7 +239,7 @@ class NetlinkKernel:
         """Policies before the SA they want, so that no packet asks for one in between."""
         self._release(half.wishes, requests)
         requests.append(xfrm.DelSa(half.id))
-        self._by_id.pop(replace(half.id, mark=None), None)
+        self._children.pop((half.id.proto, half.id.spi, half.id.dst), None)
 
     def _release(
         self, wishes: Iterable[Wish], requests: list[xfrm.Request[Any]], only: set[Slot] | None = None
@@ -291,7 +291,7 @@ class NetlinkKernel:
                 requests.append(policy_request(change))
         self._release(half.wishes, requests)
         outcomes = self._channel.batch(requests)
-        self._by_id.pop(replace(half.id, mark=None), None)
+        self._children.pop((half.id.proto, half.id.spi, half.id.dst), None)
         failure = next((outcome for outcome in outcomes[1:] if isinstance(outcome, xfrm.XfrmError)), None)
         recorded = self._record(child, moved, wishes)
         if failure is not None:
@@ -337,7 +337,7 @@ class NetlinkKernel:
                 case None:
                     return [Expired(child, hard) for child, hard in found.items()]
                 case Expire(info, hard):
-                    child = self._by_id.get(xfrm.SaId(info.sa.dst, info.sa.spi, info.sa.proto))
+                    child = self._children.get((info.sa.proto, info.sa.spi, info.sa.dst))
                     if child is not None:
                         found[child] = hard or found.get(child, False)
                 case Overrun():
@@ -347,9 +347,14 @@ class NetlinkKernel:
 
     def _vanished(self) -> list[ChildSa]:
         """Children of which the kernel lost a half, when its events were lost too."""
-        ids = list(self._by_id)
-        outcomes = self._channel.batch([xfrm.GetAe(id) for id in ids])
-        return [self._by_id[id] for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, xfrm.Gone)]
+        halves = [
+            (child, half.id)
+            for child, standing in self._standing.items()
+            for half in (standing.inbound, standing.outbound)
+            if half is not None
+        ]
+        outcomes = self._channel.batch([xfrm.GetAe(id) for _, id in halves])
+        return [child for (child, _), outcome in zip(halves, outcomes, strict=True) if isinstance(outcome, xfrm.Gone)]
 
     # -- beginning and end ---------------------------------------------------------
 
@@ -397,7 +402,7 @@ class NetlinkKernel:
             self._channel.batch(requests)
         finally:
             self._table, self._thresholds = PolicyTable(), None
-            self._standing, self._by_id, self._larval = {}, {}, {}
+            self._standing, self._children, self._larval = {}, {}, {}
             self._channel.close()
             self._events.close()
 

@@ -7,6 +7,8 @@ IKE negotiates are ranges, so one pair of traffic selectors may need several
 Several children may want the same policy: a child and its successor, or two
 peers with the same networks. The kernel has room for one, so `PolicyTable`
 keeps everybody's wish and says which one is to stand.
+
+The records are named tuples: several are made and hashed for every child.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from ikectl.config.model import Mark, Mode
 from ikectl.errors import BackendError
@@ -42,8 +46,7 @@ class Direction(IntEnum):
     FWD = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """Packets from a source to a destination, addresses packed. Mask 0 is any port.
 
     With ICMP the source port is the type and the destination port the code, whichever way it flows.
@@ -83,8 +86,7 @@ class Flow:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """What the kernel tells policies apart by: it holds one for each."""
 
     flow: Flow
@@ -93,8 +95,7 @@ class Slot:
     if_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """The SA that a policy demands. Addresses are packed; in transport mode they are not looked at."""
 
     source: bytes
@@ -104,8 +105,7 @@ class Template:
     reqid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What is to become of the packets of a slot: a smaller `priority` wins; no template lets them pass."""
 
     priority: int
@@ -129,8 +129,12 @@ def flows(local: Iterable[TrafficSelector], remote: Iterable[TrafficSelector], i
     BackendError for more than MAX_FLOWS, and for OPAQUE ports, which the
     kernel cannot select.
     """
+    return _flows(tuple(local), tuple(remote), interface)
+
+
+@lru_cache(64)  # both halves of a child ask, one after the other
+def _flows(local: tuple[TrafficSelector, ...], remote: tuple[TrafficSelector, ...], interface: int) -> tuple[Flow, ...]:
     found: dict[Flow, None] = {}
-    remote = tuple(remote)
     for ours in local:
         for theirs in remote:
             for flow in _pair(ours, theirs, interface):
@@ -257,7 +261,7 @@ class Act(Enum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """One change of the kernel's database. `rule` is what is to stand, or with DELETE what stood.
 
