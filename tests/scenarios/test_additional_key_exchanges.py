@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+from ikectl.crypto import ke
 from ikectl.crypto.proposal import IkeSuite
-from ikectl.iana.v2 import ExchangeType
+from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import IkeFailed, MessageSent
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.keying import KE, Nonce
+from ikectl.wire.v2.notify import INTERMEDIATE_EXCHANGE_SUPPORTED, Notify
 from ikectl.wire.v2.sa import SA
-from tests.scenarios.stage import gateways, sa_of
+from tests.scenarios.stage import IKE_SA_INIT, gateways, sa_of
 from tests.sim.forge import Stranger
 from tests.sim.host import Host
 from tests.sim.link import Link
-from tests.sim.site import MOON, Site
+from tests.sim.site import MOON, SUN, Site
+from tests.sim.wiretap import which
 from tests.sim.world import Violation
 
 HYBRID = "aes128gcm16-prfsha256-x25519-ke1_mlkem768"
@@ -91,6 +98,37 @@ def test_ike_auth_before_the_rounds_is_refused() -> None:
         machine.begin(IkeAuth(None), site.world.now)
         site.world.run_until(lambda: bool(site.sun.machines and site.sun.machines[0].sa.established_at), within=60.0)
     assert not any(machine.sa.established_at for machine in site.sun.machines)
+
+
+@pytest.mark.conformance("v2-50")
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, b"odd"),  # with all that must be there
+        None,  # ADDKE chosen, but no INTERMEDIATE_EXCHANGE_SUPPORTED
+    ],
+)
+def test_a_response_that_is_found_wrong_changes_nothing(spoilt: Notify | None) -> None:
+    """<-- HDR, SA, KE, Nr, N(NAT_DETECTION... of nobody): all good but one thing; then the genuine one comes."""
+    site, wire = gateways(ike=HYBRID)
+    held = wire.hold(which(IKE_SA_INIT, by=site.sun), times=1)
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    asked = wire.seen[0].message
+    forger = Stranger(wire, site.moon, SUN)
+    public, _ = ke.answer(asked.one(KE).method, asked.one(KE).public, forger.random)
+    sources, destinations = NotifyType.NAT_DETECTION_SOURCE_IP, NotifyType.NAT_DETECTION_DESTINATION_IP
+    forged: list[Payload] = [asked.one(SA), KE(asked.one(KE).method, public), Nonce(forger.random(32))]
+    forged += [Notify(sources, bytes(20)), Notify(destinations, bytes(20))]
+    forged += [INTERMEDIATE_EXCHANGE_SUPPORTED, spoilt] if spoilt else []
+    sa = sa_of(site.moon)
+    assert sa.handshake is not None
+    before = (sa.path, sa.nat, sa.spi_r, sa.keys, sa.suite, asdict(sa.handshake))
+    assert not forger.ask(forged, spi_i=asked.spi_i, spi_r=forger.spi, response=True, initiator=False)
+    assert (sa.path, sa.nat, sa.spi_r, sa.keys, sa.suite, asdict(sa.handshake)) == before
+    wire.release(held)
+    site.world.run_until(lambda: token in site.moon.done)
+    assert site.moon.done[token].error is None
 
 
 CLASSIC = "aes128gcm16-prfsha256-x25519"

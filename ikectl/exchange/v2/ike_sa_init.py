@@ -189,16 +189,18 @@ class IkeSaInit(Exchange):
         ke = reply.one(KE)
         if ke.method != self.method or suite.ke != self.method:
             raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
-        nonce_r = nonce_of(reply, suite.prf)
+        if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+            raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
+        nonce_r, hashes, cas = nonce_of(reply, suite.prf), peer_hashes(reply), authorities(reply)
         shared = await CombineKe(self.pair, ke.public)
-        sa.spi_r = reply.spi_r
-        sa.suite = suite
-        sa.keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, sa.spi_r)
+        keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
+        # Nothing can fail from here on: a response that is found wrong has changed no facts.
+        sa.spi_r, sa.suite, sa.keys = reply.spi_r, suite, keys
         sa.handshake.nonce_r = nonce_r
         sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
-        sa.handshake.hashes = peer_hashes(reply)
+        sa.handshake.hashes = hashes
         sa.handshake.asked = bool(reply.all(CERTREQ))
-        sa.handshake.authorities = authorities(reply)
+        sa.handshake.authorities = cas
         judge_nat(sa, reply)
         settings = sa.env.settings
         if sa.nat.found and sa.path.remote.port == settings.ike_port:
@@ -206,8 +208,6 @@ class IkeSaInit(Exchange):
                 replace(sa.path.local, port=settings.natt_port),
                 replace(sa.path.remote, port=settings.natt_port),
             )
-        if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
-            raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
         return Done(follow=(follow(self.child, self.token, sa),))
 
     def _again(self) -> Next:
