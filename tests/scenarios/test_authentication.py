@@ -101,6 +101,10 @@ def test_a_peer_that_does_not_prove_itself(missing: str) -> None:
     site.up()
     (answer,) = wire.messages(which(IKE_AUTH, response=True))
     assert answer.errors and answer.get(AUTH) is None and bare(site.sun) and bare(site.moon)
+    if missing == "AUTH":
+        # §2.16: it asks for EAP. That is refused, and is no error of syntax.
+        assert notifies(answer) == [NotifyType.AUTHENTICATION_FAILED]
+        assert any("EAP" in event.text() for event in site.sun.saw(AuthFailed))
 
 
 @pytest.mark.conformance("v2-61")

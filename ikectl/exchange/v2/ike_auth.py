@@ -248,7 +248,10 @@ class AnswerIkeAuth(Answer):
         assert shake is not None
         named, wanted = request.one(IDi), request.get(IDr)
         claimed = named.identity
-        proof = request.one(AUTH)
+        proof = request.get(AUTH)
+        if proof is None:
+            # RFC 7296 §2.16: so an initiator asks for EAP, which no configuration here wants of a peer.
+            raise AuthenticationFailed(f"{claimed} sends no AUTH: it wants to prove itself with EAP")
         shake.asked = bool(request.all(CERTREQ))
         shake.authorities = authorities(request)
         kind = AuthKind.PSK if proof.method is AuthMethod.SHARED_KEY_MIC else AuthKind.PUBKEY
