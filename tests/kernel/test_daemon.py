@@ -24,13 +24,10 @@ def gateways(lab: Lab, moon: str = MOON.conf(), sun: str = SUN.conf()) -> tuple[
 
 def nothing_installed(world: World, node: str) -> bool:
     """No SA, no policy but those of sockets, no route of ours."""
-    return not any(
-        world.run(node, "ip", *what)
-        for what in (
-            ("xfrm", "state", "list", "nokeys"),
-            ("xfrm", "policy", "list", "nosock"),
-            ("route", "show", "table", "220"),
-        )
+    return (
+        not world.run(node, "ip", "xfrm", "state", "list", "nokeys")
+        and not world.run(node, "ip", "xfrm", "policy", "list", "nosock")
+        and "table 220" not in world.run(node, "ip", "route", "show", "table", "all")
     )
 
 
