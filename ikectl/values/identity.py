@@ -10,6 +10,7 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from ikectl.iana.v2 import IdType, id_type
@@ -86,12 +87,7 @@ class Identity:
     @property
     def rdns(self) -> tuple[Rdn, ...] | None:
         """The relative names of a DN; None for another kind or malformed DER."""
-        if self.kind != IdType.DER_ASN1_DN:
-            return None
-        try:
-            return read_name(self.data)
-        except ValueError:
-            return None
+        return _rdns(self.data) if self.kind == IdType.DER_ASN1_DN else None
 
     def same(self, other: Identity) -> bool:
         """Whether both name one party: host names, mail addresses and DNs compare without case."""
@@ -217,7 +213,8 @@ class WildcardDn(IdentityPattern):
     der: bytes
 
     def match(self, identity: Identity) -> int:
-        return _match_dn(read_name(self.der), identity.rdns, wildcards=True)
+        actual = identity.rdns
+        return NO_MATCH if actual is None else _match_dn(read_name(self.der), actual, wildcards=True)
 
     def __str__(self) -> str:
         return format_name(read_name(self.der))
@@ -267,6 +264,15 @@ class NetworkIdentity(IdentityPattern):
 
     def __str__(self) -> str:
         return self.text
+
+
+@lru_cache(32)
+def _rdns(der: bytes) -> tuple[Rdn, ...] | None:
+    """Remembered for a while: one identity of a peer is compared with those of thousands of connections."""
+    try:
+        return read_name(der)
+    except ValueError:
+        return None
 
 
 def _match_dn(expected: tuple[Rdn, ...] | None, actual: tuple[Rdn, ...] | None, *, wildcards: bool) -> int:

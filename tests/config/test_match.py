@@ -1,8 +1,9 @@
 import ipaddress
 from dataclasses import replace
 
-from ikectl.config.match import AddressTable, for_addresses, for_identities
+from ikectl.config.match import AddressTable, _listed, for_addresses, for_identities
 from ikectl.config.model import AddressSpec, Auth, AuthKind, Connection, Local, Remote
+from ikectl.values import identity
 from ikectl.values.identity import Identity, IdentityPattern
 
 
@@ -100,3 +101,17 @@ def test_a_replaced_connection_is_not_the_same_ike() -> None:
     one = conn("a")
     assert one.same_ike(replace(one, children=()))
     assert not one.same_ike(replace(one, encap=True))
+
+
+def test_the_name_of_a_peer_is_read_once_for_many_connections() -> None:
+    """A stranger's DN of many attributes must not cost its reading times the connections."""
+    candidates = [conn(f"c{n}", peer=f"C=CH, O=site {n}, CN=*") for n in range(20)]
+    stranger = Identity.parse("C=CH, " + ", ".join(f"OU=unit {n}" for n in range(30)) + ", CN=stranger")
+    before = identity._rdns.cache_info().misses
+    assert for_identities(candidates, stranger).connection is None
+    assert identity._rdns.cache_info().misses == before + 1
+
+
+def test_no_more_is_listed_than_a_line_takes() -> None:
+    words = map(str, range(2000))
+    assert _listed(words) == "0, 1, 2, 3, 4, ..." and next(words) == "6"
