@@ -75,6 +75,9 @@ ASK_TIMEOUT = 60.0
 """Seconds until an ask that nobody answers fails."""
 LINGER = 30.0
 """Seconds a closed SA stays to repeat its last reply, in case that was lost."""
+GRACE = 1.0
+"""Seconds that another answer to IKE_SA_INIT has, after the one in use was disproved: who answers faster than
+the peer may not end our attempt before the peer is heard."""
 PATIENCE = 1
 """Repeats of an unproven responder's request before another one is tried: it keeps its half-open SA for
 half a minute only."""
@@ -112,6 +115,7 @@ class Machine:
         "_inbox",
         "_retries",
         "_running",
+        "_verdict",
         "active",
         "answering",
         "doubt",
@@ -158,6 +162,8 @@ class Machine:
         self._retries: dict[int, Exchange] = {}
         self._alternatives: Alternatives | None = None
         """From the answer to IKE_SA_INIT until IKE_AUTH proved it."""
+        self._verdict: Callable[[], None] | None = None
+        """What to make of a responder that refused us or did not prove itself, if no other answers in time."""
 
     # -- in: what the engine calls ------------------------------------------
 
@@ -433,7 +439,7 @@ class Machine:
             return
         if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(datagram):
             return
-        if not self.window.answers(header.exchange, header.message_id):
+        if self._verdict is not None or not self.window.answers(header.exchange, header.message_id):
             self._drop(path, f"response {header.message_id} answers nothing we asked")
             return
         try:
@@ -478,7 +484,11 @@ class Machine:
                 return
             if isinstance(result, Doubt):
                 self._give_up(exchange, result.why)
-                return
+            else:
+                self.schedule.clear("retransmit")
+                self._verdict = partial(self._taken, exchange, datagram, result, error)
+                self._set("verdict", self.now + GRACE)
+            return
         if error is not None:
             self._response_failed(error)
             return
@@ -720,6 +730,9 @@ class Machine:
         if self._alternatives is None or shake is None or isinstance(self.active, IkeSaInit):
             return False
         self._alternatives.keep(datagram, shake.response)
+        if self._verdict is not None and self._try_alternative(self.active):
+            self._verdict = None
+            self.schedule.clear("verdict")
         return True
 
     def _try_alternative(self, disproved: Exchange | None) -> bool:
@@ -761,6 +774,9 @@ class Machine:
             self._numbered_timer(name[0], name[1])
         elif name == "retransmit":
             self._retransmit()
+        elif name == "verdict" and self._verdict is not None:
+            verdict, self._verdict, self._alternatives = self._verdict, None, None
+            verdict()
         elif name == "half-open":
             if self.sa.state is IkeState.CONNECTING:
                 self._close("the peer did not go on with IKE_AUTH")

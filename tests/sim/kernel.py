@@ -55,9 +55,10 @@ class FakeKernel:
             if child.initiator
             else (keys.encr_r + keys.integ_r, keys.encr_i + keys.integ_i)
         )
+        if ask.inbound and (child.protocol, child.spi_in) not in self.larval:
+            raise BackendError("the inbound SPI is not reserved")
         self._order += 1
         if ask.inbound:
-            assert (child.protocol, child.spi_in) in self.larval, "inbound SPI was not reserved"
             self.larval.remove((child.protocol, child.spi_in))
             self.inbound[child.protocol, child.spi_in] = Half(child, theirs, self._order)
         if ask.outbound:
