@@ -962,9 +962,12 @@ class Machine:
             if (end is End.SILENT and child.config.dpd_action is Action.START)
             or (end is End.DELETED and child.config.close_action is Action.START)
         )
-        pending = [exchange for exchange in (self.active, *self.queue, *self._retries.values()) if exchange is not None]
-        self.active = None
-        self.queue, self._retries, self._errands = [], {}, ()
+        pending = [self.active] if self.active is not None else []
+        if sa.successor is None:
+            # Else the heir goes on with what waits here.
+            pending += [*self.queue, *self._retries.values()]
+            self.queue, self._retries = [], {}
+        self.active, self._errands = None, ()
         self.window.settle()
         self.schedule = Schedule()
         for exchange in pending:

@@ -13,7 +13,7 @@ from tests.sim.mixed import Life
 SEEDS = int(os.environ.get("IKECTL_SEEDS", "10000"))
 """How many; CI takes the default."""
 BATCH = 250
-FOUND = (1, 54, 162, 724, 2988, 7048, 8325)
+FOUND = (1, 54, 162, 724, 896, 2988, 7048, 8325)
 """Seeds that once failed, kept for good."""
 
 

@@ -63,7 +63,8 @@ class DeleteChildren(Exchange):
 
     async def abandon(self, sa: IkeSa, why: str) -> None:
         for child in self.children:
-            await children.remove(sa, child, self.why if child.successor is None else None)
+            if child.ike is sa:  # else it went to the SA that replaced this one
+                await children.remove(sa, child, self.why if child.successor is None else None)
         if self.offer is not None:
             await self.offer.withdraw()
 
