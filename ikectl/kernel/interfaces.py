@@ -33,8 +33,10 @@ log = structlog.get_logger(__name__)
 
 TABLE = 220
 """The routing table; also the place of its rule, before the main table's 32766. As strongSwan has them."""
-PROTO_STATIC = 4
+PROTO = 73
+"""rt_protos: who made a route or a rule. Nobody else has this number (4 would be every administrator's)."""
 RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
+RTN_THROW = 9
 MAX_ROUTES = 64
 """Of one child; ranges that are no networks need many, and such a child goes without."""
 
@@ -112,6 +114,7 @@ class SourceRoutes:
         self._jobs: deque[tuple[ChildSa, bool]] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
         self._own: list[Own] = []
         self._of: dict[ChildSa, tuple[Route, ...]] = {}
         self._holders: dict[tuple[bytes, int], list[Route]] = {}
@@ -120,10 +123,11 @@ class SourceRoutes:
         """Address families whose rule we made."""
 
     async def start(self) -> None:
-        """Learn our addresses. Raises BackendError."""
+        """Learn our addresses, and remove what a daemon that was killed left. Raises BackendError."""
         try:
             self._ip = AsyncIPRoute()
             await self._learn()
+            await self._sweep()
         except (NetlinkError, OSError) as error:
             raise BackendError(f"cannot read addresses over rtnetlink: {error}") from error
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -131,8 +135,11 @@ class SourceRoutes:
     async def stop(self) -> None:
         """Remove all routes and rules that are ours."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            # Not cancelled: a route half-way set would be nobody's. What still waits is not begun.
+            self._ending = True
+            self._jobs.clear()
+            self._news.set()
+            await self._task
         for holders in list(self._holders.values()):
             await self._delete(holders[-1])
         self._holders, self._of = {}, {}
@@ -158,16 +165,21 @@ class SourceRoutes:
     # -- the task ----------------------------------------------------------------
 
     async def _run(self) -> None:
-        while True:
+        while not self._ending:
             await self._news.wait()
             self._news.clear()
-            await self._learn()
+            if not self._jobs:
+                continue
+            try:
+                await self._learn()
+            except (NetlinkError, OSError) as error:
+                log.warning("cannot read addresses; routes go by those known before", why=str(error))
             while self._jobs:
                 child, wanted = self._jobs.popleft()
                 try:
                     await (self._add(child) if wanted else self._remove(child))
-                except Exception:
-                    log.exception("a route was not set", child=child.name)
+                except (NetlinkError, OSError) as error:
+                    log.warning("a route was not set", child=child.name, why=str(error))
 
     async def _learn(self) -> None:
         assert self._ip is not None
@@ -177,6 +189,22 @@ class SourceRoutes:
             if text and message["scope"] not in (RT_SCOPE_LINK, RT_SCOPE_HOST):
                 found.append(Own(ipaddress.ip_address(text).packed, message["prefixlen"], message["index"]))
         self._own = found
+
+    async def _sweep(self) -> None:
+        """Routes and rules are known by who made them: us."""
+        assert self._ip is not None
+        for family in (socket.AF_INET, socket.AF_INET6):
+            left = [route async for route in await self._ip.get_routes(family=family, table=TABLE)]
+            for route in left:
+                if route["proto"] == PROTO:
+                    network = route.get("RTA_DST") or _text(bytes(4 if family == socket.AF_INET else 16))
+                    kind = {"type": "throw"} if route["type"] == RTN_THROW else {}
+                    name = {"dst": f"{network}/{route['dst_len']}", "family": family, "table": TABLE, "proto": PROTO}
+                    await self._try("route", "del", **name, **kind)
+            rules = [rule async for rule in await self._ip.get_rules(family=family)]
+            for rule in rules:
+                if rule.get("FRA_PROTOCOL") == PROTO:
+                    await self._try("rule", "del", **_rule(family))
 
     async def _add(self, child: ChildSa) -> None:
         wanted = () if child in self._of else routes_for(child, self._own)
@@ -252,13 +280,13 @@ def _name(route: Route) -> dict[str, Any]:
         "dst": f"{_text(route.network)}/{route.bits}",
         "family": _family(route.network),
         "table": TABLE,
-        "proto": PROTO_STATIC,
+        "proto": PROTO,
     }
 
 
 def _rule(family: int) -> dict[str, Any]:
     """Packets that this host sends itself come, to the rules, from `lo`."""
-    return {"family": family, "table": TABLE, "priority": TABLE, "iifname": "lo"}
+    return {"family": family, "table": TABLE, "priority": TABLE, "iifname": "lo", "protocol": PROTO}
 
 
 def _family(address: bytes) -> int:

@@ -109,10 +109,16 @@ def test_a_peer_that_does_not_confirm_holds_up_the_end_only_briefly(lab: Lab) ->
 def test_after_a_kill_the_next_one_cleans_up_and_goes_on(lab: Lab) -> None:
     world, moon, sun = gateways(lab)
     moon.up("net")
+    until(lambda: "table 220" in world.run("moon", "ip", "route", "show", "table", "all"), "a route on moon")
+    world.run("moon", "ip", "route", "add", "10.99.0.0/16", "via", "192.0.2.254", "table", "220")
     moon.kill()
     assert not nothing_left(world, "moon")
     moon = world.ikectl("moon", conf=MOON.conf())
     assert not world.run("moon", "ip", "xfrm", "state", "list", "nokeys")
+    assert "220" not in world.run("moon", "ip", "rule")
+    routes = world.run("moon", "ip", "route", "show", "table", "220")
+    assert "10.99.0.0/16" in routes  # somebody else's
+    assert "10.2.0.0/24" not in routes
     moon.up("net")
     assert world.ping("alice", "bob", count=2).lost == 0
     until(lambda: len(sun.sas()) == 1, "the old SA gone, as this was a first contact")
