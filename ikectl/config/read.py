@@ -47,10 +47,11 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
     for key, value in section.values.items():
         option = group.option(key)
         if option is None:
-            if group.group(key) is not None:
+            hint = suggestion(key, group.names)
+            if group.group(key) is not None and (key in group.names or not hint):
                 errors.add(f"{label}.{key}: a section, not an option; write {key} {{ }}", value.place)
             else:
-                hint = suggestion(key, group.names)
+                # `remote_adrs` has the form of a section's name, and is a slip of an option's all the same.
                 errors.add(f"{label}: unknown option {_shown(key)}{hint}", value.place)
             continue
         if value.is_unset:

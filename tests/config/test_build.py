@@ -204,6 +204,7 @@ def test_ah_alone_offers_no_esp() -> None:
         ("quux = 1", "gw: unknown option 'quux'"),
         ("chldren { }", "gw: unknown section 'chldren'; did you mean 'children'?"),
         ("local = x", "gw.local: a section, not an option; write local { }"),
+        ("remote_adrs = x", "gw: unknown option 'remote_adrs'; did you mean 'remote_addrs'?"),
         ("proposals { }", "gw.proposals: an option, not a section; write proposals = value"),
         ("rekey_time = 4w", "gw.rekey_time: '4w' is not a duration such as 90s, 5m, 4h or 1d"),
         ("encap = perhaps", "gw.encap: 'perhaps' is neither yes nor no"),
