@@ -631,27 +631,33 @@ class Machine:
         error: BaseException | None,
     ) -> None:
         self.answering = None
+        if error is not None:
+            reply = self._refusal(exchange, error)
+            if reply is None:
+                return
+        assert reply is not None
+        self._reply(exchange, datagram, path, reply)
+
+    def _refusal(self, exchange: ExchangeType, error: BaseException) -> Reply | None:
+        """What to say of a request that failed; None if nothing, because the SA is closed."""
         initial = exchange is ExchangeType.IKE_SA_INIT
         if isinstance(error, Refused):
             refusal = Notify(error.notify, error.data, error.protocol, error.spi)
-            reply = Reply([refusal], close=str(error) if initial else None)
-        elif isinstance(error, PeerMisbehaved | WireError):
+            return Reply([refusal], close=str(error) if initial else None)
+        if isinstance(error, PeerMisbehaved | WireError):
             why = str(error)
             self.sa.emit(Note(self.sa, f"the peer misbehaved: {why}"))
             if initial:
                 self._close(why)  # unproven and malformed: no answer at all
-                return
+                return None
             notify = error.notify if isinstance(error, PeerMisbehaved) else NotifyType.INVALID_SYNTAX
             data = error.data if isinstance(error, PeerMisbehaved) else b""
-            reply = Reply([Notify(notify, data)], close=why)
-        elif isinstance(error, IkectlError):
+            return Reply([Notify(notify, data)], close=why)
+        if isinstance(error, IkectlError):
             self.sa.emit(Note(self.sa, str(error)))
-            reply = Reply([Notify(NotifyType.TEMPORARY_FAILURE)], close=str(error) if initial else None)
-        elif error is not None:
-            self._fault(error)
-            return
-        assert reply is not None
-        self._reply(exchange, datagram, path, reply)
+            return Reply([Notify(NotifyType.TEMPORARY_FAILURE)], close=str(error) if initial else None)
+        self._fault(error)
+        return None
 
     def _reply(self, exchange: ExchangeType, datagram: bytes, path: Path, reply: Reply) -> None:
         """Seal and send the reply, keep it for a repeat, then see to what follows from it."""

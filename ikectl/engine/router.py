@@ -82,18 +82,18 @@ class Router:
         if header.major != MAJOR_VERSION:
             self._other_version(header, path, now)
             return None
+        initial = header.exchange is ExchangeType.IKE_SA_INIT
+        if initial:
+            if len(datagram) > MAX_INITIAL_OCTETS:
+                self._drop(path, f"an IKE_SA_INIT of {len(datagram)} octets; {MAX_INITIAL_OCTETS} are taken at most")
+                return None
+            if not header.is_response:
+                return self._initial(header, datagram, path, now)
         ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
-        if header.exchange is ExchangeType.IKE_SA_INIT and len(datagram) > MAX_INITIAL_OCTETS:
-            self._drop(path, f"an IKE_SA_INIT of {len(datagram)} octets; {MAX_INITIAL_OCTETS} are taken at most")
-            return None
-        if header.exchange is ExchangeType.IKE_SA_INIT and not header.is_response:
-            return self._initial(header, datagram, path, now)
         machine = self.machines.get(ours)
         if machine is None:
             self._unknown(header, path, now)
-        elif machine.sa.their_spi not in (theirs, NO_SPI) and not (
-            header.exchange is ExchangeType.IKE_SA_INIT and header.is_response
-        ):
+        elif not initial and machine.sa.their_spi not in (theirs, NO_SPI):
             self._drop(path, "its other SPI is not that of the SA")
         else:
             machine.receive(header, datagram, path, now)

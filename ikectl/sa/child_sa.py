@@ -33,6 +33,8 @@ class ChildState(Enum):
     DELETED = "DELETED"
     """Gone for the protocol; its inbound half lingers for packets under way."""
 
+    __hash__ = object.__hash__  # members are single; the hash of Enum is that of the name, in Python
+
 
 S = ChildState
 # fmt: off

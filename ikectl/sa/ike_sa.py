@@ -32,6 +32,8 @@ class IkeState(Enum):
     """Our DELETE for it is in flight."""
     CLOSED = "CLOSED"
 
+    __hash__ = object.__hash__  # members are single; the hash of Enum is that of the name, in Python
+
 
 # fmt: off
 LEGAL: dict[IkeState, frozenset[IkeState]] = {

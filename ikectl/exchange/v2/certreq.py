@@ -14,23 +14,25 @@ from ikectl.wire.v2.message import Message
 def authorities(message: Message) -> tuple[bytes, ...]:
     """All CA hashes of the X.509 CERTREQs in a message."""
     return tuple(
-        authority
-        for request in message.all(CERTREQ)
-        if request.encoding is CertEncoding.X509_SIGNATURE
-        for authority in request.authorities
+        [
+            authority
+            for request in message.all(CERTREQ)
+            if request.encoding is CertEncoding.X509_SIGNATURE
+            for authority in request.authorities
+        ]
     )
 
 
 async def request_certificates(connections: Sequence[Connection]) -> CERTREQ | None:
     """A CERTREQ naming the CAs trusted for these connections (RFC 7296 §3.7), None if none is wanted."""
-    remotes = tuple(
+    remotes = [
         remote
         for connection in connections
         if connection.send_certreq
         for remote in connection.remote
         if remote.auth.kind is not AuthKind.PSK
-    )
+    ]
     if not remotes:
         return None
-    trusted = await Authorities(remotes)
+    trusted = await Authorities(tuple(remotes))
     return CERTREQ(CertEncoding.X509_SIGNATURE, trusted) if trusted else None

@@ -247,7 +247,7 @@ async def answer(
     rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
     Raises BackendError; nothing is left behind then.
     """
-    protocol = choice.chosen.protocol
+    number, protocol, _, transforms = choice.chosen
     spi = await AllocSpi(protocol, sa.path)
     child = build(
         sa,
@@ -262,7 +262,7 @@ async def answer(
         sa.path,
     )
     await install(sa, child, outbound=outbound)
-    chosen = choice.chosen._replace(spi=spi.to_bytes(4, "big"))
+    chosen = Proposal(number, protocol, spi.to_bytes(4, "big"), transforms)
     selectors: list[Payload] = [TSi(choice.ts_remote), TSr(choice.ts_local)]
     if choice.transport:
         selectors.append(USE_TRANSPORT_MODE)

@@ -51,6 +51,9 @@ NONCE_OCTETS = 32
 """At least half the key size of every prf we know (RFC 7296 §2.10)."""
 
 HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
+KNOWN_HASHES = tuple(HashAlgorithm)
+OUR_HASHES = tuple([known for known in KNOWN_HASHES if known in ANNOUNCED_HASHES])
+"""What `peer_hashes` makes of a list that is the same as ours."""
 NOWHERE = Endpoint(bytes(4), 0)
 
 
@@ -85,8 +88,10 @@ def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
     notify = message.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
     if notify is None:
         return None
+    if notify.data == HASHES_NOTIFY.data:
+        return OUR_HASHES
     named = frozenset(signature_hashes(notify))
-    return tuple([known for known in HashAlgorithm if known in named])
+    return tuple([known for known in KNOWN_HASHES if known in named])
 
 
 def nonce_of(message: Message, prf: Prf) -> bytes:
