@@ -45,6 +45,9 @@ log = structlog.get_logger(__name__)
 
 CONFIG = "/etc/swanctl/swanctl.conf"
 VICI = "/run/ikectl/ikectl.vici"
+COLLECT_AFTER = 10_000, 20, 20
+"""How many new objects have garbage looked for. What a handshake makes stays, and is hardly ever a cycle: looking
+after every 700 of them, as Python does by itself, finds nothing, and costs nearly twice as much."""
 FAREWELL_WITHIN = 2.0
 """Seconds that peers get at the end to confirm that their SAs are deleted."""
 
@@ -83,6 +86,7 @@ class Daemon:
             stack.callback(watchdog.cancel)
             gc.collect()
             gc.freeze()  # what is there now stays; collections need not look at it again
+            gc.set_threshold(*COLLECT_AFTER)
             notify("READY=1", f"STATUS={len(self._loaded.connections)} connections loaded")
             log.info("ready", version=our_version(), pid=os.getpid(), vici=self._options.vici)
             await self._told.wait()
