@@ -74,7 +74,7 @@ def select(offered: Sequence[Proposal], configured: Sequence[Proposal], *, witho
     Raises NoProposalChosen, whose text says what failed in the nearest pair.
     """
     search = _select if _worth_remembering(offered) else _select.__wrapped__
-    found = search(tuple([(p.protocol, p.transforms) for p in offered]), tuple(configured), without_ke)
+    found = search(tuple([(protocol, ts) for _, protocol, _, ts in offered]), tuple(configured), without_ke)
     if isinstance(found, str):
         raise NoProposalChosen(found)
     index, transforms = found
@@ -100,9 +100,15 @@ def accepted(offered: Sequence[Proposal], answer: Proposal) -> Proposal:
 
 def _worth_remembering(received: Sequence[Proposal]) -> bool:
     """Whether a peer's proposals are few and short. One unknown attribute alone may have 64 KiB."""
-    if len(received) + sum([len(proposal.transforms) for proposal in received]) > MAX_REMEMBERED_TRANSFORMS:
-        return False
-    return not [True for proposal in received for transform in proposal.transforms if transform.unknown]
+    left = MAX_REMEMBERED_TRANSFORMS
+    for _, _, _, transforms in received:
+        left -= 1 + len(transforms)
+        if left < 0:
+            return False
+        for _, _, _, unknown in transforms:
+            if unknown:
+                return False
+    return True
 
 
 @lru_cache(REMEMBERED_SELECTIONS)

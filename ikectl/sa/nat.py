@@ -11,7 +11,7 @@ from ikectl.values.path import Endpoint
 
 def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
     """SHA-1(SPIi | SPIr | IP | port), 20 octets. SHA-1 is the RFC's choice and guards no secret."""
-    octets = b"%b%b%b%b" % (spi_i, spi_r, endpoint.address, endpoint.port.to_bytes(2, "big"))
+    octets = spi_i + spi_r + endpoint.address + endpoint.port.to_bytes(2, "big")
     return sha1(octets, usedforsecurity=False).digest()
 
 

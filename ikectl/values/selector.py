@@ -171,6 +171,8 @@ def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelec
     within another, and there are at most MAX_SELECTORS.
     """
     if len(offered) == 1 and len(configured) == 1:
+        if offered[0] == configured[0]:
+            return (offered[0],)
         both = offered[0] & configured[0]
         return () if both is None else (both,)
     found: dict[TrafficSelector, None] = {}

@@ -114,25 +114,25 @@ def read_chain(first: PayloadType, octets: bytes, start: int = 0) -> list[Payloa
             over, something follows an SK payload, or there are too many.
     """
     payloads: list[Payload] = []
-    end = len(octets)
+    append, end = payloads.append, len(octets)
     number: int = first
     try:
         for _ in range(MAX_PAYLOADS):
             if not number:
                 break
             following, flags, length = _unpack(octets, start)
-            stop = start + length
-            if length < GENERIC_OCTETS or stop > end:
+            body_at = start + GENERIC_OCTETS
+            start += length
+            if not body_at <= start <= end:
                 raise WireError(f"payload {payload_type(number)} has an impossible length of {length} octets")
-            body = octets[start + GENERIC_OCTETS : stop]
-            start = stop
+            body = octets[body_at:start]
             if (read := _plain.get(number)) is not None:
-                payloads.append(read(body))
+                append(read(body))
             elif (enclose := _enclosing.get(number)) is not None:
-                payloads.append(enclose(body, payload_type(following)))
+                append(enclose(body, payload_type(following)))
                 break
             else:
-                payloads.append(Unknown(payload_type(number), flags >= CRITICAL, body))
+                append(Unknown(payload_type(number), flags >= CRITICAL, body))
             number = following
         else:
             if number:
