@@ -11,14 +11,15 @@ settle, next.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 
 from ikectl.config.model import Action
-from ikectl.engine import lifetimes
+from ikectl.engine import errands, lifetimes
 from ikectl.engine.alternatives import Alternatives
+from ikectl.engine.envelope import open_message, write
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.errors import (
@@ -33,16 +34,15 @@ from ikectl.errors import (
 )
 from ikectl.exchange.base import Again, Answer, Done, Doubt, Exchange, Ignore, Next, Reply
 from ikectl.exchange.table import answer_to, busy, premature
-from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
-from ikectl.exchange.v2.ike_intermediate import IkeIntermediate, cover
+from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.exchange.v2.rekey_child import RekeyChild
 from ikectl.exchange.v2.rekey_ike import RekeyIke, take_over
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
-from ikectl.sa.asks import Ask, MovePath, QueryUse, RemoveChild
+from ikectl.sa.asks import Ask
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import (
     AuthFailed,
@@ -61,10 +61,9 @@ from ikectl.sa.schedule import Name, Schedule
 from ikectl.sa.window import Verdict, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
-from ikectl.wire.payload import Payload, write_chain
+from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
-from ikectl.wire.v2.sealed import clear_form, open_sealed, seal
 
 Job = Coroutine[Any, Any, Any]
 Finish = Callable[[Any, BaseException | None], None]
@@ -380,7 +379,7 @@ class Machine:
             self._outcome(exchange.token, None)
             return
         message_id = 0 if again else self.window.next_request
-        octets = self._write(exchange.type, message_id, False, payloads)
+        octets = write(self.sa, exchange.type, message_id, False, payloads)
         if again:
             self.window.resend_as(octets)
         else:
@@ -402,22 +401,6 @@ class Machine:
             return
         self.sa.emit(Note(self.sa, f"{exchange.subject}: {error}"))
         self._outcome(exchange.token, f"{exchange.subject}: {error}")
-
-    def _write(self, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload]) -> bytes:
-        sa = self.sa
-        message = Message(sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator, payloads)
-        if exchange is ExchangeType.IKE_SA_INIT:
-            return message.write()
-        suite, keys = sa.suite, sa.keys
-        assert suite is not None and keys is not None
-        if sa.initiator:
-            cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
-        else:
-            cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
-        octets = seal(message, cipher, sa.iv(cipher.iv_octets, suite.encryption.counter_iv))
-        if exchange is ExchangeType.IKE_INTERMEDIATE and sa.handshake is not None:
-            cover(sa, clear_form(octets, write_chain(payloads)[1]), sa.initiator)
-        return octets
 
     def _send(self, octets: bytes, path: Path) -> None:
         self.last_sent = self.now
@@ -448,7 +431,7 @@ class Machine:
                 if message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
             else:
-                message = self._open(header, datagram)
+                message = open_message(self.sa, header, datagram)
         except IntegrityFailure as failure:
             self._drop(path, str(failure))
             return
@@ -580,7 +563,7 @@ class Machine:
             self._drop(path, f"a request of {header.exchange} before authentication is done")
             return
         try:
-            message = self._open(header, datagram)
+            message = open_message(self.sa, header, datagram)
         except IntegrityFailure as failure:
             self._drop(path, str(failure))
             return
@@ -666,7 +649,7 @@ class Machine:
             # No SA came of it, so it has no SPI (RFC 7296 §2.6).
             octets = Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write()
         else:
-            octets = self._write(exchange, number, True, reply.payloads)
+            octets = write(self.sa, exchange, number, True, reply.payloads)
         self.window.replied(datagram, octets)
         shake = self.sa.handshake
         if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
@@ -681,26 +664,6 @@ class Machine:
         self.queue[:0] = reply.follow
         self.outside.changed(self, reply.born)
         self._watch_children()
-
-    def _open(self, header: Header, datagram: bytes) -> Message:
-        """Verify and decrypt. Raises IntegrityFailure; WireError for what is authentic and malformed."""
-        suite, keys = self.sa.suite, self.sa.keys
-        if suite is None or keys is None:
-            raise IntegrityFailure("there are no keys yet")
-        try:
-            message = Message.read(datagram, header)
-        except WireError as failure:
-            raise IntegrityFailure(f"malformed outside of its protection: {failure}") from failure
-        if message.initiator == self.sa.initiator:
-            raise IntegrityFailure("it claims to come from our own role")
-        if self.sa.initiator:
-            cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
-        else:
-            cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
-        opened = open_sealed(message, datagram, cipher)
-        if opened.clear_form and self.sa.handshake is not None:
-            cover(self.sa, opened.clear_form, not self.sa.initiator)
-        return opened
 
     def _heard(self, path: Path) -> None:
         """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
@@ -717,16 +680,7 @@ class Machine:
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
             sa.path = path
             if sa.children:
-                self._errands += ((self._move_children, self._errand_done),)
-
-    async def _move_children(self) -> None:
-        for child in self.sa.living_children:
-            old, child.path = child.path, self.sa.path
-            try:
-                await MovePath(child, old)
-            except BackendError:
-                child.path = old
-                raise
+                self._errands += ((partial(errands.move_children, sa), self._errand_done),)
 
     # -- other answers to IKE_SA_INIT ----------------------------------------------
 
@@ -821,7 +775,7 @@ class Machine:
         elif name == "expire":
             self.expire_child(child, self.now)
         elif name == "linger" and child.state is ChildState.DELETED:
-            self._errands += ((partial(self._forget_child, child), self._errand_done),)
+            self._errands += ((partial(errands.forget_child, self.sa, child), self._errand_done),)
 
     def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
         """Its soft lifetime ended, or somebody wants it."""
@@ -831,11 +785,6 @@ class Machine:
         """Its hard lifetime ended."""
         if child.state is not ChildState.DELETED:
             self.begin(DeleteChildren((child,), "its lifetime ended"), now)
-
-    async def _forget_child(self, child: ChildSa) -> None:
-        await RemoveChild(child, True, False)
-        child.inbound = False
-        children.forget(self.sa, child)
 
     def _retransmit(self) -> None:
         request, settings = self.window.in_flight, self.sa.env.settings
@@ -876,21 +825,12 @@ class Machine:
         due = self.last_heard + delay  # as it is scheduled: a difference may round to the other side
         if due > self.now:
             self._set("liveness", due)
-        elif self.window.in_flight is None and not await self._traffic_came():
-            self.queue.append(Liveness())
-
-    async def _traffic_came(self) -> bool:
-        """Whether ESP came in since this was asked last. A kernel that cannot tell has seen none."""
-        used = 0
-        for child in self.sa.living_children:
-            try:
-                used += (await QueryUse(child)).bytes_in
-            except BackendError as failure:
-                self.sa.emit(Note(self.sa, str(failure)))
-        came, self.used_in = used != self.used_in, used
-        if came:
-            self.last_heard = self.now
-        return came
+        elif self.window.in_flight is None:
+            used = await errands.octets_in(sa)
+            if used == self.used_in:
+                self.queue.append(Liveness())
+            else:
+                self.used_in, self.last_heard = used, self.now
 
     def _later(self, exchange: Exchange) -> None:
         """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
@@ -989,27 +929,7 @@ class Machine:
                 self._set("linger", self.now + LINGER)
             self.outside.changed(self, None)
 
-        self._run(self._teardown(pending, why), finish)
-
-    async def _teardown(self, pending: list[Exchange], why: str) -> None:
-        """One failure keeps nothing else from being taken away."""
-        for exchange in pending:
-            await self._attempt(exchange.abandon(self.sa, why))
-        for child in list(self.sa.children.values()):
-            gone = child.state is ChildState.DELETED
-            await self._attempt(RemoveChild(child, True, not gone))
-            if not gone:
-                child.successor = None
-                child.move(ChildState.DELETED)
-                children.closed(self.sa, child, why)
-            child.inbound = child.outbound = False
-            children.forget(self.sa, child)
-
-    async def _attempt(self, step: Awaitable[None]) -> None:
-        try:
-            await step
-        except IkectlError as failure:
-            self.sa.emit(Note(self.sa, f"while closing: {failure}"))
+        self._run(errands.teardown(sa, pending, why), finish)
 
     def _outcome(self, token: int, error: str | None) -> None:
         if token:

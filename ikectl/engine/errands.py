@@ -1,0 +1,64 @@
+"""Errands: what a machine has done in the kernel between exchanges, and at the end. Coroutines over facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+from ikectl.errors import BackendError, IkectlError
+from ikectl.exchange.base import Exchange
+from ikectl.exchange.v2 import child as children
+from ikectl.sa.asks import MovePath, QueryUse, RemoveChild
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import Note
+from ikectl.sa.ike_sa import IkeSa
+
+
+async def move_children(sa: IkeSa) -> None:
+    """Let the children follow the SA to its present path. Raises BackendError."""
+    for child in sa.living_children:
+        old, child.path = child.path, sa.path
+        try:
+            await MovePath(child, old)
+        except BackendError:
+            child.path = old
+            raise
+
+
+async def forget_child(sa: IkeSa, child: ChildSa) -> None:
+    """A replaced child has lingered long enough for packets under way. Raises BackendError."""
+    await RemoveChild(child, True, False)
+    child.inbound = False
+    children.forget(sa, child)
+
+
+async def octets_in(sa: IkeSa) -> int:
+    """What came in on all children so far; a kernel that cannot tell has seen nothing."""
+    used = 0
+    for child in sa.living_children:
+        try:
+            used += (await QueryUse(child)).bytes_in
+        except BackendError as failure:
+            sa.emit(Note(sa, str(failure)))
+    return used
+
+
+async def teardown(sa: IkeSa, pending: Sequence[Exchange], why: str) -> None:
+    """Take back what exchanges had set up and all children; one failure keeps nothing else in the kernel."""
+    for exchange in pending:
+        await _attempt(sa, exchange.abandon(sa, why))
+    for child in list(sa.children.values()):
+        gone = child.state is ChildState.DELETED
+        await _attempt(sa, RemoveChild(child, True, not gone))
+        if not gone:
+            child.successor = None
+            child.move(ChildState.DELETED)
+            children.closed(sa, child, why)
+        child.inbound = child.outbound = False
+        children.forget(sa, child)
+
+
+async def _attempt(sa: IkeSa, step: Awaitable[None]) -> None:
+    try:
+        await step
+    except IkectlError as failure:
+        sa.emit(Note(sa, f"while closing: {failure}"))
