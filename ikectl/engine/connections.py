@@ -128,8 +128,13 @@ class Connections:
         if child_name and child is None:
             commands.begin(token, 0, f"connection {ike} has no child {child_name!r}")
             return
-        part = commands.begin(token, 1, "")
         machine = self._usable(ike)
+        if machine is None and child is None:
+            # RFC 6023 §3: an IKE SA alone may only be asked of a peer that announced it, which nobody negotiates yet.
+            known = ", ".join(each.name for each in connection.children) or "none"
+            commands.begin(token, 0, f"name a child of {ike} to bring up ({known}): an IKE SA alone is not built yet")
+            return
+        part = commands.begin(token, 1, "")
         if machine is not None:
             if child is None or any(c.usable and c.name == child.name for c in machine.sa.children.values()):
                 machine.sa.emit(Note(machine.sa, f"{child_name or ike} is established already"))

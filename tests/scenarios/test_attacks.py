@@ -151,7 +151,7 @@ def test_initial_contact_is_not_said_over_a_connection_of_the_same_identities() 
             children=(child("other", mirror=True, local="10.3.0.0/16"),),
         )
     )
-    site.moon.initiate("second", "", site.world.now)
+    site.moon.initiate("second", "other", site.world.now)
     wait(site, 5)
     (first, second) = wire.messages(which(IKE_AUTH, by=site.moon))
     assert NotifyType.INITIAL_CONTACT in notifies(first) and NotifyType.INITIAL_CONTACT not in notifies(second)
