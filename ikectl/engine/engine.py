@@ -56,20 +56,17 @@ class Engine:
         self.connections = Connections(self)
         env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
-        self._now = 0.0
 
     # -- in ------------------------------------------------------------------
 
     def receive(self, datagram: bytes, path: Path, now: float) -> None:
         """A UDP payload that arrived on `path`, as it came."""
-        self._now = now
         stranger = self._router.receive(datagram, path, now)
         if stranger is not None:
             self._respond(*stranger, path, now)
 
     def tick(self, now: float) -> None:
         """Time has come to `now`: see to the deadlines that are due."""
-        self._now = now
         alarms = self._outside.alarms
         while alarms and alarms[0][0] <= now:
             at, _, spi = heapq.heappop(alarms)
@@ -101,7 +98,6 @@ class Engine:
 
     def answer(self, question: int, result: Any, now: float) -> None:
         """The answer to a question; an exception (an IkectlError) means it failed."""
-        self._now = now
         waiting = self._outside.waiting.pop(question, None)
         if waiting is not None:
             waiting[0].answered(question, result, now)
@@ -110,7 +106,6 @@ class Engine:
 
     def command(self, command: Command, now: float) -> None:
         """Do as told; a `CommandDone` event ends the commands that carry a token."""
-        self._now = now
         match command:
             case LoadConnection(connection):
                 self.connections.load(connection, now)

@@ -29,7 +29,6 @@ MAX_FLOWS = 512
 """Policies of one direction that one child may need; ranges that are no networks take many."""
 
 ICMP = frozenset({1, 58})
-ANY_PORTS = (0, 65535)
 
 PRIORITY_BASE = 400_000
 """See `priority`."""

@@ -93,8 +93,6 @@ class IkeSa:
     local_id: Identity | None = None
     remote_id: Identity | None = None
     nat: Nat = NO_NAT
-    peer_window: int = 1
-    """SET_WINDOW_SIZE of the peer (§2.3); we never use more than 1."""
     children: dict[int, ChildSa] = field(default_factory=dict)
     """By inbound SPI."""
     rival: Rival[IkeSa] | None = None

@@ -86,11 +86,6 @@ class TrafficSelector:
         """OPAQUE ports: packets whose ports cannot be seen (RFC 4301 §4.4.1.1)."""
         return self.start_port > self.end_port
 
-    @property
-    def is_host(self) -> bool:
-        """Whether it covers one address only."""
-        return self.start == self.end
-
     def __and__(self, other: TrafficSelector) -> TrafficSelector | None:
         """What both cover; None when that is nothing."""
         if self.v6 != other.v6:
@@ -262,10 +257,6 @@ class SelectorSpec:
         except ValueError:
             raise ValueError(f"{address[:80]!r} is not a network, a range of addresses or the word dynamic") from None
         return cls(network, protocol, *ports)
-
-    @property
-    def dynamic(self) -> bool:
-        return self.network is None
 
     def resolve(self, address: bytes) -> TrafficSelector:
         """The selector; `address` (packed) stands in for `dynamic`."""

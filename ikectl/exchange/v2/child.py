@@ -27,22 +27,8 @@ from ikectl.wire.v2.notify import USE_TRANSPORT_MODE
 from ikectl.wire.v2.sa import SA, Proposal
 from ikectl.wire.v2.ts import TSi, TSr
 
-CHILD_ERRORS = frozenset(
-    {
-        NotifyType.NO_PROPOSAL_CHOSEN,
-        NotifyType.TS_UNACCEPTABLE,
-        NotifyType.SINGLE_PAIR_REQUIRED,
-        NotifyType.INTERNAL_ADDRESS_FAILURE,
-        NotifyType.FAILED_CP_REQUIRED,
-        NotifyType.NO_ADDITIONAL_SAS,
-        NotifyType.TEMPORARY_FAILURE,
-        NotifyType.INVALID_SELECTORS,
-    }
-)
-"""What fails a child inside IKE_AUTH and leaves the IKE SA alone (RFC 7296 §1.2)."""
-
-
 MAX_ORPHANS = 16
+"""Deletes for unknown children that are remembered: only the latest can be of an answer still under way."""
 
 
 class Stillborn(IkectlError):

@@ -15,7 +15,7 @@ from ikectl.exchange.v2 import child as children
 from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.ike_auth import mismatch, refusal_text
-from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, nonce_of
+from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS, NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.child_sa import ChildSa
@@ -88,7 +88,6 @@ class ChildRequest:
 class CreateChild(Exchange):
     """CREATE_CHILD_SA for a new child, initiator's half."""
 
-    MAX_CORRECTIONS: ClassVar[int] = 2
     type: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
 
     child: Child
@@ -121,7 +120,7 @@ class CreateChild(Exchange):
     async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
         assert self.made is not None
         await self.made.withdraw()
-        if self.corrections >= self.MAX_CORRECTIONS:
+        if self.corrections >= MAX_CORRECTIONS:
             return Done(failed="the peer keeps asking for another key exchange method")
         method = self.made.corrected(reply)
         return Done(follow=(CreateChild(self.child, self.token, method, self.corrections + 1, self.tries),))

@@ -47,6 +47,9 @@ from ikectl.wire.v2.notify import (
 )
 from ikectl.wire.v2.sa import SA, Proposal
 
+MAX_CORRECTIONS = 2
+"""How often one CREATE_CHILD_SA follows INVALID_KE_PAYLOAD to another method (RFC 7296 §1.3)."""
+
 NONCE_OCTETS = 32
 """At least half the key size of every prf we know (RFC 7296 §2.10)."""
 

@@ -17,6 +17,7 @@ from ikectl.exchange.v2.child import Stillborn
 from ikectl.exchange.v2.create_child import ChildRequest, CreateChild, negotiate
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.ike_auth import refusal_text
+from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import RemoveChild
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -35,7 +36,6 @@ from ikectl.wire.v2.ts import TSi, TSr
 class RekeyChild(Exchange):
     """CREATE_CHILD_SA with REKEY_SA, initiator's half (RFC 7296 §1.3.3)."""
 
-    MAX_CORRECTIONS: ClassVar[int] = 2
     type: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
 
     old: ChildSa
@@ -103,7 +103,7 @@ class RekeyChild(Exchange):
     async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
         assert self.made is not None
         await self._withdraw(sa)
-        if self.corrections >= self.MAX_CORRECTIONS:
+        if self.corrections >= MAX_CORRECTIONS:
             return Done(failed="the peer keeps asking for another key exchange method")
         method = self.made.corrected(reply)
         return Done(follow=(RekeyChild(self.old, self.token, method, self.corrections + 1, self.tries),))

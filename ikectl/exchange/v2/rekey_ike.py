@@ -14,7 +14,7 @@ from ikectl.exchange.base import Answer, Birth, Case, Done, Exchange, Next, Repl
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.ike_intermediate import without_rounds
-from ikectl.exchange.v2.ike_sa_init import NONCE_OCTETS, ke_methods, nonce_of
+from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS, NONCE_OCTETS, ke_methods, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.collision import Outcome, Rival, decide, lowest
@@ -63,7 +63,6 @@ def successor(
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         nat=sa.nat,
-        peer_window=1,
     )
 
 
@@ -78,7 +77,6 @@ def take_over(old: IkeSa, new: IkeSa) -> None:
 class RekeyIke(Exchange):
     """CREATE_CHILD_SA for the IKE SA itself, initiator's half (RFC 7296 §1.3.2)."""
 
-    MAX_CORRECTIONS: ClassVar[int] = 2
     type: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
 
     token: int = 0
@@ -138,7 +136,7 @@ class RekeyIke(Exchange):
         assert notify is not None
         self._settle_without_ours(sa)
         wanted = invalid_ke_group(notify)
-        if wanted not in ke_methods(self.offered) or wanted == self.method or self.corrections >= self.MAX_CORRECTIONS:
+        if wanted not in ke_methods(self.offered) or wanted == self.method or self.corrections >= MAX_CORRECTIONS:
             return Done(failed=f"the peer wants key exchange {wanted}, which we cannot give")
         return Done(follow=(RekeyIke(self.token, wanted, self.corrections + 1, self.tries),))
 
