@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
-from ikectl.engine.machine import Machine
+from ikectl.engine.v2.machine import Machine
 from ikectl.errors import BackendError
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke

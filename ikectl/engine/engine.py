@@ -22,11 +22,11 @@ from ikectl.engine.commands import (
     UnloadConnection,
 )
 from ikectl.engine.connections import Connections
-from ikectl.engine.machine import Machine
 from ikectl.engine.outside import Answers, Outside, Question, Transmit
 from ikectl.engine.pending import Pending
 from ikectl.engine.router import NO_SPI, Router
-from ikectl.exchange.base import Birth
+from ikectl.engine.v2.machine import Machine
+from ikectl.exchange.v2.base import Birth
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
 from ikectl.exchange.v2.rekey_ike import RekeyIke

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 
 from ikectl.errors import BackendError, IkectlError
-from ikectl.exchange.base import Exchange
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.base import Exchange
 from ikectl.sa.asks import MovePath, QueryUse, RemoveChild
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import Note

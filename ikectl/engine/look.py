@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ikectl.engine.machine import Machine
+from ikectl.engine.v2.machine import Machine
 from ikectl.engine.view import ChildSaView, IkeSaView, TasksView
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ikectl.errors import IkectlError
-from ikectl.exchange.base import Birth
+from ikectl.exchange.v2.base import Birth
 from ikectl.sa.asks import AllocSpi, Ask, FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.env import Env
 from ikectl.sa.events import Note
@@ -19,7 +19,7 @@ from ikectl.values.record import record
 from ikectl.wire.header import NON_ESP_MARKER
 
 if TYPE_CHECKING:
-    from ikectl.engine.machine import Machine
+    from ikectl.engine.v2.machine import Machine
 
 
 @record

@@ -8,8 +8,8 @@ grow many (RFC 7296 §2.6), and answers unknown SPIs rarely (§2.21.4).
 from __future__ import annotations
 
 from ikectl.engine.cookies import Cookies
-from ikectl.engine.machine import Machine
 from ikectl.engine.outside import Outside
+from ikectl.engine.v2.machine import Machine
 from ikectl.errors import PeerMisbehaved, WireError
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import Dropped

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ikectl.errors import BackendError
-from ikectl.exchange.base import Case, Done, Exchange, Next
+from ikectl.exchange.v2.base import Case, Done, Exchange, Next
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.asks import Resolve
 from ikectl.sa.events import Fault

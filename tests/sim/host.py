@@ -9,8 +9,8 @@ from ikectl.config.model import Connection
 from ikectl.crypto import ke
 from ikectl.engine.commands import Initiate, LoadConnection, Rekey, Selection, Terminate
 from ikectl.engine.engine import Engine
-from ikectl.engine.machine import Machine
 from ikectl.engine.outside import Question, Transmit
+from ikectl.engine.v2.machine import Machine
 from ikectl.errors import BackendError, CredentialError, IkectlError
 from ikectl.sa import asks
 from ikectl.sa.child_sa import ChildSa

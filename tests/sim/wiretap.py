@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.proposal import IkeSuite
-from ikectl.engine.machine import Machine
 from ikectl.engine.outside import Transmit
+from ikectl.engine.v2.machine import Machine
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message

@@ -10,8 +10,8 @@ from ikectl.crypto import proposal as proposals
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, InvalidKe, NoAdditionalSas, PeerMisbehaved, Refused, TemporaryFailure
-from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.ike_auth import mismatch, refusal_text

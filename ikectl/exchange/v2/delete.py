@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.exchange.base import Case, Done, Exchange, Next
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.base import Case, Done, Exchange, Next
 from ikectl.exchange.v2.child import ChildOffer
 from ikectl.iana.v2 import ExchangeType, Protocol
 from ikectl.sa.child_sa import ChildSa, ChildState

@@ -17,8 +17,8 @@ from ikectl.errors import (
     Refused,
     TsUnacceptable,
 )
-from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell

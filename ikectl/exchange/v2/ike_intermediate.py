@@ -16,7 +16,7 @@ from ikectl.crypto.kdf_v2 import IkeKeys, derive_intermediate
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.suite import absent
 from ikectl.errors import PeerMisbehaved
-from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
+from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, TransformType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe

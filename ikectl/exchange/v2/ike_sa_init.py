@@ -18,7 +18,7 @@ from ikectl.crypto.ke import KePair
 from ikectl.crypto.prf import Prf
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
-from ikectl.exchange.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
+from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out

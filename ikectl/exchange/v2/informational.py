@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ikectl.config.model import Action, Child
-from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.asks import RemoveChild

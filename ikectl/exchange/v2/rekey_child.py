@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ikectl.errors import BackendError, ChildSaNotFound, PeerMisbehaved, Refused, TemporaryFailure
-from ikectl.exchange.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2 import child as children
+from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import Stillborn
 from ikectl.exchange.v2.create_child import ChildRequest, CreateChild, negotiate
 from ikectl.exchange.v2.delete import DeleteChildren

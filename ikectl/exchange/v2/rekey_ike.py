@@ -10,7 +10,7 @@ from ikectl.crypto.kdf_v2 import derive_rekeyed_ike
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved, TemporaryFailure
-from ikectl.exchange.base import Answer, Birth, Case, Done, Exchange, Next, Reply, first_error
+from ikectl.exchange.v2.base import Answer, Birth, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.ike_intermediate import without_rounds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ikectl.exchange.base import Answer, Exchange
+from ikectl.exchange.v2.base import Answer, Exchange
 from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke, Farewell
 from ikectl.exchange.v2.ike_auth import AnswerIkeAuth

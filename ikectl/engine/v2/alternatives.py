@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ikectl.errors import PeerMisbehaved, WireError
-from ikectl.exchange.base import first_error
+from ikectl.exchange.v2.base import first_error
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.iana.v2 import NotifyType
 from ikectl.values.path import Path

@@ -18,10 +18,10 @@ from typing import Any
 
 from ikectl.config.model import Action
 from ikectl.engine import errands, lifetimes
-from ikectl.engine.alternatives import Alternatives
-from ikectl.engine.envelope import open_message, write
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
+from ikectl.engine.v2.alternatives import Alternatives
+from ikectl.engine.v2.envelope import open_message, write
 from ikectl.errors import (
     BackendError,
     CredentialError,
@@ -32,8 +32,7 @@ from ikectl.errors import (
     UnsupportedCritical,
     WireError,
 )
-from ikectl.exchange.base import Again, Answer, Done, Doubt, Exchange, Ignore, Next, Reply
-from ikectl.exchange.table import answer_to, busy, premature
+from ikectl.exchange.v2.base import Again, Answer, Done, Doubt, Exchange, Ignore, Next, Reply
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
@@ -41,6 +40,7 @@ from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.exchange.v2.rekey_child import RekeyChild
 from ikectl.exchange.v2.rekey_ike import RekeyIke, take_over
+from ikectl.exchange.v2.table import answer_to, busy, premature
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.asks import Ask
 from ikectl.sa.child_sa import ChildSa, ChildState

@@ -1,0 +1,1 @@
+"""One IKEv2 SA at work."""
