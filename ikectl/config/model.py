@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from ikectl.iana.v2 import HashAlgorithm, Protocol
 from ikectl.values.identity import Identity, IdentityPattern
@@ -27,10 +27,53 @@ EXACT_ADDRESS_MATCH = 200
 
 
 class AuthKind(StrEnum):
-    """How one side proves its identity."""
+    """How one side proves its identity. All but the first two are IKEv1's alone."""
 
     PSK = "psk"
     PUBKEY = "pubkey"
+    RSA_ENCRYPTION = "rsa-encryption"
+    """Nonce and identity encrypted with the peer's RSA key (RFC 2409 §5.2)."""
+    RSA_ENCRYPTION_REVISED = "rsa-encryption-revised"
+    """The same with one public-key operation a side (RFC 2409 §5.3)."""
+    XAUTH = "xauth"
+    """A user name and a password after phase 1 (draft-beaulieu-ike-xauth-02). As the first round of a side it
+    means hybrid authentication: that side proves nothing in phase 1 (draft-ietf-ipsec-isakmp-hybrid-auth-05)."""
+
+    @property
+    def needs_certificates(self) -> bool:
+        """Whether a key that a certificate vouches for is involved."""
+        return self in (AuthKind.PUBKEY, AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
+
+
+class XauthBackend(StrEnum):
+    """Who judges the password of an XAUTH round."""
+
+    LOCAL = "generic"
+    """The passwords in `secrets`; of our own rounds: where the password comes from."""
+    PAM = "pam"
+    RADIUS = "radius"
+    NOAUTH = "noauth"
+    """Nobody: any user name and password will do, for clients that insist on XAUTH."""
+
+
+class Fragmentation(StrEnum):
+    """IKEv1 fragments of ours; those of the peer are always taken, unless it is NO."""
+
+    NO = "no"
+    ACCEPT = "accept"
+    """Announced, never sent."""
+    YES = "yes"
+    """Sent once the peer has announced that it takes them."""
+    FORCE = "force"
+    """Sent from the first message on."""
+
+
+class SecretKind(StrEnum):
+    """What a shared secret is for."""
+
+    IKE = "ike"
+    USER = "eap"
+    """The password of a user, for XAUTH (and one day EAP)."""
 
 
 class Unique(StrEnum):
@@ -184,21 +227,29 @@ class Auth:
 
     `ike` restricts the signature in AUTH, `chain` the keys and signatures of
     the certificates; each lists alternatives and empty means anything goes.
+    `backend` and its `profile` (a PAM service, a RADIUS section) count for
+    XAUTH only.
     """
 
     kind: AuthKind = AuthKind.PUBKEY
     ike: tuple[KeyConstraint, ...] = ()
     chain: tuple[KeyConstraint, ...] = ()
+    backend: XauthBackend = XauthBackend.LOCAL
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """How we authenticate. `id` None stands for our address; `certs` are DER."""
+    """How we authenticate. `id` None stands for our address; `certs` are DER.
+
+    `xauth_id` is the user name to give, never empty in an XAUTH round.
+    """
 
     name: str = "local"
     auth: Auth = Auth()
     id: Identity | None = None
     certs: tuple[bytes, ...] = field(default=(), repr=False)
+    xauth_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +312,9 @@ class Child:
     copy_ecn: bool = True
     copy_dscp: CopyDscp = CopyDscp.OUT
     icmp: bool = False
+    ipcomp: bool = False
+    bundle: bool = False
+    """IKEv1: AH and ESP together (RFC 2409 §5.5), rather than one of them; both lists of proposals are there."""
 
     @property
     def protocol(self) -> Protocol:
@@ -274,8 +328,27 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Dhcp:
+    """DHCP over IPsec (RFC 3456). Addresses are packed IPv4; empty members are not set.
+
+    `client`: we get our inner address this way. Otherwise we relay: to
+    `server`, as the relay agent `giaddr` (else our inner address), by way of
+    `interface` (else as routes say).
+    """
+
+    client: bool = False
+    server: bytes = b""
+    giaddr: bytes = b""
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
-    """An IKE configuration and its children."""
+    """An IKE configuration and its children.
+
+    `vips` are packed; the unspecified address asks for any. `local` and
+    `remote` have one round each; in IKEv1 a second one is XAUTH.
+    """
 
     name: str
     proposals: tuple[Proposal, ...]
@@ -284,20 +357,63 @@ class Connection:
     remote_addrs: tuple[AddressSpec, ...] = (AddressSpec("%any"),)
     local_port: int = 500
     remote_port: int = 500
+    vips: tuple[bytes, ...] = ()
+    aggressive: bool = False
+    aggressive_psk: bool = False
+    pull: bool = True
     encap: bool = False
     dpd_delay: int = 0
+    dpd_timeout: int = 0
+    fragmentation: Fragmentation = Fragmentation.YES
     send_certreq: bool = True
     send_cert: SendCert = SendCert.IFASKED
     keyingtries: int = 1
     unique: Unique = Unique.NO
+    reauth_time: int = 0
     rekey_time: int = 14400
     over_time: int = 1440
     rand_time: int = 1440
+    life_bytes: int = 0
+    pools: tuple[str, ...] = ()
+    dhcp: Dhcp | None = None
     if_id_in: int = 0
     if_id_out: int = 0
     local: tuple[Local, ...] = (Local(),)
     remote: tuple[Remote, ...] = (Remote(),)
     children: tuple[Child, ...] = ()
+
+    @property
+    def xauth_client(self) -> Local | None:
+        """The round in which we give a user name and a password."""
+        return next((local for local in self.local if local.auth.kind is AuthKind.XAUTH), None)
+
+    @property
+    def xauth_server(self) -> Remote | None:
+        """The round in which the peer must give a user name and a password."""
+        return next((remote for remote in self.remote if remote.auth.kind is AuthKind.XAUTH), None)
+
+    @property
+    def hybrid(self) -> bool:
+        """Whether one side proves itself by XAUTH alone."""
+        return AuthKind.XAUTH in (self.local[0].auth.kind, self.remote[0].auth.kind)
+
+    @property
+    def isakmp_time(self) -> int:
+        """Seconds after which an ISAKMP SA is replaced, before `rand_time` is subtracted; 0 is never.
+
+        IKEv1 has no rekeying of phase 1 but a new phase 1, so both options mean it.
+        """
+        return self.reauth_time or self.rekey_time
+
+    def speaks(self, version: int) -> bool:
+        """Whether it may be used with IKEv1 or IKEv2.
+
+        One that takes both is of no use to IKEv1 where its two sides prove
+        themselves in different ways (RFC 2409 §5: one method for both).
+        """
+        if self.version == 0 and version == 1:
+            return self.local[0].auth.kind is self.remote[0].auth.kind
+        return self.version in (0, version)
 
     def child(self, name: str) -> Child | None:
         """The child of that name."""
@@ -316,13 +432,31 @@ class Authority:
     cacert: bytes = field(repr=False)
 
 
+class PoolAttribute(NamedTuple):
+    """A configuration attribute as it goes out: numbers of two octets are int, everything else octets."""
+
+    type: int
+    value: int | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Addresses to hand out, `low` to `high` packed and included, and what is told along with one."""
+
+    name: str
+    low: bytes
+    high: bytes
+    attributes: tuple[PoolAttribute, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SharedSecret:
-    """A pre-shared key and whom it belongs to; no owners: anybody's."""
+    """A pre-shared key and whom it belongs to (no owners: anybody's), or a user's password."""
 
     name: str
     owners: tuple[IdentityPattern, ...]
     data: Secret
+    kind: SecretKind = SecretKind.IKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +484,7 @@ class Loaded:
     authorities: tuple[Authority, ...] = ()
     certs: tuple[Certificate, ...] = ()
     keys: tuple[PrivateKey, ...] = ()
+    pools: tuple[Pool, ...] = ()
 
 
 def _is_hostname(text: str) -> bool:
