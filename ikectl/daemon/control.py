@@ -32,8 +32,8 @@ from ikectl.errors import BackendError, IkectlError
 from ikectl.kernel.backend import KernelBackend
 from ikectl.pki.store import Store
 from ikectl.sa.asks import Resolve, Usage
+from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
-from ikectl.sa.ike_sa import IkeSa
 from ikectl.vici.ports import Stats, Version
 
 log = structlog.get_logger(__name__)
@@ -149,7 +149,7 @@ class DaemonControl:
             if selection.ike_id in (0, machine.sa.uniqueid):
                 yield view_ike(machine, self._shell.now, self._usage)
 
-    def view(self, sa: IkeSa) -> IkeSaView:
+    def view(self, sa: Association) -> IkeSaView:
         return view_sa(sa, self._shell.now)
 
     def view_child(self, child: ChildSa) -> ChildSaView:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
-from ikectl.engine.v2.machine import Machine
+from ikectl.engine.driver import Driver
 from ikectl.errors import BackendError
-from ikectl.exchange.v2.create_child import CreateChild
-from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
-from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.sa.asks import Resolve, SourceAddress
+from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import Note
-from ikectl.sa.ike_sa import IkeSa, IkeState
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 
 if TYPE_CHECKING:
     from ikectl.engine.engine import Engine
+
+AnyDriver = Driver[Any]
 
 RECONNECT_WAIT = 2.0
 """Seconds before a lost connection is started again; doubles up to RECONNECT_LONGEST."""
@@ -38,9 +37,9 @@ class Connections:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._loaded: dict[str, Connection] = {}
-        self._machines: dict[str, dict[int, Machine]] = {}
+        self._machines: dict[str, dict[int, AnyDriver]] = {}
         """By connection name, then unique id."""
-        self._ends: dict[Ends, Machine | dict[int, Machine]] = {}
+        self._ends: dict[Ends, AnyDriver | dict[int, AnyDriver]] = {}
         """The established one of two identities; several, which are rare, by unique id."""
         self._calls: dict[int, Ends] = {}
         """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
@@ -104,13 +103,13 @@ class Connections:
             if len(leaving) == len(machine.sa.living_children):
                 self._delete(machine, now)
             elif leaving:
-                machine.begin(DeleteChildren(leaving, "its configuration was removed"), now)
+                machine.delete_children(leaving, "its configuration was removed", 0, now)
 
-    def _delete(self, machine: Machine, now: float) -> None:
+    def _delete(self, machine: AnyDriver, now: float) -> None:
         if machine.sa.state in (IkeState.CREATED, IkeState.CONNECTING):
             machine.close("its configuration was removed", now)
         else:
-            machine.begin(DeleteIke("its configuration was removed"), now)
+            machine.delete("its configuration was removed", 0, now)
 
     # -- starting ------------------------------------------------------------------
 
@@ -140,16 +139,16 @@ class Connections:
                 machine.sa.emit(Note(machine.sa, f"{child_name or ike} is established already"))
                 commands.settle(part, None)
             else:
-                machine.begin(CreateChild(child, part), now)
+                machine.create_child(child, part, now)
             return
         machine = self._engine.new_machine(True, NOWHERE, b"", now, connection)
         self.joined(machine)
         if child is not None and (child.start_action is Action.START or attempts is not None):
             self._attempts[machine.sa.uniqueid] = (child.name, attempts or 0)
-        start = partial(self._located, machine, IkeSaInit(child, part))
+        start = partial(self._located, machine, child, part)
         machine.begin_after(partial(self._locate, machine.sa, connection), start, now)
 
-    async def _locate(self, sa: IkeSa, connection: Connection) -> None:
+    async def _locate(self, sa: Association, connection: Connection) -> None:
         """Find the addresses to talk between. Raises BackendError."""
         remote = next((spec.concrete for spec in connection.remote_addrs if spec.concrete), None)
         for spec in connection.remote_addrs if remote is None else ():
@@ -168,14 +167,16 @@ class Connections:
         # A port of its own implies that UDP encapsulation is spoken there from the start.
         sa.path = Path(Endpoint(local, connection.local_port), Endpoint(remote, connection.remote_port))
 
-    def _located(self, machine: Machine, exchange: IkeSaInit, _: None, failure: BaseException | None) -> None:
+    def _located(
+        self, machine: AnyDriver, child: Child | None, token: int, _: None, failure: BaseException | None
+    ) -> None:
         if failure is not None:
-            self._engine.commands.settle(exchange.token, str(failure))
+            self._engine.commands.settle(token, str(failure))
             machine.close(str(failure), machine.now)
         else:
-            machine.begin(exchange, machine.now)
+            machine.initiate(child, token, machine.now)
 
-    def _usable(self, name: str) -> Machine | None:
+    def _usable(self, name: str) -> AnyDriver | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
         for machine in self.of(name):
             state = machine.sa.state
@@ -185,7 +186,7 @@ class Connections:
 
     # -- who is there ----------------------------------------------------------------
 
-    def of(self, name: str) -> list[Machine]:
+    def of(self, name: str) -> list[AnyDriver]:
         """The machines of a connection, oldest first."""
         return list(self._machines.get(name, {}).values())
 
@@ -193,7 +194,7 @@ class Connections:
         """Whether an SA stands between these two."""
         return (local, remote) in self._ends
 
-    def first_contact(self, sa: IkeSa) -> bool:
+    def first_contact(self, sa: Association) -> bool:
         """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""
         ends = (sa.local_id, sa.remote_id)
         self._calls.pop(sa.uniqueid, None)
@@ -201,7 +202,7 @@ class Connections:
         self._calls[sa.uniqueid] = ends
         return first
 
-    def joined(self, machine: Machine) -> None:
+    def joined(self, machine: AnyDriver) -> None:
         """`machine` has a connection now, perhaps another one than before, and may be established."""
         sa = machine.sa
         self._machines.setdefault(sa.name, {})[sa.uniqueid] = machine
@@ -213,7 +214,7 @@ class Connections:
             elif found is not machine:
                 self._ends[ends] = {found.sa.uniqueid: found, sa.uniqueid: machine}
 
-    def left(self, machine: Machine) -> None:
+    def left(self, machine: AnyDriver) -> None:
         """`machine` serves its connection no longer."""
         sa = machine.sa
         machines = self._machines.get(sa.name, {})
@@ -227,7 +228,7 @@ class Connections:
         if found is machine or found == {}:
             del self._ends[ends]
 
-    def established(self, machine: Machine, now: float) -> None:
+    def established(self, machine: AnyDriver, now: float) -> None:
         """A new peer is in: see to its older SAs and to the rest of what it should have."""
         sa = machine.sa
         connection = sa.connection
@@ -238,17 +239,17 @@ class Connections:
                 other.close("the peer says this is its first contact", now)
         elif connection.unique is Unique.REPLACE:
             for other in self._older(machine):
-                other.begin(DeleteIke("replaced by a newer one of the same peer"), now)
+                other.delete("replaced by a newer one of the same peer", 0, now)
         self._calls.pop(sa.uniqueid, None)
         self._wanted.pop(connection.name, None)
         self._attempts.pop(sa.uniqueid, None)
 
-    def _older(self, machine: Machine) -> list[Machine]:
+    def _older(self, machine: AnyDriver) -> list[AnyDriver]:
         """The other established SAs between the same identities."""
         found = self._ends[machine.sa.local_id, machine.sa.remote_id]
         return [other for other in found.values() if other is not machine] if isinstance(found, dict) else []
 
-    def closed(self, machine: Machine, now: float) -> None:
+    def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""
         sa = machine.sa
         connection = self._loaded.get(sa.name)

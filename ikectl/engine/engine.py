@@ -22,20 +22,21 @@ from ikectl.engine.commands import (
     UnloadConnection,
 )
 from ikectl.engine.connections import Connections
+from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Answers, Outside, Question, Transmit
 from ikectl.engine.pending import Pending
 from ikectl.engine.router import NO_SPI, Router
 from ikectl.engine.v2.machine import Machine
-from ikectl.exchange.v2.base import Birth
-from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
-from ikectl.exchange.v2.rekey_ike import RekeyIke
+from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
 from ikectl.sa.events import Event
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.wire.v2.message import Message
+
+AnyDriver = Driver[Any]
 
 MIN_SWEEP = 1000
 """Alarms below which looking for stale ones is not worth it."""
@@ -49,6 +50,7 @@ class Engine:
         self._outside = Outside(env, answers)
         self.commands = Pending(env.events)
         self._outside.settle = self.commands.settle
+        self._outside.born = self._born
         self._outside.changed = self._changed
         self._outside.supersede = self._superseded
         self._router = Router(self._outside)
@@ -131,11 +133,11 @@ class Engine:
         self.env.events.clear()
         return out
 
-    def machines(self) -> Iterator[Machine]:
+    def machines(self) -> Iterator[AnyDriver]:
         """All machines in the order they were made, but for those that only linger."""
         return (machine for machine in list(self._router.machines.values()) if machine.sa.state is not IkeState.CLOSED)
 
-    def machine_of(self, sa: IkeSa) -> Machine | None:
+    def machine_of(self, sa: Association) -> AnyDriver | None:
         """The machine that drives `sa`."""
         machine = self._router.machines.get(sa.our_spi)
         return machine if machine is not None and machine.sa is sa else None
@@ -181,36 +183,34 @@ class Engine:
         self._router.add_half_open(machine, datagram)
         machine.answer_init(AnswerIkeSaInit(candidates), message, datagram, path, now)
 
-    def _changed(self, machine: Machine, born: Birth | None) -> None:
-        """A job of `machine` ended."""
-        now = machine.now
-        if born is not None:
-            newcomer = Machine(self._outside, born.sa, now)
-            self._router.add(newcomer)
-            newcomer.established(now)
-            self.connections.joined(newcomer)
-            for exchange in born.follow:
-                newcomer.begin(exchange, now)
-        sa = machine.sa
+    def _born(self, driver: AnyDriver) -> None:
+        """An SA was made by another one and stands already."""
+        self._router.add(driver)
+        driver.established(driver.now)
+        self.connections.joined(driver)
+
+    def _changed(self, driver: AnyDriver) -> None:
+        """A job of `driver` ended."""
+        now, sa = driver.now, driver.sa
         if sa.successor is not None:
             heir = self.machine_of(sa.successor)
             self._superseded(sa, now)
             if heir is not None:
                 heir.go_on(now)
         if sa.state is IkeState.ESTABLISHED and not sa.established_at:
-            self._router.drop_half_open(machine)
-            machine.established(now)
-            self.connections.joined(machine)
-            self.connections.established(machine, now)
+            self._router.drop_half_open(driver)
+            driver.established(now)
+            self.connections.joined(driver)
+            self.connections.established(driver, now)
         elif sa.state is IkeState.CLOSED:
-            self._router.drop_half_open(machine)
-            if machine.schedule.next() is None:
-                self._router.remove(machine)
+            self._router.drop_half_open(driver)
+            if driver.schedule.next() is None:
+                self._router.remove(driver)
                 sa.keys = None
-            self.connections.left(machine)
-            self.connections.closed(machine, now)
+            self.connections.left(driver)
+            self.connections.closed(driver, now)
 
-    def _superseded(self, sa: IkeSa, now: float) -> None:
+    def _superseded(self, sa: Association, now: float) -> None:
         """`sa` was replaced: its successor, if it has one, takes over what it did."""
         machine = self.machine_of(sa)
         if machine is None:
@@ -224,7 +224,7 @@ class Engine:
 
     # -- commands on what there is -----------------------------------------------
 
-    def _selected(self, selection: Selection) -> list[tuple[Machine, ChildSa | None]]:
+    def _selected(self, selection: Selection) -> list[tuple[AnyDriver, ChildSa | None]]:
         """The SAs a command means: machines, with a child where children are meant."""
         if selection.ike:
             machines = self.connections.of(selection.ike)
@@ -246,19 +246,19 @@ class Engine:
         part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
         for machine, child in selected:
             if child is not None:
-                machine.begin(DeleteChildren((child,), "terminated by command", part), now)
+                machine.delete_children((child,), "terminated by command", part, now)
             elif force or machine.sa.state is IkeState.CONNECTING or machine.sa.state is IkeState.CREATED:
                 machine.close("terminated by command", now)
                 self.commands.settle(part, None)
             else:
-                machine.begin(DeleteIke("terminated by command", part), now)
+                machine.delete("terminated by command", part, now)
 
     def _rekey(self, token: int, selection: Selection, now: float) -> None:
         selected = self._selected(selection)
         part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
         for machine, child in selected:
             if child is None:
-                machine.begin(RekeyIke(part), now)
+                machine.rekey(part, now)
             else:
                 machine.rekey_child(child, now, part)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ikectl.errors import BackendError, IkectlError
-from ikectl.exchange.v2 import child as children
-from ikectl.exchange.v2.base import Exchange
+from ikectl.exchange import children
 from ikectl.sa.asks import MovePath, QueryUse, RemoveChild
+from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import Note
-from ikectl.sa.ike_sa import IkeSa
 
 
-async def move_children(sa: IkeSa) -> None:
+async def move_children(sa: Association) -> None:
     """Let the children follow the SA to its present path. Raises BackendError."""
     for child in sa.living_children:
         old, child.path = child.path, sa.path
@@ -24,14 +23,14 @@ async def move_children(sa: IkeSa) -> None:
             raise
 
 
-async def forget_child(sa: IkeSa, child: ChildSa) -> None:
+async def forget_child(sa: Association, child: ChildSa) -> None:
     """A replaced child has lingered long enough for packets under way. Raises BackendError."""
     await RemoveChild(child, True, False)
     child.inbound = False
     children.forget(sa, child)
 
 
-async def octets_in(sa: IkeSa) -> int:
+async def octets_in(sa: Association) -> int:
     """What came in on all children so far; a kernel that cannot tell has seen nothing."""
     used = 0
     for child in sa.living_children:
@@ -42,10 +41,10 @@ async def octets_in(sa: IkeSa) -> int:
     return used
 
 
-async def teardown(sa: IkeSa, pending: Sequence[Exchange], why: str) -> None:
+async def teardown(sa: Association, pending: Sequence[Callable[[], Awaitable[None]]], why: str) -> None:
     """Take back what exchanges had set up and all children; one failure keeps nothing else in the kernel."""
-    for exchange in pending:
-        await _attempt(sa, exchange.abandon(sa, why))
+    for take_back in pending:
+        await _attempt(sa, take_back())
     for child in list(sa.children.values()):
         gone = child.state is ChildState.DELETED
         await _attempt(sa, RemoveChild(child, True, not gone))
@@ -57,7 +56,7 @@ async def teardown(sa: IkeSa, pending: Sequence[Exchange], why: str) -> None:
         children.forget(sa, child)
 
 
-async def _attempt(sa: IkeSa, step: Awaitable[None]) -> None:
+async def _attempt(sa: Association, step: Awaitable[None]) -> None:
     try:
         await step
     except IkectlError as failure:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ikectl.engine.transmit import fraction
+from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Random
-from ikectl.sa.ike_sa import IkeSa
 
 
-def begin_ike(sa: IkeSa, now: float) -> None:
+def begin_ike(sa: Association, now: float) -> None:
     """Set the instants of an IKE SA that is established now.
 
     `rekey_time` less a random part of `rand_time`, so that both ends and many

@@ -9,17 +9,18 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ikectl.errors import IkectlError
-from ikectl.exchange.v2.base import Birth
 from ikectl.sa.asks import AllocSpi, Ask, FreeSpi, InstallChild, RemoveChild
+from ikectl.sa.association import Association
 from ikectl.sa.env import Env
 from ikectl.sa.events import Note
-from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.wire.header import NON_ESP_MARKER
 
 if TYPE_CHECKING:
-    from ikectl.engine.v2.machine import Machine
+    from ikectl.engine.driver import Driver
+
+    AnyDriver = Driver[Any]
 
 
 @record
@@ -52,7 +53,7 @@ class Outside:
     env: Env
     answers: Answers
     out: list[Transmit | Question] = field(default_factory=list)
-    waiting: dict[int, tuple[Machine, Ask[Any]]] = field(default_factory=dict)
+    waiting: dict[int, tuple[AnyDriver, Ask[Any]]] = field(default_factory=dict)
     """Machines whose coroutine waits for an answer, and to what, by question id."""
     abandoned: dict[int, Ask[Any]] = field(default_factory=dict)
     """Questions that nobody waits for any more and that are not answered yet."""
@@ -60,9 +61,11 @@ class Outside:
     """A heap of (instant, order, our SPI); stale entries are skipped when they come up."""
     settle: Callable[[int, str | None], None] = lambda part, error: None
     """Told when an exchange that serves a command ended, and how."""
-    changed: Callable[[Machine, Birth | None], None] = lambda machine, born: None
-    """Told when a job of a machine ended: with an SA that was born, or None to look at the machine's state."""
-    supersede: Callable[[IkeSa, float], None] = lambda sa, now: None
+    born: Callable[[AnyDriver], None] = lambda driver: None
+    """Told of a new driver, whose SA stands already."""
+    changed: Callable[[AnyDriver], None] = lambda driver: None
+    """Told when a job of a driver ended, to look at its state."""
+    supersede: Callable[[Association, float], None] = lambda sa, now: None
     """Told of another IKE SA that was replaced or has become redundant."""
     _order: count[int] = field(default_factory=count)
     _questions: count[int] = field(default_factory=lambda: count(1))
@@ -77,7 +80,7 @@ class Outside:
         """Send a NAT keepalive."""
         self.out.append(Transmit(KEEPALIVE, path))
 
-    def ask(self, machine: Machine, ask: Ask[Any]) -> int:
+    def ask(self, machine: AnyDriver, ask: Ask[Any]) -> int:
         """Put a question for `machine`; its id."""
         question = next(self._questions)
         self.waiting[question] = machine, ask
@@ -111,7 +114,7 @@ class Outside:
         except IkectlError as failure:
             self.env.events.append(Note(None, str(failure)))
 
-    def wake(self, machine: Machine, at: float) -> None:
+    def wake(self, machine: AnyDriver, at: float) -> None:
         """Let `machine` be looked at not later than `at`. One entry per machine is alive at a time."""
         if machine.wake_at is None or at < machine.wake_at:
             machine.wake_at = at

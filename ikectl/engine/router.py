@@ -7,9 +7,11 @@ grow many (RFC 7296 §2.6), and answers unknown SPIs rarely (§2.21.4).
 
 from __future__ import annotations
 
+from typing import Any
+
 from ikectl.engine.cookies import Cookies
+from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
-from ikectl.engine.v2.machine import Machine
 from ikectl.errors import PeerMisbehaved, WireError
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import Dropped
@@ -18,6 +20,8 @@ from ikectl.wire.header import NON_ESP_MARKER, Header
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Notify
+
+AnyDriver = Driver[Any]
 
 NO_SPI = bytes(8)
 MAJOR_VERSION = 2
@@ -53,9 +57,9 @@ class Router:
         self._outside = outside
         self._cookies = Cookies(outside.env.random_for(0))
         self._last_complaint = float("-inf")
-        self.machines: dict[bytes, Machine] = {}
+        self.machines: dict[bytes, AnyDriver] = {}
         """By our SPI."""
-        self.half_open: dict[tuple[bytes, bytes], tuple[Machine, bytes]] = {}
+        self.half_open: dict[tuple[bytes, bytes], tuple[AnyDriver, bytes]] = {}
         """Responders without IKE_AUTH and the requests that made them, by the peer's SPI and address."""
         self.half_open_by: dict[bytes, int] = {}
         """How many of these by `site_of` the address."""
@@ -137,11 +141,11 @@ class Router:
                 return False
         return True
 
-    def add(self, machine: Machine) -> None:
+    def add(self, machine: AnyDriver) -> None:
         """Route messages to a new machine."""
         self.machines[machine.sa.our_spi] = machine
 
-    def add_half_open(self, machine: Machine, request: bytes) -> None:
+    def add_half_open(self, machine: AnyDriver, request: bytes) -> None:
         """Count a responder that waits for IKE_AUTH after that IKE_SA_INIT request."""
         address = machine.sa.path.remote.address
         key = machine.sa.spi_i, address
@@ -150,7 +154,7 @@ class Router:
         site = site_of(address)
         self.half_open_by[site] = self.half_open_by.get(site, 0) + 1
 
-    def drop_half_open(self, machine: Machine) -> None:
+    def drop_half_open(self, machine: AnyDriver) -> None:
         """It went on, or it is gone; nothing happens if it was not counted."""
         key = self._half_open_keys.pop(machine.sa.our_spi, None)
         if key is None:
@@ -170,7 +174,7 @@ class Router:
         """Half-open SAs in all."""
         return len(self._half_open_keys)
 
-    def remove(self, machine: Machine) -> None:
+    def remove(self, machine: AnyDriver) -> None:
         """Forget a machine."""
         if self.machines.get(machine.sa.our_spi) is machine:
             del self.machines[machine.sa.our_spi]

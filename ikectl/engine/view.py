@@ -12,8 +12,8 @@ from typing import Self
 from ikectl.config.model import Mark
 from ikectl.crypto.proposal import ChildSuite, IkeSuite
 from ikectl.sa.asks import Usage
+from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
-from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
@@ -177,7 +177,7 @@ class IkeSaView:
     @classmethod
     def of(
         cls,
-        sa: IkeSa,
+        sa: Association,
         now: float,
         children: tuple[ChildSaView, ...] = (),
         tasks: TasksView | None = None,
@@ -188,7 +188,7 @@ class IkeSaView:
         return cls(
             name=sa.name,
             uniqueid=sa.uniqueid,
-            version=2,
+            version=sa.VERSION,
             state=sa.state.name,
             initiator=sa.initiator,
             spi_i=sa.spi_i,

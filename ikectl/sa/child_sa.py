@@ -16,7 +16,7 @@ from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
 
 if TYPE_CHECKING:
-    from ikectl.sa.ike_sa import IkeSa
+    from ikectl.sa.association import Association
 
 
 class ChildState(Enum):
@@ -58,7 +58,7 @@ class ChildSa:
     """
 
     uniqueid: int
-    ike: IkeSa
+    ike: Association
     """The IKE SA it belongs to now."""
     config: Child
     initiator: bool

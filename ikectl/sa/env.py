@@ -11,7 +11,7 @@ from ikectl.sa.reqids import Reqids
 from ikectl.values.identity import Identity
 
 if TYPE_CHECKING:
-    from ikectl.sa.ike_sa import IkeSa
+    from ikectl.sa.association import Association
 
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""
@@ -78,7 +78,7 @@ class Env:
     is_connected: Callable[[Identity, Identity], bool] = lambda local, remote: False
     """Whether an SA stands between our and a peer's identity; set by the engine."""
 
-    is_first_contact: Callable[[IkeSa], bool] = lambda sa: False
+    is_first_contact: Callable[[Association], bool] = lambda sa: False
     """Whether nobody else here has or calls the peer of this SA by the same identities; set by the engine."""
 
     def next_ike(self) -> int:

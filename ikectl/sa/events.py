@@ -15,8 +15,8 @@ from ikectl.values.path import Path
 from ikectl.values.record import record
 
 if TYPE_CHECKING:
+    from ikectl.sa.association import Association
     from ikectl.sa.child_sa import ChildSa
-    from ikectl.sa.ike_sa import IkeSa
     from ikectl.wire.payload import Payload
 
 
@@ -29,7 +29,7 @@ class Event:
     level: ClassVar[int] = 1
 
     @property
-    def ike(self) -> IkeSa | None:
+    def ike(self) -> Association | None:
         return getattr(self, "sa", None)
 
     def text(self) -> str:
@@ -45,7 +45,7 @@ class MessageSent(Event):
     """A message left. `payloads` are those inside the encryption."""
 
     group: ClassVar[str] = "enc"
-    sa: IkeSa
+    sa: Association
     exchange: ExchangeType
     message_id: int
     response: bool
@@ -63,7 +63,7 @@ class MessageReceived(Event):
     """A message arrived and, where it was protected, proved itself."""
 
     group: ClassVar[str] = "enc"
-    sa: IkeSa
+    sa: Association
     exchange: ExchangeType
     message_id: int
     response: bool
@@ -104,7 +104,7 @@ class Retransmitted(Event):
     """A request was sent again. `tries` counts from 1."""
 
     group: ClassVar[str] = "net"
-    sa: IkeSa
+    sa: Association
     exchange: ExchangeType
     message_id: int
     tries: int
@@ -119,7 +119,7 @@ class RetransmitTimeout(Event):
 
     group: ClassVar[str] = "ike"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     exchange: ExchangeType
     tries: int
 
@@ -138,7 +138,7 @@ class IkeUp(Event):
     """An IKE SA is established, both ends authenticated."""
 
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
 
     def text(self) -> str:
         sa = self.sa
@@ -152,7 +152,7 @@ class IkeDown(Event):
     """An established IKE SA is gone."""
 
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     why: str
 
     def text(self) -> str:
@@ -164,7 +164,7 @@ class IkeFailed(Event):
     """An IKE SA was never established."""
 
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     why: str
 
     def text(self) -> str:
@@ -176,8 +176,8 @@ class IkeRekeyed(Event):
     """`new` took over from `sa`, children and all."""
 
     level: ClassVar[int] = 0
-    sa: IkeSa
-    new: IkeSa
+    sa: Association
+    new: Association
 
     def text(self) -> str:
         return f"IKE SA rekeyed: {self.new.name}[{self.new.uniqueid}] took over"
@@ -189,7 +189,7 @@ class ChildUp(Event):
 
     group: ClassVar[str] = "chd"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     child: ChildSa
 
     def text(self) -> str:
@@ -207,7 +207,7 @@ class ChildDown(Event):
 
     group: ClassVar[str] = "chd"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     child: ChildSa
     why: str
 
@@ -221,7 +221,7 @@ class ChildRekeyed(Event):
 
     group: ClassVar[str] = "chd"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     old: ChildSa
     new: ChildSa
 
@@ -244,7 +244,7 @@ class AuthFailed(Event):
     """An end did not prove itself. The text is for the operator; the wire shows no reason."""
 
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     peer: bool
     """The peer did not satisfy us; else we did not satisfy the peer, or could not sign."""
     why: str
@@ -259,7 +259,7 @@ class ProposalMismatch(Event):
 
     group: ClassVar[str] = "cfg"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     child: str
     """Name of the child, or empty for the IKE SA."""
     why: str
@@ -274,7 +274,7 @@ class TsMismatch(Event):
 
     group: ClassVar[str] = "cfg"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     child: str
     why: str
 
@@ -288,7 +288,7 @@ class ChildFailed(Event):
 
     group: ClassVar[str] = "chd"
     level: ClassVar[int] = 0
-    sa: IkeSa
+    sa: Association
     child: str
     why: str
 
@@ -300,7 +300,7 @@ class ChildFailed(Event):
 class Note(Event):
     """Part of the story that no program needs to understand."""
 
-    sa: IkeSa | None
+    sa: Association | None
     why: str
 
     def text(self) -> str:
@@ -313,7 +313,7 @@ class Dropped(Event):
 
     group: ClassVar[str] = "net"
     level: ClassVar[int] = 2
-    sa: IkeSa | None
+    sa: Association | None
     path: Path
     why: str
 
@@ -341,7 +341,7 @@ class Fault(Event):
 
     group: ClassVar[str] = "dmn"
     level: ClassVar[int] = 0
-    sa: IkeSa | None
+    sa: Association | None
     trace: str
 
     def text(self) -> str:

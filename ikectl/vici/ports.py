@@ -14,9 +14,9 @@ from typing import Protocol, Self
 from ikectl.config.model import Authority, Certificate, Connection, PrivateKey, SharedSecret
 from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
 from ikectl.engine.view import ChildSaView, IkeSaView
+from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import CommandDone, Event
-from ikectl.sa.ike_sa import IkeSa
 from ikectl.vici.message import Draft
 
 
@@ -138,7 +138,7 @@ class Control(Protocol):
     def ike_sas(self, selection: Selection) -> AsyncIterator[IkeSaView]:
         """Snapshots of the IKE SAs that may match, one at a time; the caller filters exactly."""
 
-    def view(self, sa: IkeSa) -> IkeSaView:
+    def view(self, sa: Association) -> IkeSaView:
         """A snapshot of the SA an event speaks of, which may be gone already; without its usage."""
 
     def view_child(self, child: ChildSa) -> ChildSaView:

@@ -10,8 +10,9 @@ from ikectl.errors import BackendError
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.asks import Resolve
+from ikectl.sa.association import IkeState
 from ikectl.sa.events import Fault
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from tests.sim.site import Site

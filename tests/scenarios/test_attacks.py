@@ -13,9 +13,9 @@ from ikectl.errors import BackendError
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.iana.v2 import NotifyType, PayloadType, Protocol
 from ikectl.sa import asks
+from ikectl.sa.association import IkeState
 from ikectl.sa.env import Settings
 from ikectl.sa.events import Fault
-from ikectl.sa.ike_sa import IkeState
 from ikectl.values.path import Endpoint, Path
 from ikectl.wire.v2.sa import SA
 from tests.scenarios.stage import (

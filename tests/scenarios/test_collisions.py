@@ -8,7 +8,8 @@ from itertools import count
 import pytest
 
 from ikectl.iana.v2 import NotifyType, Protocol
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.association import IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Delete
 from ikectl.wire.v2.sa import SA

@@ -10,7 +10,7 @@ from ikectl.crypto.kdf_v2 import derive_rekeyed_ike
 from ikectl.crypto.proposal import IkeSuite, parse_proposal
 from ikectl.iana.v2 import NotifyType, Protocol
 from ikectl.sa import asks
-from ikectl.sa.ike_sa import IkeState
+from ikectl.sa.association import IkeState
 from ikectl.values.secret import Secret
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.notify import Delete, Notify, rekey_notify, rekey_spi

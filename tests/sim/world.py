@@ -11,9 +11,9 @@ from collections.abc import Callable
 from itertools import count
 
 from ikectl.engine.outside import Transmit
+from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildState
 from ikectl.sa.events import Fault, MessageReceived, MessageSent
-from ikectl.sa.ike_sa import IkeState
 from ikectl.values.path import Endpoint, Path
 from tests.sim.host import Host
 from tests.sim.link import Link

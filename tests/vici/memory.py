@@ -22,6 +22,7 @@ from ikectl.iana.v2 import Protocol
 from ikectl.pki import certificate as x509
 from ikectl.pki.certificate import key_digest
 from ikectl.sa.asks import Usage
+from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.env import Env
 from ikectl.sa.events import (
@@ -36,7 +37,7 @@ from ikectl.sa.events import (
     IkeUp,
     Note,
 )
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 from ikectl.values.selector import TrafficSelector

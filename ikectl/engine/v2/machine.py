@@ -10,20 +10,18 @@ settle, next.
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Coroutine
-from enum import Enum, auto
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from ikectl.config.model import Action
-from ikectl.engine import errands, lifetimes
+from ikectl.config.model import Child
+from ikectl.engine import errands
+from ikectl.engine.driver import LIVE, Driver, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.engine.v2.alternatives import Alternatives
 from ikectl.engine.v2.envelope import open_message, write
+from ikectl.engine.view import TasksView
 from ikectl.errors import (
-    BackendError,
     CredentialError,
     IkectlError,
     IntegrityFailure,
@@ -32,7 +30,8 @@ from ikectl.errors import (
     UnsupportedCritical,
     WireError,
 )
-from ikectl.exchange.v2.base import Again, Answer, Done, Doubt, Exchange, Ignore, Next, Reply
+from ikectl.exchange.v2.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
+from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
@@ -42,22 +41,18 @@ from ikectl.exchange.v2.rekey_child import RekeyChild
 from ikectl.exchange.v2.rekey_ike import RekeyIke, take_over
 from ikectl.exchange.v2.table import answer_to, busy, premature
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
-from ikectl.sa.asks import Ask
-from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.association import IkeState
+from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import (
     AuthFailed,
-    Dropped,
-    Fault,
-    IkeDown,
-    IkeFailed,
     MessageReceived,
     MessageSent,
     Note,
     Retransmitted,
     RetransmitTimeout,
 )
-from ikectl.sa.ike_sa import IkeSa, IkeState
-from ikectl.sa.schedule import Name, Schedule
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.schedule import Name
 from ikectl.sa.window import Verdict, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
@@ -65,15 +60,6 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
 
-Job = Coroutine[Any, Any, Any]
-Finish = Callable[[Any, BaseException | None], None]
-
-INBOX_LIMIT = 16
-"""Datagrams and timers that may wait while a coroutine is suspended; further datagrams are dropped and come again."""
-ASK_TIMEOUT = 60.0
-"""Seconds until an ask that nobody answers fails."""
-LINGER = 30.0
-"""Seconds a closed SA stays to repeat its last reply, in case that was lost."""
 GRACE = 1.0
 """Seconds that another answer to IKE_SA_INIT has, after the one in use was disproved: who answers faster than
 the peer may not end our attempt before the peer is heard."""
@@ -91,78 +77,58 @@ def _disproves(result: Next | None, error: BaseException | None) -> bool:
     return isinstance(result, Doubt) or (isinstance(result, Done) and bool(result.close or result.failed))
 
 
-class End(Enum):
-    """How an SA came to its end, as dpd_action and close_action tell it apart."""
-
-    OURS = auto()
-    DELETED = auto()
-    SILENT = auto()
-
-
 UNREADABLE = "the peer found our message malformed"
 """Its INVALID_SYNTAX is fatal in both peers, without a DELETE (RFC 7296 §2.21.3)."""
 
-LIVE = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED, IkeState.DELETING})
 
-
-class Machine:
+class Machine(Driver[IkeSa]):
     """Drives one IkeSa. See the module; the size is that of the order of things it keeps."""
 
-    __slots__ = (
-        "_alternatives",
-        "_errands",
-        "_inbox",
-        "_retries",
-        "_running",
-        "_verdict",
-        "active",
-        "answering",
-        "doubt",
-        "last_heard",
-        "last_sent",
-        "now",
-        "outside",
-        "queue",
-        "restart",
-        "sa",
-        "schedule",
-        "used_in",
-        "wake_at",
-        "why",
-        "window",
-    )
+    __slots__ = ("_alternatives", "_retries", "_verdict", "active", "answering", "doubt", "queue", "window")
 
     def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
-        self.outside = outside
-        self.sa = sa
-        self.now = now
+        super().__init__(outside, sa, now)
         self.window = Window()
-        self.schedule = Schedule()
         self.active: Exchange | None = None
         """Our exchange in flight."""
         self.answering: ExchangeType | None = None
         """The peer's exchange being answered."""
         self.queue: list[Exchange] = []
-        self.wake_at: float | None = None
-        self.last_heard = now
-        self.last_sent = now
-        self.used_in = 0
-        """Octets that came in on children when liveness was last judged."""
-        self.why = ""
-        """Why it closed."""
-        self.restart: tuple[str, ...] = ()
-        """Children that the configuration wants back after the way it closed."""
         self.doubt: str | None = None
         """An unproven refusal of our IKE_SA_INIT."""
-        self._running: tuple[Job, Finish, int] | None = None
-        # Tuples, because they are empty nearly always, and all machines share the empty one.
-        self._errands: tuple[tuple[Callable[[], Job], Finish], ...] = ()
-        self._inbox: tuple[Callable[[], None], ...] = ()
         self._retries: dict[int, Exchange] = {}
         self._alternatives: Alternatives | None = None
         """From the answer to IKE_SA_INIT until IKE_AUTH proved it."""
         self._verdict: Callable[[], None] | None = None
         """What to make of a responder that refused us or did not prove itself, if no other answers in time."""
+
+    # -- what the engine wants done ----------------------------------------------
+
+    def initiate(self, child: Child | None, token: int, now: float) -> None:
+        self.begin(IkeSaInit(child, token), now)
+
+    def create_child(self, child: Child, token: int, now: float) -> None:
+        self.begin(CreateChild(child, token), now)
+
+    def rekey(self, token: int, now: float) -> None:
+        self.begin(RekeyIke(token), now)
+
+    def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
+        self.begin(RekeyChild(child, token), now)
+
+    def delete(self, why: str, token: int, now: float) -> None:
+        self.begin(DeleteIke(why, token), now)
+
+    def delete_children(self, children: tuple[ChildSa, ...], why: str, token: int, now: float) -> None:
+        self.begin(DeleteChildren(children, why, token), now)
+
+    @property
+    def tasks(self) -> TasksView:
+        return TasksView(
+            queued=tuple(type(exchange).__name__ for exchange in self.queue),
+            active=(type(self.active).__name__,) if self.active is not None else (),
+            passive=(self.answering.name,) if self.answering is not None else (),
+        )
 
     # -- in: what the engine calls ------------------------------------------
 
@@ -175,50 +141,6 @@ class Machine:
             return
         self.queue.append(exchange)
         self._next()
-
-    def begin_after(self, job: Callable[[], Job], finish: Finish, now: float) -> None:
-        """Run a coroutine that is no exchange (finding addresses, moving children) when nothing else runs."""
-        self.now = now
-        self._errands += ((job, finish),)
-        self._next()
-
-    def receive(self, header: Header, datagram: bytes, path: Path, now: float) -> None:
-        """A datagram for this SA, marker taken off, its header read."""
-        self.now = now
-        if self._running is not None:
-            if len(self._inbox) < INBOX_LIMIT:
-                self._inbox += (partial(self._take, header, datagram, path),)
-            return
-        self._take(header, datagram, path)
-
-    def tick(self, now: float) -> None:
-        """See to the deadlines that are due."""
-        self.now = now
-        self.wake_at = now  # what is set meanwhile is looked at once, below
-        for name in self.schedule.due(now):
-            if name == "ask":
-                self._ask_expired()
-            elif self._running is not None:
-                self._inbox += (partial(self._timer, name),)
-            else:
-                self._timer(name)
-        self.wake_at = None
-        at = self.schedule.next()
-        if at is not None:
-            self.outside.wake(self, at)
-
-    def answered(self, question: int, result: Any, now: float) -> None:
-        """The answer to a question of ours; an exception is thrown into the coroutine."""
-        self.now = now
-        running = self._running
-        if running is None or running[2] != question:
-            return  # late: the coroutine is gone
-        self.schedule.clear("ask")
-        self._running = None
-        if isinstance(result, BaseException):
-            self._run(running[0], running[1], None, result)
-        else:
-            self._run(running[0], running[1], result, None)
 
     def answer_init(self, answer: Answer, request: Message, datagram: bytes, path: Path, now: float) -> None:
         """The first message of a peer: the one exchange whose request no window judged."""
@@ -233,35 +155,15 @@ class Machine:
         if reply is not None:
             self.outside.transmit(reply, path)
 
-    def close(self, why: str, now: float) -> None:
-        """End the SA here and now, children and all, without a message."""
-        self.now = now
-        if self.sa.state is IkeState.CLOSED:
-            return
-        self._abort()
-        self._close(why)
-
-    def adopt(self, old: Machine, now: float) -> None:
-        """This SA replaces that of `old`: take over the deadlines of its children and what waited there.
-
-        Begins nothing by itself, because it may be amid the handling of a message; see `go_on`.
-        """
-        self.now = now
+    def adopt(self, old: Driver[IkeSa], now: float) -> None:
+        """As every driver, and take over what waited there, unless it was about the old SA itself."""
+        super().adopt(old, now)
+        assert isinstance(old, Machine)
         self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
         old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
         for retry in old._retries.values():
             self._later(retry)
         old._retries = {}
-        for child in self.sa.children.values():
-            if child.state is not ChildState.DELETED:
-                self._watch(child)
-        self._watch_children()
-        self.used_in = old.used_in
-
-    def go_on(self, now: float) -> None:
-        """Begin what waits, if nothing runs."""
-        self.now = now
-        self._next()
 
     def superseded(self, now: float) -> None:
         """Another SA took over; what is left is to be deleted, by the peer if it began the rekeying."""
@@ -272,95 +174,20 @@ class Machine:
             self._set("succession", now + SUCCESSION_WAIT)
 
     def established(self, now: float) -> None:
-        """The SA stands since now: begin its lifetimes and watches."""
-        sa, settings = self.sa, self.sa.env.settings
         self._alternatives = None
-        self.schedule.clear("half-open")
-        lifetimes.begin_ike(sa, now)
-        if sa.rekey_at:
-            self._set("rekey", sa.rekey_at)
-            self._set("expire", sa.expire_at)
-        if sa.connection is not None and sa.connection.dpd_delay:
-            self._set("liveness", now + sa.connection.dpd_delay)
-        if sa.nat.local:
-            self._set("keepalive", now + settings.keep_alive)
+        super().established(now)
 
-    # -- running coroutines --------------------------------------------------
+    # -- taking turns ----------------------------------------------------------
 
-    def _run(self, job: Job, finish: Finish, value: Any = None, error: BaseException | None = None) -> None:
-        """Drive the coroutine until it ends or asks what cannot be answered in place."""
-        answers = self.outside.answers
-        while True:
-            try:
-                ask = job.send(value) if error is None else job.throw(error)
-            except StopIteration as stop:
-                self._finish(finish, stop.value, None)
-                break
-            except Exception as failure:
-                self._finish(finish, None, failure)
-                break
-            value, error = None, None
-            answer = answers.get(ask.__class__)
-            if answer is None:
-                if not isinstance(ask, Ask):
-                    error = TypeError(f"an exchange awaited {type(ask).__name__}, which is no Ask")
-                    continue
-                self._running = (job, finish, self.outside.ask(self, ask))
-                self._set("ask", self.now + ASK_TIMEOUT)
-                return
-            try:
-                value = answer(ask)
-            except IkectlError as failure:
-                error = failure
-        self._proceed()
-
-    def _finish(self, finish: Finish, value: Any, error: BaseException | None) -> None:
-        """What follows a coroutine; a defect there ends the SA and nothing else."""
-        try:
-            finish(value, error)
-        except Exception as defect:
-            self._fault(defect)
-
-    def _proceed(self) -> None:
-        """A coroutine ended: take what came meanwhile, then go on with our own work."""
-        while self._inbox and self._running is None:
-            first, *rest = self._inbox
-            self._inbox = tuple(rest)
-            first()
-        if self.queue or self._errands:
-            self._next()
-
-    def _next(self) -> None:
-        """Begin what waits, if nothing runs: errands first, then the next exchange if the window is free."""
-        while self._running is None:
-            if self._errands:
-                job, finish = self._errands[0]
-                self._errands = self._errands[1:]
-                self._run(job(), finish)
-            elif self.queue and self._may_ask():
-                self._start(self.queue.pop(0))
-            else:
-                break
+    def _begin_next(self) -> bool:
+        if not self.queue or not self._may_ask():
+            return False
+        self._start(self.queue.pop(0))
+        return True
 
     def _may_ask(self) -> bool:
         """The window is free, and the SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
         return self.window.in_flight is None and self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
-
-    def _ask_expired(self) -> None:
-        running = self._running
-        if running is not None:
-            self._running = None
-            self.outside.abandon(running[2])
-            self._run(running[0], running[1], None, BackendError("no answer within a minute"))
-
-    def _abort(self) -> None:
-        """Close the coroutine that waits; its late answer will find nobody."""
-        running, self._running = self._running, None
-        self._inbox = ()
-        self.schedule.clear("ask")
-        if running is not None:
-            self.outside.abandon(running[2])
-            running[0].close()
 
     # -- our requests ----------------------------------------------------------
 
@@ -401,10 +228,6 @@ class Machine:
             return
         self.sa.emit(Note(self.sa, f"{exchange.subject}: {error}"))
         self._outcome(exchange.token, f"{exchange.subject}: {error}")
-
-    def _send(self, octets: bytes, path: Path) -> None:
-        self.last_sent = self.now
-        self.outside.transmit(octets, path)
 
     # -- arriving messages -------------------------------------------------------
 
@@ -507,7 +330,8 @@ class Machine:
             self._outcome(exchange.token, None)
         if done.redundant is not None:
             self.outside.supersede(done.redundant, self.now)
-        self.outside.changed(self, done.born)
+        self._bear(done.born)
+        self.outside.changed(self)
         self._watch_children()
 
     def _initial_settled(self, exchange: IkeSaInit, datagram: bytes) -> None:
@@ -544,7 +368,7 @@ class Machine:
             else:
                 self.queue[:0] = follow or ()
             if self.sa.state is not IkeState.CLOSED:
-                self.outside.changed(self, None)
+                self.outside.changed(self)
 
         self._run(exchange.spoilt(self.sa, why), finish)
 
@@ -662,7 +486,8 @@ class Machine:
         if reply.keys is not None:
             self.sa.keys = reply.keys
         self.queue[:0] = reply.follow
-        self.outside.changed(self, reply.born)
+        self._bear(reply.born)
+        self.outside.changed(self)
         self._watch_children()
 
     def _heard(self, path: Path) -> None:
@@ -681,6 +506,14 @@ class Machine:
             sa.path = path
             if sa.children:
                 self._errands += ((partial(errands.move_children, sa), self._errand_done),)
+
+    def _bear(self, birth: Birth | None) -> None:
+        """Let an SA that this one made go its own way."""
+        if birth is not None:
+            newcomer = Machine(self.outside, birth.sa, self.now)
+            self.outside.born(newcomer)
+            for exchange in birth.follow:
+                newcomer.begin(exchange, self.now)
 
     # -- other answers to IKE_SA_INIT ----------------------------------------------
 
@@ -727,12 +560,8 @@ class Machine:
 
     # -- timers ---------------------------------------------------------------------
 
-    def _timer(self, name: Name) -> None:
-        if self.sa.state is IkeState.CLOSED and name != "linger":
-            return
-        if isinstance(name, tuple):
-            self._numbered_timer(name[0], name[1])
-        elif name == "retransmit":
+    def _named_timer(self, name: Name) -> None:
+        if name == "retransmit":
             self._retransmit()
         elif name == "verdict" and self._verdict is not None:
             verdict, self._verdict, self._alternatives = self._verdict, None, None
@@ -747,19 +576,8 @@ class Machine:
                 self.queue.insert(0, DeleteIke("its lifetime ended before it was rekeyed"))
         elif name == "succession":
             self.begin(DeleteIke("rekeyed"), self.now)
-        elif name == "liveness":
-            self._errands += ((self._judge_liveness, self._errand_done),)
-        elif name == "keepalive":
-            quiet_at = self.last_sent + self.sa.env.settings.keep_alive
-            if self.now >= quiet_at:
-                self.outside.keepalive(self.sa.path)
-                self.last_sent = self.now
-                quiet_at = self.now + self.sa.env.settings.keep_alive
-            self._set("keepalive", quiet_at)
-        elif name == "linger":
-            self.sa.env.events.append(Note(None, f"{self.sa!r} forgotten"))
-            self.outside.changed(self, None)
-        self._next()
+        else:
+            super()._named_timer(name)
 
     def _numbered_timer(self, name: str, number: int) -> None:
         if name == "retry":
@@ -767,24 +585,7 @@ class Machine:
             if retry is not None:
                 self.begin(retry, self.now)
             return
-        child = self.sa.children.get(number)
-        if child is None:
-            return
-        if name == "rekey":
-            self.rekey_child(child, self.now)
-        elif name == "expire":
-            self.expire_child(child, self.now)
-        elif name == "linger" and child.state is ChildState.DELETED:
-            self._errands += ((partial(errands.forget_child, self.sa, child), self._errand_done),)
-
-    def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
-        """Its soft lifetime ended, or somebody wants it."""
-        self.begin(RekeyChild(child, token), now)
-
-    def expire_child(self, child: ChildSa, now: float) -> None:
-        """Its hard lifetime ended."""
-        if child.state is not ChildState.DELETED:
-            self.begin(DeleteChildren((child,), "its lifetime ended"), now)
+        super()._numbered_timer(name, number)
 
     def _retransmit(self) -> None:
         request, settings = self.window.in_flight, self.sa.env.settings
@@ -811,26 +612,9 @@ class Machine:
         exchange.token = 0
         self._close(why, End.SILENT)
 
-    async def _judge_liveness(self) -> None:
-        """Silence in IKE and, as the kernel has it, in ESP: ask the peer (RFC 7296 §2.4)."""
-        sa = self.sa
-        if (
-            sa.connection is None
-            or not sa.connection.dpd_delay
-            or sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING)
-        ):
-            return
-        delay = sa.connection.dpd_delay
-        self._set("liveness", self.now + delay)
-        due = self.last_heard + delay  # as it is scheduled: a difference may round to the other side
-        if due > self.now:
-            self._set("liveness", due)
-        elif self.window.in_flight is None:
-            used = await errands.octets_in(sa)
-            if used == self.used_in:
-                self.queue.append(Liveness())
-            else:
-                self.used_in, self.last_heard = used, self.now
+    def _ask_liveness(self) -> None:
+        if self.window.in_flight is None:
+            self.queue.append(Liveness())
 
     def _later(self, exchange: Exchange) -> None:
         """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
@@ -845,49 +629,13 @@ class Machine:
         delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + fraction(self.sa.random) / 4)
         self._set(("retry", number), self.now + delay)
 
-    def _watch_children(self) -> None:
-        """Give deadlines to children that are new, and to replaced ones that linger."""
-        for child in self.sa.children.values():
-            if child.state is ChildState.DELETED:
-                if self.schedule.at(("linger", child.spi_in)) is None:
-                    self._unwatch(child)
-                    self._set(("linger", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
-            elif not child.installed_at:
-                lifetimes.begin_child(child, self.now, self.sa.random)
-                self._watch(child)
-
-    def _watch(self, child: ChildSa) -> None:
-        if child.rekey_at:
-            self._set(("rekey", child.spi_in), child.rekey_at)
-        if child.expire_at:
-            self._set(("expire", child.spi_in), child.expire_at)
-
-    def _unwatch(self, child: ChildSa) -> None:
-        self.schedule.clear(("rekey", child.spi_in))
-        self.schedule.clear(("expire", child.spi_in))
-
-    def _errand_done(self, _: None, failure: BaseException | None) -> None:
-        if isinstance(failure, IkectlError):
-            self.sa.emit(Note(self.sa, str(failure)))
-        elif failure is not None:
-            self._fault(failure)
-        self._watch_children()
-
     # -- the end -----------------------------------------------------------------------
-
-    def _fault(self, error: BaseException) -> None:
-        """A defect of ours: this SA ends, the daemon goes on."""
-        frames = traceback.extract_tb(error.__traceback__)
-        where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))
-        self.sa.emit(Fault(self.sa, f"{type(error).__name__} in {where}"))
-        self._close("internal error")
 
     def _close(self, why: str, end: End = End.OURS) -> None:
         """Take everything of this SA out of the kernel, then tell the engine."""
         sa = self.sa
         if sa.state is IkeState.CLOSED:
             return
-        was = sa.state
         rival, sa.rival = sa.rival, None
         if rival is not None and rival.made.state is IkeState.ESTABLISHED:
             if end is End.OURS:
@@ -898,48 +646,22 @@ class Machine:
             else:
                 # The peer finished its rekeying of this SA and never saw ours: what that made takes over.
                 rival.made.inherit(sa)
-        sa.move(IkeState.CLOSED)
         if sa.heir is not None:
             sa.heir.dying -= 1
-        self.why = why
-        self.restart = tuple(
-            child.name
-            for child in sa.living_children
-            if (end is End.SILENT and child.config.dpd_action is Action.START)
-            or (end is End.DELETED and child.config.close_action is Action.START)
-        )
         pending = [self.active] if self.active is not None else []
         if sa.successor is None:
             # Else the heir goes on with what waits here.
             pending += [*self.queue, *self._retries.values()]
             self.queue, self._retries = [], {}
-        self.active, self._errands = None, ()
+        self.active = None
         self.window.settle()
-        self.schedule = Schedule()
         for exchange in pending:
             # Whoever wanted something deleted has it.
             self._outcome(exchange.token, None if isinstance(exchange, DeleteIke | DeleteChildren) else why)
-
-        def finish(_: None, failure: BaseException | None) -> None:
-            if failure is not None:
-                sa.emit(Note(sa, f"while closing: {failure}"))
-            sa.emit(IkeDown(sa, why) if was in LIVE else IkeFailed(sa, why))
-            # Stay a while to repeat the last reply, unless the peer never got beyond IKE_SA_INIT.
-            if self.window.expected > (0 if was in LIVE else 1):
-                self._set("linger", self.now + LINGER)
-            self.outside.changed(self, None)
-
-        self._run(errands.teardown(sa, pending, why), finish)
-
-    def _outcome(self, token: int, error: str | None) -> None:
-        if token:
-            self.outside.settle(token, error)
-
-    def _drop(self, path: Path, why: str) -> None:
-        self.sa.emit(Dropped(self.sa, path, why))
-
-    def _set(self, name: Name, at: float) -> None:
-        """Let `name` be due at `at`."""
-        self.schedule.set(name, at)
-        if self.wake_at is None or at < self.wake_at:
-            self.outside.wake(self, at)
+        # Stay a while to repeat the last reply, unless the peer never got beyond IKE_SA_INIT.
+        self._tear_down(
+            why,
+            end,
+            [partial(exchange.abandon, sa, why) for exchange in pending],
+            lambda was_live: self.window.expected > (0 if was_live else 1),
+        )

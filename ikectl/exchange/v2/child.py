@@ -14,10 +14,12 @@ from ikectl.crypto import proposal as proposals
 from ikectl.crypto.kdf_v2 import derive_child
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
+from ikectl.exchange import children
+from ikectl.exchange.children import Terms
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
-from ikectl.sa.asks import AllocSpi, FreeSpi, InstallChild, RemoveChild
-from ikectl.sa.child_sa import ChildSa, ChildState
-from ikectl.sa.events import ChildDown, ChildUp, Note
+from ikectl.sa.asks import AllocSpi, FreeSpi
+from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector, covers, narrow
@@ -156,7 +158,7 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
         keying,
         made.path,
     )
-    await install(sa, child)
+    await children.install(sa, child)
     return child
 
 
@@ -175,8 +177,8 @@ class ChildChoice:
         return ChildSuite.of(self.chosen)
 
 
-def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_ke: bool = False) -> ChildChoice:
-    """Which of `children` the request is for, and on what terms.
+def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, without_ke: bool = False) -> ChildChoice:
+    """Which of `configured` the request is for, and on what terms.
 
     A child whose selectors equal the offered ones is preferred, then one that
     takes the first selectors offered, which may be those of the packet that
@@ -186,27 +188,27 @@ def choose(sa: IkeSa, request: Message, children: tuple[Child, ...], *, without_
     offered_local, offered_remote = request.one(TSr).selectors, request.one(TSi).selectors
     transport = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     fitting: list[tuple[int, Child, tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]] = []
-    for order, config in enumerate(children):
+    for order, config in enumerate(configured):
         ours = [spec.resolve(sa.path.local.address) for spec in config.local_ts]
         theirs = [spec.resolve(sa.path.remote.address) for spec in config.remote_ts]
         ts_local, ts_remote = narrow(offered_local, ours), narrow(offered_remote, theirs)
         if not ts_local or not ts_remote:
             continue
         rank = order
-        if len(children) > 1:
+        if len(configured) > 1:
             if list(offered_local) != ours or list(offered_remote) != theirs:
-                rank += len(children)
+                rank += len(configured)
                 if not covers(ts_local, offered_local[:1]) or not covers(ts_remote, offered_remote[:1]):
-                    rank += len(children)
+                    rank += len(configured)
             if (config.mode is Mode.TRANSPORT) != transport:
-                rank += 3 * len(children)
+                rank += 3 * len(configured)
         fitting.append((rank, config, ts_local, ts_remote))
     if not fitting:
         raise TsUnacceptable(
             f"the peer offers {_list(offered_remote)} === {_list(offered_local)}; "
             + (
-                "configured are " + "; ".join(_described(sa, config) for config in children)
-                if children
+                "configured are " + "; ".join(_described(sa, config) for config in configured)
+                if configured
                 else "no child is configured"
             )
         )
@@ -247,7 +249,7 @@ async def answer(
         keying,
         sa.path,
     )
-    await install(sa, child, outbound=outbound)
+    await children.install(sa, child, outbound=outbound)
     chosen = Proposal(number, protocol, spi.to_bytes(4, "big"), transforms)
     selectors: list[Payload] = [TSi(choice.ts_remote), TSr(choice.ts_local)]
     if choice.transport:
@@ -271,103 +273,15 @@ def build(
 ) -> ChildSa:
     """The facts of a new child, keys derived, nothing installed."""
     suite = ChildSuite.of(chosen)
-    assert sa.suite is not None and sa.keys is not None and sa.connection is not None
-    if_id_in = config.if_id_in or sa.connection.if_id_in
-    if_id_out = config.if_id_out or sa.connection.if_id_out
-    key = (
-        ts_local,
-        ts_remote,
-        path.remote.address,
-        config.mark_in,
-        config.mark_out,
-        if_id_in,
-        if_id_out,
-        config.interface,
+    assert sa.suite is not None and sa.keys is not None
+    return children.describe(
+        sa,
+        config,
+        initiator,
+        Terms(chosen.protocol, suite, spi, int.from_bytes(chosen.spi, "big"), ts_local, ts_remote, transport),
+        path,
+        derive_child(sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared),
     )
-    return ChildSa(
-        uniqueid=sa.env.next_child(),
-        ike=sa,
-        config=config,
-        initiator=initiator,
-        protocol=chosen.protocol,
-        mode=Mode.TRANSPORT if transport else Mode.TUNNEL,
-        suite=suite,
-        spi_in=spi,
-        spi_out=int.from_bytes(chosen.spi, "big"),
-        ts_local=ts_local,
-        ts_remote=ts_remote,
-        path=path,
-        encap=sa.nat.found,
-        reqid=config.reqid or sa.env.reqids.take(key),
-        policy_key=key,
-        if_id_in=if_id_in,
-        if_id_out=if_id_out,
-        keys=derive_child(sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared),
-    )
-
-
-async def install(sa: IkeSa, child: ChildSa, *, outbound: bool = True) -> None:
-    """Put `child` into the kernel and among the children of `sa`. Raises BackendError, leaving nothing."""
-    try:
-        await InstallChild(child, True, outbound)
-    except BackendError:
-        _release(sa, child)
-        raise
-    child.inbound, child.outbound = True, outbound
-    if outbound:
-        child.keys = None
-    child.move(ChildState.INSTALLED)
-    sa.children[child.spi_in] = child
-
-
-def announce(sa: IkeSa, child: ChildSa) -> None:
-    """Tell observers that a child is up."""
-    sa.emit(ChildUp(sa, child))
-
-
-async def switch_outbound(child: ChildSa) -> None:
-    """Send on `child` from now on, if it does not yet."""
-    if not child.outbound and child.usable:
-        await InstallChild(child, False, True)
-        child.outbound = True
-        child.keys = None
-
-
-async def remove(sa: IkeSa, child: ChildSa, why: str | None) -> None:
-    """Take `child` out of the kernel and out of `sa`. `why` None says nothing to observers.
-
-    A child that was replaced hands the outbound direction to its successor and
-    stays for the packets under way: the engine ends it a little later.
-    """
-    if child.state is ChildState.DELETED:
-        return
-    replaced = child.successor is not None
-    if child.successor is not None:
-        await switch_outbound(child.successor)
-    await RemoveChild(child, not replaced, child.outbound or not replaced)
-    child.outbound = False
-    child.inbound = replaced
-    child.move(ChildState.DELETED)
-    if not replaced:
-        forget(sa, child)
-    if why is not None:
-        closed(sa, child, why)
-
-
-def closed(sa: IkeSa, child: ChildSa, why: str) -> None:
-    """Tell observers that a child is gone."""
-    sa.emit(ChildDown(sa, child, why))
-
-
-def forget(sa: IkeSa, child: ChildSa) -> None:
-    """Nothing of `child` is in the kernel any more: drop the record."""
-    sa.children.pop(child.spi_in, None)
-    _release(sa, child)
-
-
-def _release(sa: IkeSa, child: ChildSa) -> None:
-    if not child.config.reqid:
-        sa.env.reqids.release(child.policy_key)
 
 
 def one_proposal(reply: Message) -> Proposal:

@@ -10,7 +10,8 @@ from ikectl.crypto import proposal as proposals
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, InvalidKe, NoAdditionalSas, PeerMisbehaved, Refused, TemporaryFailure
-from ikectl.exchange.v2 import child as children
+from ikectl.exchange import children
+from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
@@ -18,9 +19,10 @@ from ikectl.exchange.v2.ike_auth import mismatch, refusal_text
 from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS, NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
+from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import ChildFailed
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
@@ -42,7 +44,7 @@ class ChildRequest:
 
     async def payloads(self, sa: IkeSa) -> list[Payload]:
         """SA, Ni, [KEi,] TSi, TSr (and the mode). Raises BackendError."""
-        self.offer = await children.offer(sa, self.config)
+        self.offer = await agreement.offer(sa, self.config)
         self.nonce = sa.random(NONCE_OCTETS)
         payloads: list[Payload] = [self.offer.sa_payload(), Nonce(self.nonce)]
         methods = self.offer.ke_methods
@@ -56,7 +58,7 @@ class ChildRequest:
     async def accept(self, sa: IkeSa, reply: Message) -> tuple[ChildSa, Keying]:
         """The child that came of it. Raises Refused, PeerMisbehaved, BackendError."""
         assert self.offer is not None
-        chosen = proposals.accepted(self.offer.offered, children.one_proposal(reply))
+        chosen = proposals.accepted(self.offer.offered, agreement.one_proposal(reply))
         method = ChildSuite.of(chosen).ke
         assert sa.suite is not None
         nonce_r, shared = nonce_of(reply, sa.suite.prf), b""
@@ -66,7 +68,7 @@ class ChildRequest:
                 raise PeerMisbehaved(f"the peer chose key exchange {method}; we sent {self.method}")
             shared = await CombineKe(self.pair, ke.public)
         keying = Keying(self.nonce, nonce_r, shared)
-        return await children.accept(sa, self.offer, reply, keying), keying
+        return await agreement.accept(sa, self.offer, reply, keying), keying
 
     def corrected(self, reply: Message) -> KeyExchangeMethod:
         """The method of an INVALID_KE_PAYLOAD answer. Raises PeerMisbehaved if we cannot follow it."""
@@ -167,7 +169,7 @@ async def negotiate(
     """
     if len(sa.living_children) >= limit:
         raise NoAdditionalSas(f"{len(sa.living_children)} children on one IKE SA are enough")
-    choice = children.choose(sa, request, configs)
+    choice = agreement.choose(sa, request, configs)
     assert sa.suite is not None
     nonce_i, method = nonce_of(request, sa.suite.prf), choice.suite.ke
     answer: list[Payload] = []
@@ -179,7 +181,7 @@ async def negotiate(
         public, shared = await AnswerKe(method, ke.public, sa.random)
         answer.append(KE(method, public))
     keying = Keying(nonce_i, sa.random(NONCE_OCTETS), shared)
-    child, chosen, selectors = await children.answer(sa, choice, keying, outbound=outbound)
+    child, chosen, selectors = await agreement.answer(sa, choice, keying, outbound=outbound)
     return child, [chosen, Nonce(keying.nonce_r), *answer, *selectors], keying
 
 

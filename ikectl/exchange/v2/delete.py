@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.exchange.v2 import child as children
+from ikectl.exchange import children
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next
 from ikectl.exchange.v2.child import ChildOffer
 from ikectl.iana.v2 import ExchangeType, Protocol
+from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify

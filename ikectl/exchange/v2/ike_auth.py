@@ -17,15 +17,17 @@ from ikectl.errors import (
     Refused,
     TsUnacceptable,
 )
-from ikectl.exchange.v2 import child as children
+from ikectl.exchange import children
+from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
 from ikectl.iana.v2 import AuthMethod, ExchangeType, IdType, NotifyType
 from ikectl.sa.asks import ChooseKey
+from ikectl.sa.association import IkeState
 from ikectl.sa.events import AuthFailed, ChildFailed, IkeUp, Note, ProposalMismatch, TsMismatch
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import Identity
 from ikectl.values.secret import NO_SECRET
 from ikectl.wire.payload import Payload
@@ -133,7 +135,7 @@ class IkeAuth(Exchange):
             payloads.append(IDr.of(expected))
         payloads.append(proof.auth)
         if self.child is not None:
-            self.offer = await children.offer(sa, self.child, without_ke=True)
+            self.offer = await agreement.offer(sa, self.child, without_ke=True)
             payloads.append(self.offer.sa_payload())
             payloads += self.offer.selectors()
         if connection.unique is not Unique.NEVER and expected is not None and sa.env.is_first_contact(sa):
@@ -174,7 +176,7 @@ class IkeAuth(Exchange):
             sa.emit(ChildFailed(sa, offer.config.name, why))
             return Done(failed=f"child {offer.config.name} not established: {why}")
         try:
-            child = await children.accept(sa, offer, reply, keying)
+            child = await agreement.accept(sa, offer, reply, keying)
         except (Refused, BackendError, PeerMisbehaved) as failure:
             # The peer believes in this child: delete it there by the SPI it knows of ours.
             sa.emit(ChildFailed(sa, offer.config.name, str(failure)))
@@ -281,8 +283,8 @@ class AnswerIkeAuth(Answer):
             sa.emit(Note(sa, "the peer asked for no child with IKE_AUTH"))
             return []
         try:
-            choice = children.choose(sa, request, connection.children, without_ke=True)
-            child, answer, selectors = await children.answer(sa, choice, keying)
+            choice = agreement.choose(sa, request, connection.children, without_ke=True)
+            child, answer, selectors = await agreement.answer(sa, choice, keying)
         except Refused as refusal:
             sa.emit(mismatch(sa, refusal))
             return [Notify(refusal.notify, refusal.data)]

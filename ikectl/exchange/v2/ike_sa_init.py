@@ -31,7 +31,8 @@ from ikectl.iana.v2 import (
     key_exchange_method,
 )
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
-from ikectl.sa.ike_sa import Handshake, IkeSa, IkeState
+from ikectl.sa.association import IkeState
+from ikectl.sa.ike_sa import Handshake, IkeSa
 from ikectl.sa.nat import Nat, detection_hash, judge
 from ikectl.values.path import Endpoint, Path
 from ikectl.wire.payload import Payload

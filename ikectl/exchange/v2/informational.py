@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ikectl.config.model import Action, Child
-from ikectl.exchange.v2 import child as children
+from ikectl.exchange import children
+from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.asks import RemoveChild
+from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import Note
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
@@ -53,7 +55,7 @@ class AnswerInformational(Answer):
             for raw in delete.spis:
                 child = sa.child_by_outbound(int.from_bytes(raw, "big"))
                 if child is None:
-                    children.note_orphan(sa, raw)
+                    agreement.note_orphan(sa, raw)
                     continue
                 if child.protocol is not delete.protocol or child.state is ChildState.DELETED:
                     continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ikectl.errors import BackendError, ChildSaNotFound, PeerMisbehaved, Refused, TemporaryFailure
-from ikectl.exchange.v2 import child as children
+from ikectl.exchange import children
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import Stillborn
 from ikectl.exchange.v2.create_child import ChildRequest, CreateChild, negotiate
@@ -20,10 +20,11 @@ from ikectl.exchange.v2.ike_auth import refusal_text
 from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import RemoveChild
+from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.collision import Outcome, Rival, decide, lowest
 from ikectl.sa.events import ChildFailed, ChildRekeyed, Note
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.message import Message

@@ -17,9 +17,10 @@ from ikectl.exchange.v2.ike_intermediate import without_rounds
 from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS, NONCE_OCTETS, ke_methods, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
+from ikectl.sa.association import IkeState
 from ikectl.sa.collision import Outcome, Rival, decide, lowest
 from ikectl.sa.events import IkeRekeyed, Note, ProposalMismatch
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.secret import Secret
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce

@@ -11,7 +11,8 @@ from ikectl.exchange.v2.informational import AnswerInformational
 from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild
 from ikectl.exchange.v2.rekey_ike import AnswerRekeyIke, RekeyIke
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
-from ikectl.sa.ike_sa import IkeSa, IkeState
+from ikectl.sa.association import IkeState
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.sa import SA
 

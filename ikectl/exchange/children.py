@@ -1,0 +1,132 @@
+"""What happens to a child in either version of IKE: it is described, installed, announced, switched and removed."""
+
+from __future__ import annotations
+
+from ikectl.config.model import Child, Mode
+from ikectl.crypto.kdf_v2 import ChildKeys
+from ikectl.crypto.suite import ChildSuite
+from ikectl.errors import BackendError
+from ikectl.iana.v2 import Protocol
+from ikectl.sa.asks import InstallChild, RemoveChild
+from ikectl.sa.association import Association
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import ChildDown, ChildUp
+from ikectl.values.path import Path
+from ikectl.values.record import record
+from ikectl.values.selector import TrafficSelector
+
+
+@record
+class Terms:
+    """What both ends agreed on for a child."""
+
+    protocol: Protocol
+    suite: ChildSuite
+    spi_in: int
+    spi_out: int
+    ts_local: tuple[TrafficSelector, ...]
+    ts_remote: tuple[TrafficSelector, ...]
+    transport: bool
+
+
+def describe(
+    sa: Association, config: Child, initiator: bool, terms: Terms, path: Path, keys: ChildKeys | None
+) -> ChildSa:
+    """The facts of a new child; nothing is installed."""
+    assert sa.connection is not None
+    if_id_in = config.if_id_in or sa.connection.if_id_in
+    if_id_out = config.if_id_out or sa.connection.if_id_out
+    key = (
+        terms.ts_local,
+        terms.ts_remote,
+        path.remote.address,
+        config.mark_in,
+        config.mark_out,
+        if_id_in,
+        if_id_out,
+        config.interface,
+    )
+    return ChildSa(
+        uniqueid=sa.env.next_child(),
+        ike=sa,
+        config=config,
+        initiator=initiator,
+        protocol=terms.protocol,
+        mode=Mode.TRANSPORT if terms.transport else Mode.TUNNEL,
+        suite=terms.suite,
+        spi_in=terms.spi_in,
+        spi_out=terms.spi_out,
+        ts_local=terms.ts_local,
+        ts_remote=terms.ts_remote,
+        path=path,
+        encap=sa.nat.found,
+        reqid=config.reqid or sa.env.reqids.take(key),
+        policy_key=key,
+        if_id_in=if_id_in,
+        if_id_out=if_id_out,
+        keys=keys,
+    )
+
+
+async def install(sa: Association, child: ChildSa, *, outbound: bool = True) -> None:
+    """Put `child` into the kernel and among the children of `sa`. Raises BackendError, leaving nothing."""
+    try:
+        await InstallChild(child, True, outbound)
+    except BackendError:
+        _release(sa, child)
+        raise
+    child.inbound, child.outbound = True, outbound
+    if outbound:
+        child.keys = None
+    child.move(ChildState.INSTALLED)
+    sa.children[child.spi_in] = child
+
+
+def announce(sa: Association, child: ChildSa) -> None:
+    """Tell observers that a child is up."""
+    sa.emit(ChildUp(sa, child))
+
+
+async def switch_outbound(child: ChildSa) -> None:
+    """Send on `child` from now on, if it does not yet."""
+    if not child.outbound and child.usable:
+        await InstallChild(child, False, True)
+        child.outbound = True
+        child.keys = None
+
+
+async def remove(sa: Association, child: ChildSa, why: str | None) -> None:
+    """Take `child` out of the kernel and out of `sa`. `why` None says nothing to observers.
+
+    A child that was replaced hands the outbound direction to its successor and
+    stays for the packets under way: the engine ends it a little later.
+    """
+    if child.state is ChildState.DELETED:
+        return
+    replaced = child.successor is not None
+    if child.successor is not None:
+        await switch_outbound(child.successor)
+    await RemoveChild(child, not replaced, child.outbound or not replaced)
+    child.outbound = False
+    child.inbound = replaced
+    child.move(ChildState.DELETED)
+    if not replaced:
+        forget(sa, child)
+    if why is not None:
+        closed(sa, child, why)
+
+
+def closed(sa: Association, child: ChildSa, why: str) -> None:
+    """Tell observers that a child is gone."""
+    sa.emit(ChildDown(sa, child, why))
+
+
+def forget(sa: Association, child: ChildSa) -> None:
+    """Nothing of `child` is in the kernel any more: drop the record."""
+    sa.children.pop(child.spi_in, None)
+    _release(sa, child)
+
+
+def _release(sa: Association, child: ChildSa) -> None:
+    if not child.config.reqid:
+        sa.env.reqids.release(child.policy_key)

@@ -1,0 +1,114 @@
+"""Association: the facts that an IKE SA has in either version of IKE. It has no reference upward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Self
+
+from ikectl.config.model import Connection
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.env import Env, Random
+from ikectl.sa.events import Event
+from ikectl.sa.nat import NO_NAT, Nat
+from ikectl.values.identity import Identity
+from ikectl.values.path import Path
+
+
+class IkeState(Enum):
+    """Where an IKE SA stands. The names are the ones operators know."""
+
+    CREATED = "CREATED"
+    CONNECTING = "CONNECTING"
+    ESTABLISHED = "ESTABLISHED"
+    REKEYING = "REKEYING"
+    """Our CREATE_CHILD_SA that replaces it is in flight."""
+    REKEYED = "REKEYED"
+    """Replaced, its children moved; the end that rekeyed it deletes it."""
+    DELETING = "DELETING"
+    """Our DELETE for it is in flight."""
+    CLOSED = "CLOSED"
+
+    __hash__ = object.__hash__  # members are single; the hash of Enum is that of the name, in Python
+
+
+@dataclass(slots=True, eq=False)
+class Association:
+    """What `IkeSa` (RFC 7296) and `IsakmpSa` (RFC 2408) have in common. SPIs are what IKEv1 calls cookies."""
+
+    VERSION: ClassVar[int]
+    LEGAL: ClassVar[Mapping[IkeState, frozenset[IkeState]]]
+    """The changes of state that the version knows."""
+
+    env: Env
+    random: Random
+    uniqueid: int
+    initiator: bool
+    """We are the *original* initiator."""
+    spi_i: bytes
+    spi_r: bytes
+    path: Path
+    connection: Connection | None = None
+    state: IkeState = IkeState.CREATED
+    suite: Any = None
+    """The algorithms; `IkeSuite` or what the version has for it. None until chosen."""
+    keys: Any = None
+    local_id: Identity | None = None
+    remote_id: Identity | None = None
+    nat: Nat = NO_NAT
+    children: dict[int, ChildSa] = field(default_factory=dict)
+    """By inbound SPI."""
+    successor: Self | None = None
+    """The SA that replaced this one, until the engine has seen to it."""
+    contacted: bool = False
+    """The peer said INITIAL_CONTACT: it knows no other SA with us (RFC 7296 §2.4, RFC 2407 §4.6.3.3)."""
+    established_at: float = 0.0
+    """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
+    rekey_at: float = 0.0
+    expire_at: float = 0.0
+
+    def move(self, state: IkeState) -> None:
+        """Change the state. Raises RuntimeError for a change the table does not have: our bug."""
+        if state not in self.LEGAL[self.state]:
+            raise RuntimeError(f"IKE SA {self.uniqueid} cannot go from {self.state.name} to {state.name}")
+        self.state = state
+
+    @property
+    def name(self) -> str:
+        """Name of its connection, or `(unnamed)` until one is chosen."""
+        return self.connection.name if self.connection else "(unnamed)"
+
+    @property
+    def our_spi(self) -> bytes:
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def their_spi(self) -> bytes:
+        return self.spi_r if self.initiator else self.spi_i
+
+    def emit(self, event: Event) -> None:
+        """Tell observers."""
+        self.env.events.append(event)
+
+    def take_children(self, old: Self) -> None:
+        """Take over the children of an SA that this one replaces."""
+        for child in old.children.values():
+            child.ike = self
+        self.children.update(old.children)
+        old.children = {}
+
+    def child_by_outbound(self, spi: int) -> ChildSa | None:
+        """The child whose outbound SPI is `spi`: how the peer names it (its inbound one)."""
+        for child in self.children.values():
+            if child.spi_out == spi:
+                return child
+        return None
+
+    @property
+    def living_children(self) -> list[ChildSa]:
+        return [child for child in self.children.values() if child.state is not ChildState.DELETED]
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        return f"<{kind} {self.name}[{self.uniqueid}] {self.state.name} {self.spi_i.hex()}_i {self.spi_r.hex()}_r>"
