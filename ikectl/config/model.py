@@ -263,12 +263,23 @@ class Remote:
     cacerts: tuple[bytes, ...] = field(default=(), repr=False)
 
 
+class Fresh(StrEnum):
+    """Whether a mark is chosen anew for each child."""
+
+    NO = ""
+    CHILD = "%unique"
+    """One for both directions."""
+    DIRECTION = "%unique-dir"
+    """One for each direction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A packet mark and the bits of it that count; mask 0 is no mark."""
+    """A packet mark and the bits of it that count; mask 0 is no mark. One that is `fresh` has no value yet."""
 
     value: int = 0
     mask: int = 0
+    fresh: Fresh = Fresh.NO
 
 
 @dataclass(frozen=True, slots=True)

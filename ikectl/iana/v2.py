@@ -43,12 +43,17 @@ class PayloadType(Registry):
 
 
 class Protocol(Registry):
-    """Security protocol identifiers, RFC 7296 §3.3.1."""
+    """Security protocol identifiers, RFC 7296 §3.3.1.
+
+    IPCOMP has its number from RFC 2407 §4.4.1. IKEv2 negotiates it by notifies
+    and never names it in a proposal or a delete.
+    """
 
     NONE = 0
     IKE = 1
     AH = 2
     ESP = 3
+    IPCOMP = 4
 
 
 class TransformType(Registry):

@@ -16,6 +16,7 @@ from ikectl.crypto.ke import KePair
 from ikectl.crypto.signature import Scheme
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
 from ikectl.pki.signer import Signer
+from ikectl.sa.logins import LoginAnswer, PromptKind
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -141,6 +142,54 @@ class Authorities(Ask[tuple[bytes, ...]]):
     remotes: tuple[Remote, ...]
 
 
+# -- users ----------------------------------------------------------------
+
+
+@record
+class BeginLogin(Ask[LoginAnswer]):
+    """What `backend` wants of a user who logs in from `remote` (a packed address), first of all.
+
+    Raises BackendError when the backend does not work.
+    """
+
+    backend: str
+    remote: bytes
+
+
+@record
+class CheckPassword(Ask[LoginAnswer]):
+    """What `backend` makes of a reply. A wrong one is answered late, so that guessing is slow.
+
+    `password` is what `kind` asked for; for CHAP an octet and the MD5 over it,
+    the password and `challenge` (RFC 1994 §4.1). `state` is that of the
+    Challenge replied to. Raises BackendError when the backend does not work.
+    """
+
+    backend: str
+    user: str
+    password: Secret
+    remote: bytes
+    kind: PromptKind
+    state: bytes = b""
+    challenge: bytes = b""
+
+
+@record
+class UserSecret(Ask[Secret]):
+    """The password of a user of ours, to log in elsewhere. Raises CredentialError if there is none."""
+
+    user: str
+
+
+@record
+class Prompt(Ask[Secret]):
+    """What `user` replies to a gateway's `message`. Raises CredentialError if nobody can tell."""
+
+    user: str
+    message: str
+    kind: PromptKind
+
+
 # -- the kernel -----------------------------------------------------------
 
 
@@ -159,7 +208,10 @@ class Usage:
 
 @record
 class AllocSpi(Ask[int]):
-    """A fresh inbound SPI for `protocol`, reserved in the kernel. Raises BackendError."""
+    """A fresh inbound SPI for `protocol`, reserved in the kernel. Raises BackendError.
+
+    For IPCOMP it is a CPI: 256 to 61439 (RFC 3173 §3.3).
+    """
 
     protocol: Protocol
     path: Path
@@ -176,7 +228,7 @@ class FreeSpi(Ask[None]):
 
 @record
 class InstallChild(Ask[None]):
-    """Put the named halves of `child` into the kernel, with its policies; all of it or nothing.
+    """Put the named halves of `child` into the kernel, with companions and policies; all of it or nothing.
 
     Inbound comes first: the peer may send before our outbound half stands.
     Raises BackendError.
@@ -209,6 +261,55 @@ class QueryUse(Ask[Usage]):
     """What `child` carried so far. Raises BackendError."""
 
     child: ChildSa
+
+
+# -- what a peer's mode config gives us ------------------------------------
+
+
+@record
+class InstallAddress(Ask[None]):
+    """Put an inner address of ours on the interface that leads to `remote`. Raises BackendError.
+
+    Whoever installs the same address again shares it; it goes with the last
+    `RemoveAddress`. An address that this host has already stays as it is.
+    """
+
+    address: bytes
+    """Packed, as is `remote`, the peer's outer address."""
+    remote: bytes
+    prefix: int = 0
+    """Bits of the network it is in; 0: a host of its own (32 or 128), which routes nothing else to it."""
+    interface: str = ""
+    """Another interface to put it on."""
+
+
+@record
+class RemoveAddress(Ask[None]):
+    """One fewer needs this address; gone already is no error."""
+
+    address: bytes
+
+
+@record
+class InstallDns(Ask[None]):
+    """Let this host ask these name servers (packed addresses). Raises BackendError.
+
+    `owner` names the IKE SA, to tell its servers from those of others; told again, it replaces them.
+    `domains` are those that only these servers know (Unity split DNS, RFC 8598); empty: they are for all names.
+    """
+
+    owner: str
+    servers: tuple[bytes, ...]
+    domains: tuple[str, ...] = ()
+    remote: bytes = b""
+    """The peer's packed outer address: the servers belong to the link that leads there."""
+
+
+@record
+class RemoveDns(Ask[None]):
+    """`owner` needs its name servers no longer; gone already is no error."""
+
+    owner: str
 
 
 # -- names and routes -----------------------------------------------------

@@ -1,4 +1,4 @@
-"""ChildSa: both halves of an ESP or AH SA pair, its selectors and its legal states."""
+"""ChildSa: both halves of an ESP or AH SA pair, its companions, its selectors and its legal states."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.iana.v2 import Protocol
 from ikectl.sa.collision import Rival
+from ikectl.sa.marks import ChildMarks
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
 
@@ -47,6 +48,25 @@ LEGAL: dict[ChildState, frozenset[ChildState]] = {
     S.DELETED:    frozenset(),
 }
 # fmt: on
+
+
+@dataclass(slots=True, eq=False)
+class Companion:
+    """A further pair of SAs that a child's packets pass: its part of an SA bundle (RFC 4301 §4.4.2.1, RFC 2407 §4.6.1).
+
+    AH is applied around the child's own ESP, IPComp inside of it: a packet is
+    compressed, then encrypted, then authenticated. Mode and reqid are the
+    child's.
+    """
+
+    protocol: Protocol
+    """AH beside ESP, or IPCOMP beside either."""
+    spi_in: int
+    """For IPComp the two are CPIs (RFC 3173 §3.3), of 16 bits."""
+    spi_out: int
+    suite: ChildSuite | None = None
+    """None for IPComp, which has no keys and always compresses with DEFLATE (RFC 2394)."""
+    keys: ChildKeys | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +112,23 @@ class ChildSa:
     """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
     rekey_at: float = 0.0
     expire_at: float = 0.0
+    companions: tuple[Companion, ...] = ()
+    """The other SAs of its bundle. With ESP the child's own `protocol` is ESP, and AH only without it."""
+    peer_original: bytes = b""
+    """The peer's packed address before its NAT, as it says in NAT-OA (RFC 3947 §5.2); transport mode only."""
+    given_marks: ChildMarks | None = None
+    """Marks that are this child's own (`Marks`); None: those of the configuration."""
+
+    @property
+    def marks(self) -> ChildMarks:
+        """The marks of its policies and SAs."""
+        return self.given_marks or ChildMarks.of(self.config)
+
+    def forget_keys(self) -> None:
+        """Both halves stand: nothing needs the keys any more."""
+        self.keys = None
+        for companion in self.companions:
+            companion.keys = None
 
     def move(self, state: ChildState) -> None:
         """Change the state. Raises RuntimeError for a change the table does not have: our bug."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ikectl.sa.events import Event
+from ikectl.sa.marks import Marks
 from ikectl.sa.reqids import Reqids
 from ikectl.values.identity import Identity
 
@@ -68,6 +69,7 @@ class Env:
     random_for: Callable[[int], Random]
     settings: Settings = field(default_factory=Settings)
     reqids: Reqids = field(default_factory=Reqids)
+    marks: Marks = field(default_factory=Marks)
     events: list[Event] = field(default_factory=list)
     """Where facts report; the engine drains it."""
     last_child: int = 0
