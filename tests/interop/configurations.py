@@ -22,7 +22,10 @@ class Gateway:
     local_ts: str
     remote_ts: str
     peer: str
+    version: int = 2
     auth: str = "psk"
+    peer_auth: str = ""
+    """How the peer proves itself; empty: as this end does."""
     ike: str = "aes256gcm16-prfsha384-x25519"
     esp: str = "aes256gcm16"
     ah: str = ""
@@ -30,10 +33,20 @@ class Gateway:
     secret: str = SECRET
     connection: str = ""
     """More lines for the connection."""
+    local: str = ""
+    """More lines for its section local."""
+    remote: str = ""
+    """More lines for its section remote."""
     child: str = ""
     """More lines for the child."""
     children: str = ""
     """More children."""
+    secrets: str = ""
+    """More secrets."""
+    pools: str = ""
+    """Pools."""
+    connections: str = ""
+    """More connections."""
 
     def but(self, **changes: Any) -> Gateway:
         return replace(self, **changes)
@@ -45,7 +58,7 @@ class Gateway:
         return f"""
 connections {{
     site {{
-        version = 2
+        version = {self.version}
         local_addrs = {self.local_addrs}
         remote_addrs = {self.remote_addrs}
         proposals = {self.ike}
@@ -54,10 +67,12 @@ connections {{
             auth = {self.auth}
             id = {self.id}
             {certificate}
+            {self.local}
         }}
         remote {{
-            auth = {self.auth}
+            auth = {self.peer_auth or self.auth}
             id = {self.peer}
+            {self.remote}
         }}
         children {{
             net {{
@@ -70,6 +85,7 @@ connections {{
             {self.children}
         }}
     }}
+    {self.connections}
 }}
 secrets {{
     ike-site {{
@@ -77,6 +93,10 @@ secrets {{
         id-2 = {self.peer}
         secret = "{self.secret}"
     }}
+    {self.secrets}
+}}
+pools {{
+    {self.pools}
 }}
 """
 

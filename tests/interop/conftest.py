@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,19 +22,28 @@ class Site:
 
     Args:
         ours: which of the two runs ikectld.
+        theirs: what the other runs.
     """
 
-    def __init__(self, lab: Lab, topology: Topology, ours: str = "moon") -> None:
+    ENDS: ClassVar[Mapping[str, Gateway]] = {"moon": MOON, "sun": SUN}
+    """The configurations that stories change."""
+    OURS: ClassVar[type[Peer]] = Ikectl
+
+    def __init__(self, lab: Lab, topology: Topology, ours: str = "moon", theirs: type[Peer] = StrongSwan) -> None:
         self.world: World = lab.lay(topology)
-        kinds: dict[str, type[Peer]] = {"moon": StrongSwan, "sun": StrongSwan, ours: Ikectl}
+        kinds: dict[str, type[Peer]] = {"moon": theirs, "sun": theirs, ours: self.OURS}
         self.moon = self.world.peer(kinds["moon"], "moon", conf="")
         self.sun = self.world.peer(kinds["sun"], "sun", conf="")
 
     def configure(
-        self, moon: Gateway = MOON, sun: Gateway = SUN, credentials: Sequence[Credential] = (), **both: Any
+        self,
+        moon: Gateway | None = None,
+        sun: Gateway | None = None,
+        credentials: Sequence[Credential] = (),
+        **both: Any,
     ) -> None:
         """Load both ends; `both` are fields of Gateway that are the same on either."""
-        for peer, gateway in ((self.moon, moon), (self.sun, sun)):
+        for peer, gateway in ((self.moon, moon or self.ENDS["moon"]), (self.sun, sun or self.ENDS["sun"])):
             own = [credential for credential in credentials if credential.name == gateway.id]
             peer.load(gateway.but(**both).conf(), own)
 

@@ -33,6 +33,9 @@ EXCHANGES = {
     37: "INFORMATIONAL",
     43: "IKE_INTERMEDIATE",
 }
+EXCHANGES_V1 = {2: "MAIN_MODE", 4: "AGGRESSIVE", 5: "INFORMATIONAL", 6: "TRANSACTION", 32: "QUICK_MODE"}
+FRAGMENT_V1 = 132
+"""IKEv1's fragment payload: the first of a message that is a piece of another."""
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 50: "esp", 51: "ah", 58: "icmp"}
 IKE_HEADER = struct.Struct("!8s8sBBBBII")
 
@@ -63,8 +66,11 @@ class Packet:
 
     @property
     def exchange(self) -> str:
-        """An IKE message's exchange and direction: "IKE_AUTH request 1"."""
-        _, _, _, _, exchange, flags, message_id, _ = IKE_HEADER.unpack_from(self.body)
+        """An IKE message's exchange and direction: "IKE_AUTH request 1", "QUICK_MODE 1f3a77c0" (IKEv1's say none)."""
+        _, _, first, version, exchange, flags, message_id, _ = IKE_HEADER.unpack_from(self.body)
+        if version >> 4 == 1:
+            name = "FRAGMENT of " * (first == FRAGMENT_V1) + str(EXCHANGES_V1.get(exchange, exchange))
+            return f"{name} {message_id:08x}" if message_id else name
         direction = "response" if flags & 0x20 else "request"
         return f"{EXCHANGES.get(exchange, exchange)} {direction} {message_id}"
 

@@ -33,7 +33,10 @@ MODULES = (
     # links, queueing and NAT
     "veth", "dummy", "tun", "ip_gre", "ip_vti", "ipip", "sch_netem", "ip_tables", "ip6_tables",
     "iptable_nat", "iptable_filter", "iptable_mangle", "ip6table_filter", "nf_nat",
-    "xt_MASQUERADE", "xt_tcpudp", "xt_policy", "xt_mark", "xt_conntrack",
+    "xt_MASQUERADE", "xt_nat", "xt_tcpudp", "xt_policy", "xt_mark", "xt_connmark", "xt_conntrack", "xt_esp", "xt_CT",
+    "iptable_raw", "nf_conntrack_netlink",
+    # PPP, over a terminal or over L2TP
+    "ppp_generic", "ppp_async", "pppox", "l2tp_core", "l2tp_ppp",
     # tcpdump and ss
     "af_packet", "af_packet_diag", "udp_diag", "inet_diag", "unix_diag",
 )

@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark lab tests, and bring them behind the others, group by group."""
     for item in items:
-        if _group(item) in LAB_DIRECTORIES or LAB_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if _directories(item)[0] in LAB_DIRECTORIES or LAB_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.lab)
     order = {name: place for place, name in enumerate(dict.fromkeys(_group(i) for i in items if _is_lab(i)), 1)}
     items.sort(key=lambda item: order[_group(item)] if _is_lab(item) else 0)
@@ -65,12 +65,17 @@ def _is_lab(item: pytest.Item) -> bool:
     return item.get_closest_marker("lab") is not None
 
 
-def _group(item: pytest.Item) -> str:
-    """The directory below tests/ that a test lives in."""
+def _directories(item: pytest.Item) -> tuple[str, ...]:
+    """The directories from tests/ down to a test's file."""
     try:
-        return item.path.relative_to(TESTS).parts[0]
+        return item.path.relative_to(TESTS).parts[:-1] or ("other",)
     except ValueError:
-        return "other"
+        return ("other",)
+
+
+def _group(item: pytest.Item) -> str:
+    """The name of the guest that a test runs in: its directory below tests/."""
+    return "-".join(_directories(item))
 
 
 class Inside:

@@ -45,6 +45,19 @@ test_programs='
     libstrongswan-extra-plugins     /usr/lib/ipsec/plugins/libstrongswan-chapoly.so
     libcharon-extra-plugins         /usr/lib/ipsec/plugins/libstrongswan-eap-mschapv2.so
     libcharon-extauth-plugins       /usr/lib/ipsec/plugins/libstrongswan-xauth-generic.so
+    ike-scan                        ike-scan
+    xl2tpd                          xl2tpd
+    ppp                             pppd
+    dnsmasq-base                    dnsmasq
+'
+
+# What comes along with these packages and would start something on this machine
+# at the next boot: the service's file, and how to keep it from that.
+services='
+    /lib/systemd/system/strongswan-starter.service  systemctl disable --quiet strongswan-starter.service
+    /etc/init.d/ipsec                               update-rc.d ipsec disable
+    /etc/init.d/xl2tpd                              update-rc.d xl2tpd disable
+    /lib/systemd/system/pppd-dns.service            systemctl disable --quiet pppd-dns.service
 '
 
 missing_packages() {
@@ -94,8 +107,10 @@ install_packages() {
         printf '#!/bin/sh\nexit 101\n' >$policy
         chmod 755 $policy
     fi
-    local had_starter=
-    [ -e /lib/systemd/system/strongswan-starter.service ] && had_starter=yes
+    local file disable new_services=
+    while read -r file disable; do
+        [ -z "$file" ] || [ -e "$file" ] || new_services+="$file $disable"$'\n'
+    done <<<"$services"
 
     local apt=(apt-get -q -y -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3) failed=
     say "apt-get update"
@@ -107,12 +122,10 @@ install_packages() {
         failed="apt-get install"
     fi
     [ -z "$ours" ] || rm -f $policy
-    # strongSwan's old starter comes along as a dependency and would run charon
-    # on this machine from the next boot on.
-    if [ -z "$had_starter" ] && [ -e /lib/systemd/system/strongswan-starter.service ]; then
-        systemctl disable --quiet strongswan-starter.service >>$log 2>&1 || true
-        update-rc.d ipsec disable >>$log 2>&1 || true
-    fi
+    # A service that was here before is its owner's and stays as it is.
+    while read -r file disable; do
+        if [ -e "$file" ]; then $disable >>$log 2>&1 || true; fi
+    done <<<"${new_services%$'\n'}"
     if [ -n "$failed" ]; then
         tail -n 15 $log >&2
         die "$failed failed (above; all of it in $PWD/$log)." "Is the network there, and is this Debian 12 or later?"

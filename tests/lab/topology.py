@@ -51,6 +51,8 @@ class Nat:
     via: str
     ports: str = ""
     """UDP source ports to change to, as "20000-30000"; empty: kept where possible."""
+    serves: str = ""
+    """Neighbour behind it that gets what comes for UDP ports 500 and 4500; empty: nobody does."""
 
     forwards = True
 
@@ -109,6 +111,11 @@ class Topology:
     def address(self, name: str, version: int = 4) -> str:
         """A node's first address of an IP version."""
         return next(str(address.ip) for address in self.addresses(name) if address.version == version)
+
+    def neighbour_address(self, name: str, neighbour: str) -> str:
+        """A node's first IPv4 address on the link to a neighbour."""
+        link = next(link for link in self._links_of(name) if neighbour in link.ends)
+        return next(str(address.ip) for address in link.ends[name] if address.version == 4)
 
     def batch(self, prefix: str = "") -> list[str]:
         """Lines for `ip -batch` that make all namespaces (named prefix + node) and veth pairs."""
@@ -180,6 +187,40 @@ BEHIND_NAT = Topology(
     links=[
         Link(alice="10.1.0.10/24", moon="10.1.0.1/24"),
         Link(moon="192.168.0.2/24", nat="192.168.0.1/24"),
+        Link(nat="192.0.2.1/24", router="192.0.2.254/24"),
+        Link(router="198.51.100.254/24", sun="198.51.100.1/24"),
+        Link(sun="10.2.0.1/24", bob="10.2.0.10/24"),
+    ],
+)
+
+# Both gateways have private addresses; sun's NAT (198.51.100.1) passes IKE on to it.
+BOTH_BEHIND_NAT = Topology(
+    nodes={
+        **BEHIND_NAT.nodes,
+        "sun": Gateway("sunnat"),
+        "sunnat": Nat("router", serves="sun"),
+    },
+    links=[
+        *BEHIND_NAT.links[:3],
+        Link(router="198.51.100.254/24", sunnat="198.51.100.1/24"),
+        Link(sunnat="192.168.1.1/24", sun="192.168.1.2/24"),
+        Link(sun="10.2.0.1/24", bob="10.2.0.10/24"),
+    ],
+)
+
+# Two machines behind one NAT (192.0.2.1), as at home or in a hotel, and a gateway with a network behind it.
+HOTEL = Topology(
+    nodes={
+        "alice": Gateway("nat"),
+        "carol": Gateway("nat"),
+        "nat": Nat("router"),
+        "router": Router(),
+        "sun": Gateway("router"),
+        "bob": Host("sun"),
+    },
+    links=[
+        Link(alice="192.168.0.2/24", nat="192.168.0.1/24"),
+        Link(carol="192.168.7.2/24", nat="192.168.7.1/24"),
         Link(nat="192.0.2.1/24", router="192.0.2.254/24"),
         Link(router="198.51.100.254/24", sun="198.51.100.1/24"),
         Link(sun="10.2.0.1/24", bob="10.2.0.10/24"),

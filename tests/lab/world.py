@@ -21,13 +21,14 @@ from typing import TypeVar
 from tests.lab.capture import Wire
 from tests.lab.certificates import Credential
 from tests.lab.namespaces import entered
-from tests.lab.peers.base import Peer
+from tests.lab.peers.base import Peer, Program
 from tests.lab.peers.ikectl import Ikectl
 from tests.lab.peers.strongswan import StrongSwan
 from tests.lab.topology import Nat, Router, Topology
 from xfrm import Channel, DumpSa, SaInfo
 
 P = TypeVar("P", bound=Peer)
+G = TypeVar("G", bound=Program)
 
 SYSCTLS = {
     "net/ipv6/conf/all/accept_dad": "0",
@@ -82,6 +83,7 @@ class World:
     def __init__(self, topology: Topology, prefix: str = "") -> None:
         self.topology = topology
         self.peers: dict[str, Peer] = {}
+        self.programs: list[Program] = []
         self._prefix = prefix
         self._directory = Path(tempfile.mkdtemp(prefix="world-"))
         self._wires: dict[str, Wire] = {}
@@ -101,6 +103,17 @@ class World:
         self.peers[node] = peer
         peer.start(conf, list(credentials))
         return peer
+
+    def program(self, kind: Callable[[str, str, Path], G], node: str) -> G:
+        """Start something that is no IKE daemon on a node; ready when this returns.
+
+        Args:
+            kind: a Program's class, or what makes one from node, namespace and directory.
+        """
+        program = kind(node, self.namespace(node), self._directory / f"{node}-{len(self.programs)}")
+        self.programs.append(program)
+        program.launch()
+        return program
 
     def namespace(self, node: str) -> str:
         """The name `ip netns` knows a node by."""
@@ -169,9 +182,11 @@ class World:
         """
         directory.mkdir(parents=True, exist_ok=True)
         tails = []
-        for node, peer in self.peers.items():
-            shutil.copy(peer.log_path, directory / f"{node}.log")
-            tails += [f"--- {node} ({type(peer).__name__}), the last lines of its log", peer.log(40)]
+        for program in (*self.peers.values(), *self.programs):
+            if program.log_path.exists():
+                shutil.copy(program.log_path, directory)
+            name = f"{program.node} ({type(program).__name__})"
+            tails += [f"--- {name}, the last lines of its log", program.log(40)]
         for node, wire in self._wires.items():
             wire.save(directory / f"{node}.pcap")
             packets = "".join(f"{packet.at:.3f} {packet}\n" for packet in wire.packets())
@@ -186,8 +201,8 @@ class World:
 
     def close(self) -> None:
         """End the daemons, take the network down."""
-        for peer in self.peers.values():
-            peer.stop()
+        for program in (*self.programs, *self.peers.values()):
+            program.stop()
         for wire in self._wires.values():
             wire.close()
         names = "".join(f"netns delete {self.namespace(node)}\n" for node in self.topology.nodes)
@@ -205,6 +220,8 @@ class World:
                     _batch("tc", netem)
                 if isinstance(node, Nat):
                     _masquerade(node)
+                    if node.serves:
+                        _pass_on(node, self.topology.neighbour_address(node.serves, name))
             if isinstance(node, Router):
                 self.wire(name)
 
@@ -255,3 +272,9 @@ def _masquerade(nat: Nat) -> None:
     if nat.ports:
         subprocess.run([*rule, "-p", "udp", "-j", "MASQUERADE", "--to-ports", nat.ports], check=True)
     subprocess.run([*rule, "-j", "MASQUERADE"], check=True)
+
+
+def _pass_on(nat: Nat, address: str) -> None:
+    rule = ["iptables-legacy", "-w", "-t", "nat", "-A", "PREROUTING", "-i", f"to-{nat.via}", "-p", "udp"]
+    for port in ("500", "4500"):
+        subprocess.run([*rule, "--dport", port, "-j", "DNAT", "--to-destination", address], check=True)

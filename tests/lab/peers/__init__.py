@@ -1,5 +1,6 @@
-"""IKE daemons the lab can run, one file each.
+"""Programs the lab can run, one file each.
 
-To add one: a subclass of `base.Peer` (or of `base.ViciPeer`, when it is
-controlled over vici) and, if tests should name it often, a method on World.
+IKE daemons are subclasses of `base.Peer` (or of `base.ViciPeer`, when they are
+controlled over vici) with, if tests should name them often, a method on World;
+everything else that runs beside them is a `base.Program`.
 """

@@ -1,4 +1,4 @@
-"""What a test can do with any IKE daemon."""
+"""What a test can do with a program of the lab, and with any IKE daemon."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import vici
 from vici.exception import CommandException
@@ -31,16 +31,13 @@ STARTS_WITHIN = 60.0
 ENDS_WITHIN = 10.0
 """Seconds a daemon gets after SIGTERM to delete its SAs and leave."""
 
-PRIVATE_RUN = 'mount --bind "$0" /run && exec "$@"'
-"""sh script: gives the command its own /run, so that daemons in one file system do not meet."""
-
 
 class Refused(Exception):
     """The daemon did not do what it was told; the text is its own."""
 
 
-class Peer(ABC):
-    """One daemon in one namespace.
+class Program(ABC):
+    """One program in one namespace, from `launch` to `stop`.
 
     It sees its directory as /run: `self.directory / "x"` here is /run/x there.
 
@@ -50,21 +47,25 @@ class Peer(ABC):
         directory: its own, made here.
     """
 
+    instead: ClassVar[Mapping[str, str]] = {}
+    """Directories below its own that it sees in place of the machine's: {"ppp": "/etc/ppp"}."""
+
     def __init__(self, node: str, namespace: str, directory: Path) -> None:
         self.node = node
         self.namespace = namespace
         self.directory = directory
-        self.swanctl = directory / "swanctl"
-        """Its swanctl directory: swanctl.conf, private/, x509/, x509ca/."""
         self.log_path = directory.with_suffix(".log")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
-        """Start with this swanctl.conf, and return when it is loaded."""
-        self.swanctl.mkdir(parents=True, exist_ok=True)
-        self.write(conf, credentials)
+    def launch(self) -> None:
+        """Start, and return when it is ready."""
+        for name in ("tmp", *self.instead):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
         self.prepare()
-        command = ["unshare", "--mount", "sh", "-c", PRIVATE_RUN, str(self.directory), *self.command()]
+        # Its own /run, so that programs in one file system do not meet.
+        mounts = ['mount --bind "$0" /run', *(f"mount --bind /run/{own} {path}" for own, path in self.instead.items())]
+        script = " && ".join([*mounts, 'exec "$@"'])
+        command = ["unshare", "--mount", "sh", "-c", script, str(self.directory), *self.command()]
         environment = {**os.environ, "TMPDIR": "/run/tmp", **self.environment()}
         with entered(self.namespace), self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
@@ -93,14 +94,6 @@ class Peer(ABC):
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def write(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
-        """Lay down its swanctl.conf and certificates; loads nothing."""
-        for name in SWANCTL_DIRECTORIES:
-            (self.swanctl / name).mkdir(exist_ok=True)
-        (self.swanctl / "swanctl.conf").write_text(conf)
-        for credential in credentials:
-            credential.install(self.swanctl)
-
     def log(self, lines: int | None = None) -> str:
         """What it logged so far, or the last lines of it."""
         text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -108,19 +101,55 @@ class Peer(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """Arguments that start the daemon in the foreground, logging to standard error."""
+        """Arguments that start the program in the foreground, logging to standard error."""
 
     def environment(self) -> Mapping[str, str]:
-        """Added to the daemon's environment."""
+        """Added to the program's environment."""
         return {}
 
-    def prepare(self) -> None:
-        """Write what else the daemon reads or needs at start."""
-        (self.directory / "tmp").mkdir(exist_ok=True)
+    def prepare(self) -> None:  # noqa: B027 -- most need nothing
+        """Write what else the program reads or needs at start."""
 
     @abstractmethod
     def ready(self) -> None:
-        """Wait until the daemon answers and its configuration is loaded."""
+        """Wait until the program answers and its configuration is loaded."""
+
+    def waiting(self, ready: Callable[[], object], what: str) -> None:
+        """Wait until `ready()` is.
+
+        Raises:
+            Refused: the program ended, or it takes too long; names `what` and shows its log.
+        """
+        deadline = time.monotonic() + STARTS_WITHIN
+        while not ready():
+            if not self.running():
+                raise Refused(f"{type(self).__name__} on {self.node} ended at start:\n{self.log(40)}")
+            if time.monotonic() > deadline:
+                raise Refused(f"{type(self).__name__} on {self.node}: {what}\n{self.log(40)}")
+            time.sleep(0.03)
+
+
+class Peer(Program):
+    """One IKE daemon in one namespace, configured by a swanctl.conf."""
+
+    def __init__(self, node: str, namespace: str, directory: Path) -> None:
+        super().__init__(node, namespace, directory)
+        self.swanctl = directory / "swanctl"
+        """Its swanctl directory: swanctl.conf, private/, x509/, x509ca/."""
+
+    def start(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
+        """Start with this swanctl.conf, and return when it is loaded."""
+        self.swanctl.mkdir(parents=True, exist_ok=True)
+        self.write(conf, credentials)
+        self.launch()
+
+    def write(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
+        """Lay down its swanctl.conf and certificates; loads nothing."""
+        for name in SWANCTL_DIRECTORIES:
+            (self.swanctl / name).mkdir(exist_ok=True)
+        (self.swanctl / "swanctl.conf").write_text(conf)
+        for credential in credentials:
+            credential.install(self.swanctl)
 
     @abstractmethod
     def load(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
@@ -165,18 +194,15 @@ class ViciPeer(Peer):
     _connection: socket.socket | None = None
 
     def ready(self) -> None:
-        deadline = time.monotonic() + STARTS_WITHIN
-        while True:
-            try:
-                self.vici().version()
-                return
-            except OSError:
-                self._session = None
-            if not self.running():
-                raise Refused(f"{self.node} ended at start:\n{self.log(40)}")
-            if time.monotonic() > deadline:
-                raise Refused(f"{self.node} does not answer on {self.socket_name}:\n{self.log(40)}")
-            time.sleep(0.03)
+        self.waiting(self._answers, f"does not answer on {self.socket_name}")
+
+    def _answers(self) -> bool:
+        try:
+            self.vici().version()
+        except OSError:
+            self._session = None
+            return False
+        return True
 
     def vici(self) -> vici.Session:
         """A session with the daemon, kept open."""
