@@ -472,9 +472,9 @@ VENDOR_IDS: dict[bytes, VendorId] = {
 
 VENDOR_OCTETS: dict[VendorId, bytes] = {known: octets for octets, known in VENDOR_IDS.items()}
 
-FRAGMENTATION_CAPABILITIES = bytes.fromhex("c0000000")
-"""Behind the vendor id FRAGMENTATION, where it is said at all: 0x80000000 for main mode, 0x40000000 for
-aggressive mode."""
+FRAGMENTATION_CAPABILITIES = bytes.fromhex("80000000")
+"""Behind the vendor id FRAGMENTATION, where it is said at all: 0x80000000 for main and aggressive mode, 0x40000000
+for the base exchange."""
 
 _PREFIXES: dict[bytes, VendorId] = {  # told by their beginning: capabilities or a version follow
     VENDOR_OCTETS[VendorId.FRAGMENTATION]: VendorId.FRAGMENTATION,

@@ -1,14 +1,43 @@
-"""IKEv1 on the wire (RFC 2408, 2407, 2409): the place is kept, nothing is built yet.
+"""IKEv1 on the wire (RFC 2408, 2407, 2409). Importing anything of it registers all its payloads."""
 
-What will live here, beside the header and the chain walk shared with IKEv2:
+from ikectl.wire.v1.attributes import Attribute, number, read_attributes, write_attributes
+from ikectl.wire.v1.fragment import Fragment, split
+from ikectl.wire.v1.identity import CERT, CERTREQ, ID
+from ikectl.wire.v1.keying import KE, Hash, Nonce, Signature, VendorId
+from ikectl.wire.v1.message import Message, frame
+from ikectl.wire.v1.nat import NatD, NatDDraft, NatOa, NatOaDraft
+from ikectl.wire.v1.notify import Delete, Notify
+from ikectl.wire.v1.payload import Payload, Unknown
+from ikectl.wire.v1.sa import SA, Proposal, Transform
+from ikectl.wire.v1.transaction import Attributes
 
-| file           | what                                                              |
-|----------------|-------------------------------------------------------------------|
-| attributes.py  | TV/TLV data attributes (RFC 2408 §3.3)                            |
-| sa.py          | SA, proposal, transform with DOI and situation (RFC 2407 §4.6.1)  |
-| keying.py      | KE, nonce, hash, signature, vendor id                             |
-| identity.py    | ID with protocol and port, CERT, CERT_REQ                         |
-| notify.py      | notification, delete, DPD                                         |
-| transaction.py | attribute payload of mode config and XAUTH                        |
-| message.py     | Message, the encrypted body, fragments                            |
-"""
+__all__ = [
+    "Message",
+    "frame",
+    "Payload",
+    "Unknown",
+    "SA",
+    "Proposal",
+    "Transform",
+    "Attribute",
+    "number",
+    "read_attributes",
+    "write_attributes",
+    "KE",
+    "Nonce",
+    "Hash",
+    "Signature",
+    "VendorId",
+    "ID",
+    "CERT",
+    "CERTREQ",
+    "NatD",
+    "NatDDraft",
+    "NatOa",
+    "NatOaDraft",
+    "Notify",
+    "Delete",
+    "Attributes",
+    "Fragment",
+    "split",
+]
