@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherAlgorithm, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
@@ -122,6 +123,13 @@ class Cbc:
     def decrypt(self, key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
         decryptor = Cipher(self._algorithm(key), modes.CBC(iv)).decryptor()
         return decryptor.update(ciphertext) + decryptor.finalize()
+
+
+class DesCbc(Cbc):
+    """DES in CBC mode (RFC 2405), which the library knows as 3DES with one key three times."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda key: TripleDES(key * 3))
 
 
 class AesCtr:

@@ -7,7 +7,7 @@ see in `list-sas`. Lengths of ciphers are salt, IV, ICV and block in octets.
 
 `weak` rows serve old peers: they are in no default proposal. The v1 columns
 hold the numbers of IKEv1: in phase 1 attributes, in the IPsec DOI as ESP
-transform or authentication attribute; 0 where IKEv1 has none.
+transform, authentication attribute or AH transform; 0 where IKEv1 has none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from ikectl.crypto import ke
-from ikectl.crypto.cipher import AeadAlgorithm, AesCtr, BlockAlgorithm, Cbc, Ccm, ChaChaPoly, Gcm, ShortGcm
+from ikectl.crypto.cipher import AeadAlgorithm, AesCtr, BlockAlgorithm, Cbc, Ccm, ChaChaPoly, DesCbc, Gcm, ShortGcm
 from ikectl.crypto.integrity import Cmac, Hmac, Mac, Xcbc, aes_cmac, aes_xcbc
 from ikectl.crypto.prf import AesPrf, HmacPrf, Prf, fit_cmac, fit_xcbc
 from ikectl.iana.v2 import EncryptionId as E
@@ -86,6 +86,7 @@ class Integrity:
     """The prf an IKE proposal means when it names this integrity algorithm and no prf."""
     weak: bool
     v1_auth: int
+    v1_ah: int
 
     @property
     def name(self) -> str:
@@ -153,7 +154,7 @@ class KeRow:
         return ke.METHODS[self.id].responder_octets
 
 
-_OTHER_NAMES = {E.DES3: "3DES_CBC", E.NULL_AUTH_AES_GMAC: "NULL_AES_GMAC"}
+_OTHER_NAMES = {E.DES: "DES_CBC", E.DES3: "3DES_CBC", E.NULL_AUTH_AES_GMAC: "NULL_AES_GMAC"}
 """Where operators know a cipher by another name than the registry's."""
 
 
@@ -210,20 +211,21 @@ ENCRYPTION: tuple[Encryption, ...] = (
     *_cipher(E.CAMELLIA_CBC, "camellia{}",             SIZES,  (0, 16,  0, 16), (8, 22), block=Cbc(Camellia)),
     *_cipher(E.DES3,         "3des",                   (192,), (0,  8,  0,  8), (5,  3), block=Cbc(TripleDES),
              weak=True),
+    *_cipher(E.DES,          "des",                    (64,),  (0,  8,  0,  8), (1,  2), block=DesCbc(), weak=True),
     # For children only: RFC 7296 §5 forbids NULL for IKE, and RFC 4543 is for ESP and AH.
     *_cipher(E.NULL_AUTH_AES_GMAC, "aes{}gmac",        SIZES,  (4,  8, 16,  1), (0, 23), combined=True),
     *_cipher(E.NULL,         "null",                   (0,),   (0,  0,  0,  1), (0, 11), weak=True),
 )
 
 INTEGRITY: tuple[Integrity, ...] = (
-    #         id                   keywords                hash, key, ICV          prf              weak   v1
-    Integrity(I.HMAC_SHA2_256_128, ("sha256", "sha2_256"), Hmac("sha256", 32, 16), P.HMAC_SHA2_256, False, 5),
-    Integrity(I.HMAC_SHA2_384_192, ("sha384", "sha2_384"), Hmac("sha384", 48, 24), P.HMAC_SHA2_384, False, 6),
-    Integrity(I.HMAC_SHA2_512_256, ("sha512", "sha2_512"), Hmac("sha512", 64, 32), P.HMAC_SHA2_512, False, 7),
-    Integrity(I.AES_CMAC_96,       ("aescmac",),           Cmac(),                 P.AES128_CMAC,   False, 0),
-    Integrity(I.AES_XCBC_96,       ("aesxcbc",),           Xcbc(),                 P.AES128_XCBC,   False, 9),
-    Integrity(I.HMAC_SHA1_96,      ("sha1", "sha"),        Hmac("sha1", 20, 12),   P.HMAC_SHA1,     True,  2),
-    Integrity(I.HMAC_MD5_96,       ("md5",),               Hmac("md5", 16, 12),    P.HMAC_MD5,      True,  1),
+    #         id                   keywords                hash, key, ICV          prf              weak   v1: auth, AH
+    Integrity(I.HMAC_SHA2_256_128, ("sha256", "sha2_256"), Hmac("sha256", 32, 16), P.HMAC_SHA2_256, False, 5, 5),
+    Integrity(I.HMAC_SHA2_384_192, ("sha384", "sha2_384"), Hmac("sha384", 48, 24), P.HMAC_SHA2_384, False, 6, 6),
+    Integrity(I.HMAC_SHA2_512_256, ("sha512", "sha2_512"), Hmac("sha512", 64, 32), P.HMAC_SHA2_512, False, 7, 7),
+    Integrity(I.AES_CMAC_96,       ("aescmac",),           Cmac(),                 P.AES128_CMAC,   False, 0, 0),
+    Integrity(I.AES_XCBC_96,       ("aesxcbc",),           Xcbc(),                 P.AES128_XCBC,   False, 9, 9),
+    Integrity(I.HMAC_SHA1_96,      ("sha1", "sha"),        Hmac("sha1", 20, 12),   P.HMAC_SHA1,     True,  2, 3),
+    Integrity(I.HMAC_MD5_96,       ("md5",),               Hmac("md5", 16, 12),    P.HMAC_MD5,      True,  1, 2),
 )
 
 PRF: tuple[PrfRow, ...] = (

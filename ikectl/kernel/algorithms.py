@@ -32,6 +32,7 @@ CIPHERS: dict[E, str] = {
     E.AES_CTR:            "rfc3686(ctr(aes))",
     E.CAMELLIA_CBC:       "cbc(camellia)",
     E.DES3:               "cbc(des3_ede)",
+    E.DES:                "cbc(des)",
     E.NULL:               "ecb(cipher_null)",
 }
 

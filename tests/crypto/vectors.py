@@ -1,23 +1,29 @@
-"""Reads tests/vectors/crypto.json, which says where each vector comes from. Octets are bytes here."""
+"""Reads the vectors of tests/vectors; each file says where they come from. Octets are bytes here."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-_ALL = json.loads((Path(__file__).parent.parent / "vectors" / "crypto.json").read_text())
+_FILES = Path(__file__).parent.parent / "vectors"
 _WORDS = {"source", "keyword", "why", "curve", "hash", "key_type"}
 
 
-def vectors(kind: str) -> list[dict[str, Any]]:
+def vectors(kind: str, file: str = "crypto") -> list[dict[str, Any]]:
     """The vectors of one kind, in the order of the file."""
     return [
         {name: text if name in _WORDS or _is_word(name, text) else bytes.fromhex(text) for name, text in one.items()}
-        for one in _ALL[kind]
+        for one in _read(file)[kind]
     ]
+
+
+@cache
+def _read(file: str) -> dict[str, Any]:
+    return json.loads((_FILES / f"{file}.json").read_text())
 
 
 def _is_word(name: str, text: str) -> bool:
