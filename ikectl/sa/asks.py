@@ -149,11 +149,13 @@ class Authorities(Ask[tuple[bytes, ...]]):
 class BeginLogin(Ask[LoginAnswer]):
     """What `backend` wants of a user who logs in from `remote` (a packed address), first of all.
 
-    Raises BackendError when the backend does not work.
+    `profile` is the backend's matter: a PAM service. Raises BackendError when
+    the backend does not work.
     """
 
     backend: str
     remote: bytes
+    profile: str = ""
 
 
 @record
@@ -172,6 +174,7 @@ class CheckPassword(Ask[LoginAnswer]):
     kind: PromptKind
     state: bytes = b""
     challenge: bytes = b""
+    profile: str = ""
 
 
 @record

@@ -1,0 +1,142 @@
+"""Logins: who checks the passwords of users, by the name of a backend; and the passwords of our own.
+
+Wrong passwords are answered late, the more so the more often a name or an
+address was wrong lately. An address that was wrong waits for a yes as well:
+else who guesses would not wait for the no. A name does not, or anybody could
+slow down its owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from hmac import compare_digest
+from types import MappingProxyType
+from typing import Protocol
+
+from ikectl.auth.otp import one_time_password
+from ikectl.auth.xauth import chap
+from ikectl.config.model import XauthBackend
+from ikectl.daemon.penalties import Penalties
+from ikectl.errors import BackendError, CredentialError
+from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
+from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
+from ikectl.values.secret import Secret
+
+UNBUILT: Mapping[str, str] = MappingProxyType(
+    {XauthBackend.RADIUS: "this version has no connector to RADIUS; use xauth with secrets.xauth*, or xauth-pam"}
+)
+"""Backends that a configuration may name, but that nothing here serves, and what to do instead."""
+
+
+class Backend(Protocol):
+    """Checks users. Both may raise BackendError when it does not work."""
+
+    async def begin(self, ask: BeginLogin) -> LoginAnswer:
+        """What is wanted of a user first."""
+
+    async def check(self, ask: CheckPassword) -> LoginAnswer:
+        """What a reply leads to."""
+
+
+Users = Callable[[str], Secret | None]
+"""A user's name -> its password, if it is known here."""
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class LocalUsers:
+    """The backend of `secrets.xauth*` and `secrets.eap*`: passwords known here, asked for plainly or by CHAP."""
+
+    def __init__(self, users: Users, random: Callable[[int], bytes], kind: PromptKind = PromptKind.PASSWORD) -> None:
+        self._users = users
+        self._kind = kind
+        self._nobody = Secret(random(16))
+        """Compared with where there is no such user, so that takes as long."""
+
+    async def begin(self, ask: BeginLogin) -> LoginAnswer:
+        return Challenge(self._kind)
+
+    async def check(self, ask: CheckPassword) -> LoginAnswer:
+        known = self._users(ask.user)
+        secret = known if known is not None else self._nobody
+        if ask.kind is PromptKind.CHAP:
+            good = bool(ask.password) and compare_digest(chap(ask.password[0], secret, ask.challenge), ask.password)
+        else:  # by hashes: of passwords themselves the comparison would tell the length
+            good = compare_digest(hashlib.sha256(secret).digest(), hashlib.sha256(ask.password).digest())
+        if known is None:
+            return Rejected(f"no user {ask.user!r} in secrets.xauth* or secrets.eap*")
+        return Accepted(ask.user) if good else Rejected(f"wrong password of user {ask.user!r}")
+
+
+class NoAuth:
+    """The backend that asks nothing, for clients that insist on XAUTH after a certificate."""
+
+    async def begin(self, ask: BeginLogin) -> LoginAnswer:
+        return Accepted("")
+
+    async def check(self, ask: CheckPassword) -> LoginAnswer:
+        return Rejected("nobody was asked")
+
+
+class Logins:
+    """Answers BeginLogin and CheckPassword by the backends, Prompt and UserSecret from the passwords known here."""
+
+    def __init__(
+        self, backends: Mapping[str, Backend], users: Users, now: Callable[[], float], sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._backends = backends
+        self._users = users
+        self._now = now
+        self._sleep = sleep
+        self._penalties = Penalties()
+
+    def refusal(self, backend: str) -> str | None:
+        """Why a configuration that names this backend cannot be loaded; None if it can."""
+        if backend in self._backends:
+            return None
+        known = ", ".join(f"xauth-{name}" for name in self._backends)
+        return UNBUILT.get(backend, f"there is no backend {backend!r}; this version knows {known}")
+
+    async def begin(self, ask: BeginLogin) -> LoginAnswer:
+        return await self._backend(ask.backend).begin(ask)
+
+    async def check(self, ask: CheckPassword) -> LoginAnswer:
+        answer = await self._backend(ask.backend).check(ask)
+        now = self._now()
+        address, name = ("address", ask.remote), ("user", ask.backend, ask.user)
+        if isinstance(answer, Rejected):
+            delay = max(self._penalties.failed(name, now), self._penalties.failed(address, now))
+        else:
+            delay = self._penalties.due(address, now)
+        if delay:
+            await self._sleep(delay)
+        return answer
+
+    def secret(self, ask: UserSecret) -> Secret:
+        found = self._users(ask.user)
+        if found is None:
+            raise CredentialError(
+                f"no password of user {ask.user!r} is known: put it into a secrets.xauth section with this id"
+            )
+        return found
+
+    def prompt(self, ask: Prompt) -> Secret:
+        """From what is configured, and never the same password a second time: that could lock the account."""
+        asked = f"the gateway asks user {ask.user!r} for: {ask.message or ask.kind}"
+        match ask.kind:
+            case PromptKind.PASSCODE:
+                return self.secret(UserSecret(ask.user))
+            case PromptKind.OTP:
+                return one_time_password(ask.message, self.secret(UserSecret(ask.user)))
+            case PromptKind.PASSWORD:
+                raise CredentialError(f"{asked}; the configured password was given, so it may be wrong (secrets.xauth)")
+            case PromptKind.NEXT_PIN:
+                raise CredentialError(f"{asked}; set it by the means of the token's owner, then connect again")
+        raise CredentialError(f"{asked}; only a password can be configured, so have the gateway ask for no more")
+
+    def _backend(self, name: str) -> Backend:
+        found = self._backends.get(name)
+        if found is None:
+            raise BackendError(self.refusal(name) or name)
+        return found
