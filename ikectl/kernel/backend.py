@@ -11,6 +11,9 @@ from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.values.path import Path
 
+FIRST_CPI, LAST_CPI = 256, 61439
+"""What two ends may negotiate; those below are fixed by number, those above private (RFC 3173 §3.3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -18,6 +21,7 @@ class Features:
 
     esp: bool = True
     ah: bool = True
+    ipcomp: bool = True
     lacking: tuple[str, ...] = ()
 
 
@@ -40,13 +44,13 @@ class KernelBackend(Protocol):
     def features(self) -> Features: ...
 
     def alloc_spi(self, protocol: Ipsec, path: Path) -> int:
-        """A fresh inbound SPI, reserved until `install`, `free_spi` or a while later."""
+        """A fresh inbound SPI (for IPComp a CPI), reserved until `install`, `free_spi` or a while later."""
 
     def free_spi(self, protocol: Ipsec, path: Path, spi: int) -> None:
         """Give back what `alloc_spi` reserved; gone already is no error."""
 
     def install(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
-        """Put these halves of `child` into the kernel with their policies, or nothing.
+        """Put these halves of `child` into the kernel with companions and policies, or nothing.
 
         The inbound half brings the policies for `in` and `fwd`, the outbound half those for `out`,
         so that nothing is sent where the peer does not listen yet. When it fails with the
@@ -60,7 +64,7 @@ class KernelBackend(Protocol):
         """Let what stands of `child` follow from path `old` to `child.path`, counters of replay kept."""
 
     def query(self, child: ChildSa) -> Usage:
-        """What `child` carried so far."""
+        """What `child` carried so far, as counted by its own SAs and not by companions."""
 
     def fileno(self) -> int:
         """Readable when `expired` has something to tell."""

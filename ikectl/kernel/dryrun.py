@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from itertools import count
 
-from ikectl.config.model import Mode
-from ikectl.errors import BackendError
+from ikectl.config.model import Mark, Mode
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.algorithms import kernel_suite
-from ikectl.kernel.backend import Expired, Features
-from ikectl.kernel.policies import Change, Flow, PolicyTable, Wish, inbound_wishes, outbound_wishes
+from ikectl.kernel.backend import FIRST_CPI, Expired, Features
+from ikectl.kernel.bundle import Part, parts
+from ikectl.kernel.policies import Change, Flow, PolicyTable, Template, Wish, inbound_wishes, outbound_wishes
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.values.path import Path
@@ -29,12 +29,13 @@ class DryRun:
         self.features = Features()
         self._table = PolicyTable()
         self._spis = count(0xC0000001)
+        self._cpis = count(FIRST_CPI)
         self._standing: dict[ChildSa, dict[bool, tuple[Wish, ...]]] = {}
         """What stands of a child: outbound or not, with the policies that came with it."""
         self._wake: int | None = None
 
     def alloc_spi(self, protocol: Protocol, path: Path) -> int:
-        return next(self._spis)
+        return next(self._cpis if protocol is Protocol.IPCOMP else self._spis)
 
     def free_spi(self, protocol: Protocol, path: Path, spi: int) -> None:
         """Nothing is reserved."""
@@ -44,7 +45,7 @@ class DryRun:
         for out, wanted in ((False, inbound), (True, outbound)):
             if wanted and out not in standing:
                 wishes = outbound_wishes(child) if out else inbound_wishes(child)
-                self.steps.append(f"add {_sa(child, out)}")
+                self.steps += [f"add {line}" for line in _sas(child, out)]
                 self._apply([self._table.add(slot, rule) for slot, rule in wishes])
                 standing[out] = wishes
 
@@ -53,7 +54,7 @@ class DryRun:
         for out, wanted in ((True, outbound), (False, inbound)):
             if wanted and out in standing:
                 self._apply([self._table.remove(slot, rule) for slot, rule in standing.pop(out)])
-                self.steps.append(f"delete {_sa(child, out)}")
+                self.steps += [f"delete {line}" for line in _sas(child, out)]
         if not standing:
             self._standing.pop(child, None)
 
@@ -61,7 +62,7 @@ class DryRun:
         standing = self._standing.get(child, {})
         for out in list(standing):
             wishes = outbound_wishes(child) if out else inbound_wishes(child)
-            self.steps.append(f"move {_sa(child, out)}")
+            self.steps += [f"move {line}" for line in _sas(child, out)]
             self._apply([self._table.add(slot, rule) for slot, rule in wishes])
             self._apply([self._table.remove(slot, rule) for slot, rule in standing[out]])
             standing[out] = wishes
@@ -89,32 +90,47 @@ class DryRun:
         self.steps += [_policy(change) for change in changes if change is not None]
 
 
-def _sa(child: ChildSa, outbound: bool) -> str:
-    """One SA, without keys. Raises BackendError for what Linux does not have."""
-    suite = kernel_suite(child.suite, child.config.sha256_96)
-    names = " ".join(named.name for named in (suite.aead, suite.cipher, suite.mac) if named is not None)
+def _sas(child: ChildSa, outbound: bool) -> list[str]:
+    """The SAs of one half, without keys, innermost first. Raises BackendError for what Linux does not have."""
+    return [_sa(child, part, outbound) for part in parts(child)]
+
+
+def _sa(child: ChildSa, part: Part, outbound: bool) -> str:
+    names = "deflate"
+    if part.suite is not None:
+        suite = kernel_suite(part.suite, child.config.sha256_96)
+        names = " ".join(named.name for named in (suite.aead, suite.cipher, suite.mac) if named is not None)
     local, remote = child.path.local, child.path.remote
-    source, destination, spi = (local, remote, child.spi_out) if outbound else (remote, local, child.spi_in)
-    if child.encap and child.protocol is Protocol.AH:
-        raise BackendError("AH does not pass a NAT")
-    encap = f" in UDP {source.port} > {destination.port}" if child.encap else ""
+    source, destination, spi = (local, remote, part.spi_out) if outbound else (remote, local, part.spi_in)
+    encap = child.encap and part.protocol is Protocol.ESP
     return (
-        f"sa {source.host} > {destination.host} {child.protocol.name.lower()} spi {spi:#010x} "
-        f"reqid {child.reqid} {child.mode.value} {names}{encap}"
+        f"sa {source.host} > {destination.host} {part.protocol.name.lower()} spi {spi:#010x} "
+        f"reqid {child.reqid} {part.mode.value} {names}"
+        + (f" in UDP {source.port} > {destination.port}" if encap else "")
+        + _marked("sets mark", child.marks.set_out if outbound else child.marks.set_into)
     )
+
+
+def _marked(what: str, mark: Mark) -> str:
+    return f" {what} {mark.value:#x}/{mark.mask:#x}" if mark.mask else ""
 
 
 def _policy(change: Change) -> str:
     slot, rule = change.slot, change.rule
-    flow, wanted = slot.flow, rule.template
+    flow = slot.flow
     selector = (
         f"{ip_address(flow.source)}/{flow.source_bits} > {ip_address(flow.destination)}/{flow.destination_bits}"
         + _restriction(flow)
+        + _marked("mark", slot.mark)
     )
-    text = f"{change.act.value} policy {slot.direction.name.lower()} {selector} priority {rule.priority}"
-    if wanted is None:
-        return f"{text} pass"
-    text += f" {wanted.protocol.name.lower()} {wanted.mode.value} reqid {wanted.reqid}"
+    text = f"{change.act.value} policy {slot.direction.name.lower()} {selector} priority {rule.priority} "
+    return text + (" ".join(map(_template, rule.templates)) or "pass")
+
+
+def _template(wanted: Template) -> str:
+    text = f"{wanted.protocol.name.lower()} {wanted.mode.value} reqid {wanted.reqid}"
+    if wanted.optional:
+        text = f"perhaps {text}"
     if wanted.mode is Mode.TRANSPORT:
         return text
     return f"{text} {ip_address(wanted.source)} > {ip_address(wanted.destination)}"

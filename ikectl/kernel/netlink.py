@@ -11,7 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any, Self, TypeVar
 
@@ -19,12 +19,21 @@ import xfrm
 from ikectl.config.model import HwOffload
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
-from ikectl.kernel.backend import Expired, Features
+from ikectl.kernel.backend import FIRST_CPI, LAST_CPI, Expired, Features
 from ikectl.kernel.policies import FIRST_INDEX, LAST_INDEX, PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
-from ikectl.kernel.translate import PROTOS, address, explain, inbound_sa, no_protocol, outbound_sa, policy_request
+from ikectl.kernel.translate import (
+    COMPRESSION,
+    PROTOS,
+    address,
+    explain,
+    inbound_sas,
+    no_protocol,
+    outbound_sas,
+    policy_request,
+)
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
-from ikectl.values.path import Path
+from ikectl.values.path import Endpoint, Path
 from xfrm.events import Expire, Overrun
 
 SPI_LOW, SPI_HIGH = 0xC0000000, 0xCFFFFFFF
@@ -47,21 +56,30 @@ def _nowhere(address: bytes) -> int | None:
 
 @dataclass(slots=True, eq=False)
 class _Half:
-    """One SA that stands, and the policies that came with it."""
+    """One direction that stands: the child's own SA, those of companions, and the policies that came with them."""
 
-    id: xfrm.SaId
+    ids: tuple[xfrm.SaId, ...]
+    """The child's own first."""
     wishes: tuple[Wish, ...]
 
 
 @dataclass(slots=True, eq=False)
 class _Draft:
-    """What is about to be installed: per half the SA, the request that makes it, the policies."""
+    """What is about to be installed: per half the SAs and the policies."""
 
-    inbound: xfrm.Sa | None = None
-    outbound: xfrm.Sa | None = None
+    inbound: tuple[xfrm.Sa, ...] = ()
+    outbound: tuple[xfrm.Sa, ...] = ()
     wishes_in: tuple[Wish, ...] = ()
     wishes_out: tuple[Wish, ...] = ()
-    requests: list[xfrm.Request[Any]] = field(default_factory=list)
+
+    @property
+    def sas(self) -> tuple[xfrm.Sa, ...]:
+        return self.inbound + self.outbound
+
+    @property
+    def requests(self) -> list[xfrm.Request[Any]]:
+        """What makes the SAs, in their order: inbound ones are reserved already."""
+        return [*map(xfrm.UpdSa, self.inbound), *map(xfrm.NewSa, self.outbound)]
 
 
 @dataclass(slots=True, eq=False)
@@ -119,26 +137,28 @@ class NetlinkKernel:
     def features(self) -> Features:
         """What the kernel has; found out at the first look."""
         if self._features is None:
-            esp, ah = self._has(xfrm.Proto.ESP), self._has(xfrm.Proto.AH)
+            esp, ah, comp = map(self._has, (xfrm.Proto.ESP, xfrm.Proto.AH, xfrm.Proto.COMP))
             lacking = tuple(no_protocol(name) for name, there in (("esp", esp), ("ah", ah)) if not there)
-            self._features = Features(esp, ah, lacking)
+            self._features = Features(esp, ah, comp, lacking)
         return self._features
 
     # -- SPIs ------------------------------------------------------------------
 
     def alloc_spi(self, protocol: Protocol, path: Path) -> int:
         source, destination, proto = address(path.remote.address), address(path.local.address), PROTOS[protocol]
-        spi = self._ask(xfrm.AllocSpi(source, destination, proto, low=SPI_LOW, high=SPI_HIGH))
+        low, high = (FIRST_CPI, LAST_CPI) if protocol is Protocol.IPCOMP else (SPI_LOW, SPI_HIGH)
+        spi = self._ask(xfrm.AllocSpi(source, destination, proto, low=low, high=high))
         self._larval[proto, spi] = xfrm.SaId(destination, spi, proto)
         return spi
 
     def free_spi(self, protocol: Protocol, path: Path, spi: int) -> None:
-        self._drop_larval(protocol, spi)
+        self._drop_larval((protocol, spi))
 
-    def _drop_larval(self, protocol: Protocol, spi: int) -> None:
-        larval = self._larval.pop((PROTOS[protocol], spi), None)
-        if larval is not None:
-            self._channel.batch([xfrm.DelSa(larval)])  # it may have ended by itself
+    def _drop_larval(self, *names: tuple[Protocol, int]) -> None:
+        found = [self._larval.pop((PROTOS[protocol], spi), None) for protocol, spi in names]
+        larval = [xfrm.DelSa(id) for id in found if id is not None]
+        if larval:
+            self._channel.batch(larval)  # they may have ended by themselves
 
     # -- children --------------------------------------------------------------
 
@@ -148,13 +168,14 @@ class NetlinkKernel:
             draft = self._draft(child, inbound and not standing.inbound, outbound and not standing.outbound)
         except BackendError:
             if inbound and not standing.inbound:
-                self._drop_larval(child.protocol, child.spi_in)
+                self._drop_larval(*_reserved(child))
             raise
         self._carry_out(child, draft)
-        if draft.inbound is not None:
-            del self._larval[draft.inbound.proto, child.spi_in]
+        if draft.inbound:
+            for sa in draft.inbound:
+                del self._larval[sa.proto, sa.spi]
             standing.inbound = self._record(child, draft.inbound, draft.wishes_in)
-        if draft.outbound is not None:
+        if draft.outbound:
             standing.outbound = self._record(child, draft.outbound, draft.wishes_out)
         self._standing[child] = standing
 
@@ -163,13 +184,11 @@ class NetlinkKernel:
         only, offload, packet = self._interfaces(child)
         draft = _Draft()
         if inbound:
-            draft.inbound = inbound_sa(child, self._random, offload)
+            draft.inbound = inbound_sas(child, self._random, offload)
             draft.wishes_in = inbound_wishes(child, packet)
-            draft.requests.append(xfrm.UpdSa(draft.inbound))
         if outbound:
-            draft.outbound = outbound_sa(child, self._random, offload)
+            draft.outbound = outbound_sas(child, self._random, offload)
             draft.wishes_out = outbound_wishes(child, only, packet)
-            draft.requests.append(xfrm.NewSa(draft.outbound))
         return draft
 
     def _interfaces(self, child: ChildSa) -> tuple[int, int | None, int]:
@@ -188,37 +207,32 @@ class NetlinkKernel:
 
     def _carry_out(self, child: ChildSa, draft: _Draft) -> None:
         """All of a draft in one batch, SAs before the policies that want them; or nothing. Raises BackendError."""
-        wishes = draft.wishes_in + draft.wishes_out
+        wishes, sas = draft.wishes_in + draft.wishes_out, draft.sas
         changes = [change for slot, rule in wishes if (change := self._table.add(slot, rule)) is not None]
         try:
             outcomes = self._channel.batch([*draft.requests, *map(policy_request, changes)])
         except ValueError as error:
-            outcomes = [BackendError(f"the kernel takes no such SA: {error}")] * (len(draft.requests) + len(changes))
-        if draft.inbound is not None and isinstance(outcomes[0], xfrm.Gone):
-            # The reservation of the SPI ended by itself, as the peer took its time.
-            outcomes[0] = self._channel.batch([xfrm.NewSa(draft.inbound)])[0]
+            outcomes = [BackendError(f"the kernel takes no such SA: {error}")] * (len(sas) + len(changes))
+        for place, sa in enumerate(draft.inbound):
+            if isinstance(outcomes[place], xfrm.Gone):
+                # The reservation of the SPI ended by itself, as the peer took its time.
+                outcomes[place] = self._channel.batch([xfrm.NewSa(sa)])[0]
         failure = next((outcome for outcome in outcomes if outcome is not None), None)
         if failure is None:
             return
         undo: list[xfrm.Request[Any]] = []
-        stood = {
-            change.slot
-            for change, outcome in zip(changes, outcomes[len(draft.requests) :], strict=True)
-            if outcome is None
-        }
+        stood = {change.slot for change, outcome in zip(changes, outcomes[len(sas) :], strict=True) if outcome is None}
         self._release(wishes, undo, stood)
-        if draft.outbound is not None and outcomes[len(draft.requests) - 1] is None:
-            undo.append(xfrm.DelSa(draft.outbound.id))
-        if draft.inbound is not None:
-            if outcomes[0] is None:
-                undo.append(xfrm.DelSa(draft.inbound.id))
-            self._drop_larval(child.protocol, child.spi_in)
+        undo += [xfrm.DelSa(sa.id) for sa, outcome in zip(sas, outcomes, strict=False) if outcome is None]
+        if draft.inbound:
+            self._drop_larval(*_reserved(child))
         self._channel.batch(undo)
         raise failure if isinstance(failure, BackendError) else BackendError(explain(failure)) from None
 
-    def _record(self, child: ChildSa, sa: xfrm.Sa, wishes: tuple[Wish, ...]) -> _Half:
-        self._children[sa.proto, sa.spi, sa.dst] = child
-        return _Half(sa.id, wishes)
+    def _record(self, child: ChildSa, sas: Sequence[xfrm.Sa], wishes: tuple[Wish, ...]) -> _Half:
+        for sa in sas:
+            self._children[sa.proto, sa.spi, sa.dst] = child
+        return _Half(tuple(sa.id for sa in sas), wishes)
 
     def remove(self, child: ChildSa, inbound: bool = True, outbound: bool = True) -> None:
         standing = self._standing.get(child)
@@ -236,10 +250,11 @@ class NetlinkKernel:
         self._delete(requests)
 
     def _strike(self, half: _Half, requests: list[xfrm.Request[Any]]) -> None:
-        """Policies before the SA they want, so that no packet asks for one in between."""
+        """Policies before the SAs they want, so that no packet asks for one in between."""
         self._release(half.wishes, requests)
-        requests.append(xfrm.DelSa(half.id))
-        self._children.pop((half.id.proto, half.id.spi, half.id.dst), None)
+        for id in half.ids:
+            requests.append(xfrm.DelSa(id))
+            self._children.pop((id.proto, id.spi, id.dst), None)
 
     def _release(
         self, wishes: Iterable[Wish], requests: list[xfrm.Request[Any]], only: set[Slot] | None = None
@@ -273,30 +288,31 @@ class NetlinkKernel:
             standing.outbound = self._moved(child, standing.outbound, False, outbound_wishes(child, only, packet))
 
     def _moved(self, child: ChildSa, half: _Half, inbound: bool, wishes: tuple[Wish, ...]) -> _Half:
-        info = self._ask(xfrm.GetSa(half.id))
         source, destination = (
             (child.path.remote, child.path.local) if inbound else (child.path.local, child.path.remote)
         )
-        there = replace(info.sa, usage=info.usage, replay_threshold=None, timer_threshold=None)
-        moved = replace(
-            there,
-            src=address(source.address),
-            dst=address(destination.address),
-            encap=xfrm.Encap(source.port, destination.port) if child.encap else None,
-        )
-        requests: list[xfrm.Request[Any]] = [xfrm.DelSa(half.id), xfrm.NewSa(moved)]
+        moved = [self._elsewhere(child, id, source, destination) for id in half.ids]
+        requests: list[xfrm.Request[Any]] = [*map(xfrm.DelSa, half.ids), *map(xfrm.NewSa, moved)]
         for slot, rule in wishes:
             change = self._table.add(slot, rule)
             if change is not None:
                 requests.append(policy_request(change))
         self._release(half.wishes, requests)
         outcomes = self._channel.batch(requests)
-        self._children.pop((half.id.proto, half.id.spi, half.id.dst), None)
-        failure = next((outcome for outcome in outcomes[1:] if isinstance(outcome, xfrm.XfrmError)), None)
+        for id in half.ids:
+            self._children.pop((id.proto, id.spi, id.dst), None)
+        failure = next((outcome for outcome in outcomes[len(moved) :] if isinstance(outcome, xfrm.XfrmError)), None)
         recorded = self._record(child, moved, wishes)
         if failure is not None:
             raise BackendError(explain(failure)) from failure
         return recorded
+
+    def _elsewhere(self, child: ChildSa, id: xfrm.SaId, source: Endpoint, destination: Endpoint) -> xfrm.Sa:
+        """The SA as it stands, between other ends. Raises BackendError."""
+        info = self._ask(xfrm.GetSa(id))
+        there = replace(info.sa, usage=info.usage, replay_threshold=None, timer_threshold=None)
+        encap = xfrm.Encap(source.port, destination.port) if child.encap and id.proto == xfrm.Proto.ESP else None
+        return replace(there, src=address(source.address), dst=address(destination.address), encap=encap)
 
     def query(self, child: ChildSa) -> Usage:
         standing = self._standing.get(child) or _Standing()
@@ -315,7 +331,7 @@ class NetlinkKernel:
         if half is None:
             return None
         try:
-            return self._channel.ask(xfrm.GetSa(half.id))
+            return self._channel.ask(xfrm.GetSa(half.ids[0]))
         except xfrm.Gone:
             return None
         except xfrm.XfrmError as error:
@@ -348,13 +364,15 @@ class NetlinkKernel:
     def _vanished(self) -> list[ChildSa]:
         """Children of which the kernel lost a half, when its events were lost too."""
         halves = [
-            (child, half.id)
+            (child, id)
             for child, standing in self._standing.items()
             for half in (standing.inbound, standing.outbound)
             if half is not None
+            for id in half.ids
         ]
         outcomes = self._channel.batch([xfrm.GetAe(id) for _, id in halves])
-        return [child for (child, _), outcome in zip(halves, outcomes, strict=True) if isinstance(outcome, xfrm.Gone)]
+        gone = (child for (child, _), outcome in zip(halves, outcomes, strict=True) if isinstance(outcome, xfrm.Gone))
+        return list(dict.fromkeys(gone))
 
     # -- beginning and end ---------------------------------------------------------
 
@@ -394,7 +412,8 @@ class NetlinkKernel:
     def close(self) -> None:
         requests: list[xfrm.Request[Any]] = [policy_request(change) for change in self._table.standing()]
         for standing in self._standing.values():
-            requests += [xfrm.DelSa(half.id) for half in (standing.outbound, standing.inbound) if half is not None]
+            halves = (standing.outbound, standing.inbound)
+            requests += [xfrm.DelSa(id) for half in halves if half is not None for id in half.ids]
         requests += [xfrm.DelSa(larval) for larval in self._larval.values()]
         if self._thresholds is not None:
             requests.append(self._thresholds)
@@ -409,11 +428,13 @@ class NetlinkKernel:
     def _has(self, proto: xfrm.Proto) -> bool:
         """Whether the kernel can make an SA of this protocol: one between nobody is made and removed."""
         here = IPv4Address("127.0.0.1")
-        mac = xfrm.Auth("hmac(sha256)", bytes(32), 128)
+        comp = xfrm.Comp(COMPRESSION) if proto == xfrm.Proto.COMP else None
+        mac = None if comp else xfrm.Auth("hmac(sha256)", bytes(32), 128)
         cipher = xfrm.Crypt("ecb(cipher_null)", b"") if proto == xfrm.Proto.ESP else None
+        low, high = (FIRST_CPI, LAST_CPI) if comp else (SPI_LOW, SPI_HIGH)
         try:
-            spi = self._channel.ask(xfrm.AllocSpi(here, here, proto, low=SPI_LOW, high=SPI_HIGH))
-            sa = xfrm.Sa(here, here, spi, proto, xfrm.Mode.TRANSPORT, crypt=cipher, auth=mac)
+            spi = self._channel.ask(xfrm.AllocSpi(here, here, proto, low=low, high=high))
+            sa = xfrm.Sa(here, here, spi, proto, xfrm.Mode.TRANSPORT, crypt=cipher, auth=mac, comp=comp)
             outcome, _ = self._channel.batch([xfrm.UpdSa(sa), xfrm.DelSa(sa.id)])
         except xfrm.XfrmError as error:
             outcome = error
@@ -431,6 +452,11 @@ def _idle(info: xfrm.SaInfo | None) -> float | None:
     if info is None or not info.last_used_at:
         return None
     return max(0.0, time.time() - info.last_used_at)
+
+
+def _reserved(child: ChildSa) -> list[tuple[Protocol, int]]:
+    """The inbound SPIs of a child, by protocol."""
+    return [(child.protocol, child.spi_in), *((one.protocol, one.spi_in) for one in child.companions)]
 
 
 def _demand(template: xfrm.Template) -> tuple[object, ...]:

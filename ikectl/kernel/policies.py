@@ -22,6 +22,7 @@ from typing import NamedTuple
 from ikectl.config.model import Mark, Mode
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
+from ikectl.kernel.bundle import parts
 from ikectl.sa.child_sa import ChildSa
 from ikectl.values.selector import TrafficSelector
 
@@ -102,13 +103,18 @@ class Template(NamedTuple):
     protocol: Protocol
     mode: Mode
     reqid: int
+    optional: bool = False
+    """Packets that did not pass it are fine too."""
 
 
 class Rule(NamedTuple):
-    """What is to become of the packets of a slot: a smaller `priority` wins; no template lets them pass."""
+    """What is to become of the packets of a slot: a smaller `priority` wins; without templates they pass.
+
+    Several templates are a bundle, innermost first.
+    """
 
     priority: int
-    template: Template | None
+    templates: tuple[Template, ...]
     icmp: bool = False
     """Decrypted ICMP errors may match by the packet they quote."""
     offload: int = 0
@@ -205,22 +211,54 @@ def priority(flow: Flow) -> int:
     )
 
 
+def seen(child: ChildSa) -> tuple[tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]:
+    """Local and remote selectors of `child` as this host's packets have them.
+
+    In transport mode packets keep their own header, which a NAT rewrites: they
+    bear the addresses of the path, whatever addresses the ends negotiated
+    (RFC 3947 §5.2, RFC 7296 §2.23.1). Protocol and ports are inside ESP, and stay.
+    """
+    if child.mode is not Mode.TRANSPORT or not child.encap:
+        return child.ts_local, child.ts_remote
+    local, remote = child.path.local.address, child.path.remote.address
+    return tuple(_at(ts, local) for ts in child.ts_local), tuple(_at(ts, remote) for ts in child.ts_remote)
+
+
+def _at(selector: TrafficSelector, address: bytes) -> TrafficSelector:
+    return TrafficSelector.of_address(address, selector.protocol, (selector.start_port, selector.end_port))
+
+
+def templates(child: ChildSa, inbound: bool) -> tuple[Template, ...]:
+    """The SAs that packets of `child` pass, innermost first. Raises BackendError.
+
+    Inbound, IPComp is optional: packets that do not become smaller are sent as they are (RFC 3173 §2.2).
+    """
+    ends = child.path.local.address, child.path.remote.address
+    source, destination = reversed(ends) if inbound else ends
+    return tuple(
+        Template(
+            source, destination, part.protocol, part.mode, child.reqid, inbound and part.protocol is Protocol.IPCOMP
+        )
+        for part in parts(child)
+    )
+
+
 def inbound_wishes(child: ChildSa, offload: int = 0) -> tuple[Wish, ...]:
     """The policies that come with the inbound half: `in`, and in tunnel mode `fwd`.
 
     `offload` is the interface that is to apply them; 0 is none. Raises BackendError.
     """
-    config = child.config
+    config, mark = child.config, child.marks.into
     if not config.policies:
         return ()
-    template = Template(child.path.remote.address, child.path.local.address, child.protocol, child.mode, child.reqid)
+    wanted = templates(child, inbound=True)
     wishes: list[Wish] = []
-    for flow in flows(child.ts_local, child.ts_remote):
+    for flow in flows(*seen(child)):
         rank = config.priority or priority(flow)
-        rule = Rule(rank, template, config.icmp, offload)
-        wishes.append((Slot(flow.reversed, Direction.IN, config.mark_in, child.if_id_in), rule))
+        rule = Rule(rank, wanted, config.icmp, offload)
+        wishes.append((Slot(flow.reversed, Direction.IN, mark, child.if_id_in), rule))
         if child.mode is Mode.TUNNEL:
-            wishes.append((Slot(flow.reversed, Direction.FWD, config.mark_in, child.if_id_in), rule))
+            wishes.append((Slot(flow.reversed, Direction.FWD, mark, child.if_id_in), rule))
     return tuple(wishes)
 
 
@@ -234,18 +272,16 @@ def outbound_wishes(child: ChildSa, interface: int = 0, offload: int = 0) -> tup
     outgoing interface in every direction, so it means nothing to what comes in.
     Raises BackendError.
     """
-    config = child.config
+    config, mark = child.config, child.marks.out
     if not config.policies:
         return ()
-    template = Template(child.path.local.address, child.path.remote.address, child.protocol, child.mode, child.reqid)
+    wanted = templates(child, inbound=False)
     wishes: list[Wish] = []
-    for flow in flows(child.ts_local, child.ts_remote, interface):
+    for flow in flows(*seen(child), interface):
         rank = config.priority or priority(flow)
-        wishes.append(
-            (Slot(flow, Direction.OUT, config.mark_out, child.if_id_out), Rule(rank, template, config.icmp, offload))
-        )
+        wishes.append((Slot(flow, Direction.OUT, mark, child.if_id_out), Rule(rank, wanted, config.icmp, offload)))
         if config.policies_fwd_out and child.mode is Mode.TUNNEL:
-            wishes.append((Slot(flow, Direction.FWD, config.mark_out, child.if_id_out), Rule(rank + 1, None)))
+            wishes.append((Slot(flow, Direction.FWD, mark, child.if_id_out), Rule(rank + 1, ())))
     return tuple(wishes)
 
 

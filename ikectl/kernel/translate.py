@@ -8,17 +8,20 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
 import xfrm
-from ikectl.config.model import CopyDscp, HwOffload, Mark, Mode
+from ikectl.config.model import CopyDscp, Fresh, HwOffload, Mark, Mode
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.algorithms import kernel_suite
-from ikectl.kernel.policies import Act, Change, Flow
+from ikectl.kernel.bundle import Part, parts
+from ikectl.kernel.policies import Act, Change, Flow, Template
 from ikectl.sa.child_sa import ChildSa
 
 LIFE_MARGIN = 60
 """Seconds after its hard lifetime that the kernel ends an SA by itself, should nobody be left to do it."""
 
-PROTOS: Final = {Protocol.ESP: xfrm.Proto.ESP, Protocol.AH: xfrm.Proto.AH}
+PROTOS: Final = {Protocol.ESP: xfrm.Proto.ESP, Protocol.AH: xfrm.Proto.AH, Protocol.IPCOMP: xfrm.Proto.COMP}
+COMPRESSION: Final = "deflate"
+"""What the kernel calls IPCOMP_DEFLATE (RFC 2394), the only one it has."""
 MODES: Final = {Mode.TUNNEL: xfrm.Mode.TUNNEL, Mode.TRANSPORT: xfrm.Mode.TRANSPORT}
 
 
@@ -28,78 +31,103 @@ def address(packed: bytes) -> xfrm.Address:
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
-def inbound_sa(child: ChildSa, random: Callable[[int], bytes], interface: int | None = None) -> xfrm.Sa:
-    """The SA that `child` receives on; `interface` is that of our address, for offload. Raises BackendError."""
-    assert child.keys is not None
-    keys, path, config = child.keys, child.path, child.config
-    encr, integ = (keys.encr_r, keys.integ_r) if child.initiator else (keys.encr_i, keys.integ_i)
-    if child.suite.esn and not config.replay_window:
+def inbound_sas(child: ChildSa, random: Callable[[int], bytes], interface: int | None = None) -> tuple[xfrm.Sa, ...]:
+    """The SAs that `child` receives on, its own first; `interface` is that of our address, for offload.
+
+    Raises BackendError.
+    """
+    return _own_first(child, lambda part: _inbound(child, part, random, interface))
+
+
+def outbound_sas(child: ChildSa, random: Callable[[int], bytes], interface: int | None = None) -> tuple[xfrm.Sa, ...]:
+    """The SAs that `child` sends on, likewise. Raises BackendError."""
+    return _own_first(child, lambda part: _outbound(child, part, random, interface))
+
+
+def _own_first(child: ChildSa, make: Callable[[Part], xfrm.Sa]) -> tuple[xfrm.Sa, ...]:
+    found = parts(child)
+    if len(found) == 1:
+        return (make(found[0]),)
+    return tuple(make(part) for part in sorted(found, key=lambda part: not part.main))
+
+
+def _inbound(child: ChildSa, part: Part, random: Callable[[int], bytes], interface: int | None) -> xfrm.Sa:
+    path, config, marks = child.path, child.config, child.marks
+    esn = part.suite is not None and part.suite.esn
+    if esn and not config.replay_window:
         raise BackendError("extended sequence numbers need replay protection: set replay_window, or leave out esn")
     return xfrm.Sa(
         src=address(path.remote.address),
         dst=address(path.local.address),
-        spi=child.spi_in,
-        encap=xfrm.Encap(path.remote.port, path.local.port) if _encap(child) else None,
-        replay=xfrm.Replay(window=config.replay_window),
-        flags=_flags(child) | (xfrm.SaFlag.DECAP_DSCP if config.copy_dscp in (CopyDscp.IN, CopyDscp.YES) else 0),
-        mark=_mark(config.mark_in) if config.mark_in_sa else None,
-        output_mark=_mark(config.set_mark_in),
+        spi=part.spi_in,
+        encap=_encap(child, part, path.remote.port, path.local.port),
+        replay=xfrm.Replay(window=config.replay_window) if part.suite is not None else xfrm.NO_REPLAY,
+        flags=_flags(child, part) | (xfrm.SaFlag.DECAP_DSCP if config.copy_dscp in (CopyDscp.IN, CopyDscp.YES) else 0),
+        mark=_mark(marks.into) if config.mark_in_sa else None,
+        output_mark=_mark(marks.set_into),
         if_id=child.if_id_in,
-        offload=_offload(child, interface, xfrm.OffloadFlag.INBOUND),
-        **_common(child, encr, integ, random),
+        offload=_offload(child, part, interface, xfrm.OffloadFlag.INBOUND),
+        **_common(child, part, not child.initiator, random),
     )
 
 
-def outbound_sa(child: ChildSa, random: Callable[[int], bytes], interface: int | None = None) -> xfrm.Sa:
-    """The SA that `child` sends on, likewise. Raises BackendError."""
-    assert child.keys is not None
-    keys, path, config = child.keys, child.path, child.config
-    encr, integ = (keys.encr_i, keys.integ_i) if child.initiator else (keys.encr_r, keys.integ_r)
+def _outbound(child: ChildSa, part: Part, random: Callable[[int], bytes], interface: int | None) -> xfrm.Sa:
+    path, config, marks = child.path, child.config, child.marks
     copy = config.copy_dscp in (CopyDscp.OUT, CopyDscp.YES)
     return xfrm.Sa(
         src=address(path.local.address),
         dst=address(path.remote.address),
-        spi=child.spi_out,
-        encap=xfrm.Encap(path.local.port, path.remote.port) if _encap(child) else None,
+        spi=part.spi_out,
+        encap=_encap(child, part, path.local.port, path.remote.port),
         # Nothing is received here; kernels before 6.10 want a window with ESN all the same.
-        replay=xfrm.Replay(window=1) if child.suite.esn else xfrm.NO_REPLAY,
-        flags=_flags(child),
+        replay=xfrm.Replay(window=1) if part.suite is not None and part.suite.esn else xfrm.NO_REPLAY,
+        flags=_flags(child, part),
         extra_flags=0 if copy else xfrm.SaExtraFlag.DONT_ENCAP_DSCP,
-        mark=_mark(config.mark_out),
-        output_mark=_mark(config.set_mark_out),
+        mark=_mark(marks.out),
+        output_mark=_mark(marks.set_out),
         if_id=child.if_id_out,
-        offload=_offload(child, interface, 0),
-        **_common(child, encr, integ, random),
+        offload=_offload(child, part, interface, 0),
+        **_common(child, part, child.initiator, random),
     )
 
 
-def _common(child: ChildSa, encr: bytes, integ: bytes, random: Callable[[int], bytes]) -> dict[str, Any]:
-    suite = kernel_suite(child.suite, child.config.sha256_96)
-    return {
-        "proto": PROTOS[child.protocol],
-        "mode": MODES[child.mode],
+def _common(child: ChildSa, part: Part, initiators: bool, random: Callable[[int], bytes]) -> dict[str, Any]:
+    """What both directions share; `initiators`: protected with the initiator's keys."""
+    facts: dict[str, Any] = {
+        "proto": PROTOS[part.protocol],
+        "mode": MODES[part.mode],
         "reqid": child.reqid,
-        "aead": xfrm.Aead(suite.aead.name, encr, suite.aead.icv_bits) if suite.aead else None,
-        "crypt": xfrm.Crypt(suite.cipher.name, encr) if suite.cipher else None,
-        "auth": xfrm.Auth(suite.mac.name, integ, suite.mac.icv_bits) if suite.mac else None,
-        "lifetime": _lifetime(child, random),
+        "lifetime": _lifetime(child, part, random),
     }
+    if part.suite is None:
+        facts["comp"] = xfrm.Comp(COMPRESSION)
+        return facts
+    keys = part.keys
+    assert keys is not None
+    encr, integ = (keys.encr_i, keys.integ_i) if initiators else (keys.encr_r, keys.integ_r)
+    suite = kernel_suite(part.suite, child.config.sha256_96)
+    facts["aead"] = xfrm.Aead(suite.aead.name, encr, suite.aead.icv_bits) if suite.aead else None
+    facts["crypt"] = xfrm.Crypt(suite.cipher.name, encr) if suite.cipher else None
+    facts["auth"] = xfrm.Auth(suite.mac.name, integ, suite.mac.icv_bits) if suite.mac else None
+    return facts
 
 
-def _encap(child: ChildSa) -> bool:
-    if child.encap and child.protocol is Protocol.AH:
-        raise BackendError("AH does not pass a NAT (RFC 3948 is for ESP alone): set esp_proposals")
-    return child.encap
+def _encap(child: ChildSa, part: Part, source_port: int, destination_port: int) -> xfrm.Encap | None:
+    """UDP around ESP. In transport mode the kernel is told the peer's own address, for what it makes of checksums."""
+    if not child.encap or part.protocol is not Protocol.ESP:
+        return None
+    original = address(child.peer_original) if child.peer_original and child.mode is Mode.TRANSPORT else None
+    return xfrm.Encap(source_port, destination_port, original=original)
 
 
-def _flags(child: ChildSa) -> int:
+def _flags(child: ChildSa, part: Part) -> int:
     config = child.config
     flags = 0
-    if child.mode is Mode.TUNNEL:
+    if part.mode is Mode.TUNNEL:
         flags |= xfrm.SaFlag.AF_UNSPEC  # either family may travel inside, whatever the outer one is
-    if child.protocol is Protocol.AH and not child.path.local.is_v6:
+    if part.protocol is Protocol.AH and not child.path.local.is_v6:
         flags |= xfrm.SaFlag.ALIGN4  # RFC 4302 §3.3.3.2.1; without it the kernel pads as for IPv6
-    if child.suite.esn:
+    if part.suite is not None and part.suite.esn:
         flags |= xfrm.SaFlag.ESN
     if not config.copy_ecn:
         flags |= xfrm.SaFlag.NOECN
@@ -110,12 +138,14 @@ def _flags(child: ChildSa) -> int:
     return flags
 
 
-def _lifetime(child: ChildSa, random: Callable[[int], bytes]) -> xfrm.Lifetime:
+def _lifetime(child: ChildSa, part: Part, random: Callable[[int], bytes]) -> xfrm.Lifetime:
     """Limits on volume are the kernel's to watch, those on time the engine's.
 
     The kernel gets the hard time only, and later, so that nothing lives for ever when the engine does not.
     """
     config = child.config
+    if not part.main:
+        return xfrm.Lifetime(hard_add_for=config.life_time + LIFE_MARGIN if config.life_time else 0)
     if not (config.rekey_bytes or config.rekey_packets or config.life_bytes or config.life_packets or config.life_time):
         return xfrm.NO_LIMITS
     return xfrm.Lifetime(
@@ -135,12 +165,14 @@ def _soft(limit: int, spread: int, random: Callable[[int], bytes]) -> int:
 
 
 def _mark(mark: Mark) -> xfrm.Mark | None:
+    if mark.fresh is not Fresh.NO:
+        raise BackendError(f"no number was given to the mark {mark.fresh.value} of this child")
     return xfrm.Mark(mark.value, mark.mask) if mark.mask else None
 
 
-def _offload(child: ChildSa, interface: int | None, flags: int) -> xfrm.Offload | None:
+def _offload(child: ChildSa, part: Part, interface: int | None, flags: int) -> xfrm.Offload | None:
     """A card that cannot do the cipher leaves it to the kernel, but one that cannot take packets is an error."""
-    if child.config.hw_offload is HwOffload.NO:
+    if child.config.hw_offload is HwOffload.NO or not part.main:
         return None
     if interface is None:
         raise BackendError(f"hw_offload: no interface has the address {child.path.local.host}")
@@ -161,7 +193,7 @@ def policy_request(change: Change) -> xfrm.Request[None]:
     policy = xfrm.Policy(
         _selector(slot.flow),
         int(slot.direction),
-        () if rule.template is None else (_template(change),),
+        tuple(map(_template, rule.templates)),
         priority=rule.priority,
         index=change.index,
         flags=xfrm.PolicyFlag.ICMP if rule.icmp else 0,
@@ -172,14 +204,17 @@ def policy_request(change: Change) -> xfrm.Request[None]:
     return xfrm.NewPolicy(policy) if change.act is Act.ADD else xfrm.UpdPolicy(policy)
 
 
-def _template(change: Change) -> xfrm.Template:
-    wanted = change.rule.template
-    assert wanted is not None
+def _template(wanted: Template) -> xfrm.Template:
     source, destination = wanted.source, wanted.destination
     if wanted.mode is Mode.TRANSPORT:  # the packet's own addresses are the SA's
         source, destination = bytes(len(source)), bytes(len(destination))
     return xfrm.Template(
-        address(source), address(destination), PROTOS[wanted.protocol], MODES[wanted.mode], wanted.reqid
+        address(source),
+        address(destination),
+        PROTOS[wanted.protocol],
+        MODES[wanted.mode],
+        wanted.reqid,
+        optional=wanted.optional,
     )
 
 
@@ -206,6 +241,8 @@ def explain(error: xfrm.XfrmError) -> str:
     if isinstance(error, xfrm.Unsupported):
         if error.protocol in ("esp", "ah"):
             return no_protocol(error.protocol)
+        if error.protocol == "comp" or COMPRESSION in error.algorithms:
+            return "this kernel has no IPComp: load ipcomp, ipcomp6 and deflate, or set ipcomp = no"
         if error.algorithms:
             lacking = " or ".join(error.algorithms)
             return f"this kernel has no {lacking}: load its module, or offer another algorithm in esp_proposals"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import shake_256
@@ -14,7 +14,7 @@ from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.proposal import ChildSuite, parse_proposal
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.netlink import NetlinkKernel
-from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.child_sa import ChildSa, Companion
 from ikectl.sa.env import Env
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Endpoint, Path
@@ -59,9 +59,10 @@ def child(
     reqid: int = 1,
     encap: bool = False,
     seed: int = 1,
+    beside: Sequence[Protocol] = (),
     **config: Any,
 ) -> ChildSa:
-    """One end's facts of a child; `config` are swanctl's words."""
+    """One end's facts of a child; `config` are swanctl's words, `beside` the protocols of its companions."""
     way = way or path()
     proposal = parse_proposal(suite, protocol)
     number = next(_numbers)
@@ -86,7 +87,16 @@ def child(
         if_id_in=config.get("if_id_in", 0),
         if_id_out=config.get("if_id_out", 0),
         keys=keys(chosen, seed),
+        companions=tuple(companion(protocol, seed) for protocol in beside),
     )
+
+
+def companion(protocol: Protocol, seed: int) -> Companion:
+    """AH with HMAC-SHA-256, or IPComp."""
+    if protocol is Protocol.IPCOMP:
+        return Companion(protocol, 0, 0)
+    suite = ChildSuite.of(parse_proposal("sha256", protocol))
+    return Companion(protocol, 0, 0, suite, keys(suite, seed + 1000))
 
 
 @dataclass
@@ -107,6 +117,9 @@ class Ends:
         )
         mine.spi_in = theirs.spi_out = self.left.alloc_spi(mine.protocol, mine.path)
         mine.spi_out = theirs.spi_in = self.right.alloc_spi(mine.protocol, back)
+        for one, other in zip(mine.companions, theirs.companions, strict=True):
+            one.spi_in = other.spi_out = self.left.alloc_spi(one.protocol, mine.path)
+            one.spi_out = other.spi_in = self.right.alloc_spi(one.protocol, back)
         return mine, theirs
 
     def up(self, way: Path | None = None, **facts: Any) -> tuple[ChildSa, ChildSa]:

@@ -135,7 +135,7 @@ def slot(direction: Direction = Direction.OUT, third: int = 1) -> Slot:
 
 
 def rule(reqid: int, rank: int = 100) -> Rule:
-    return Rule(rank, Template(b"\x01" * 4, b"\x02" * 4, Protocol.ESP, Mode.TUNNEL, reqid))
+    return Rule(rank, (Template(b"\x01" * 4, b"\x02" * 4, Protocol.ESP, Mode.TUNNEL, reqid),))
 
 
 def test_the_first_adds_and_the_last_deletes() -> None:
