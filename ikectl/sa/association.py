@@ -21,6 +21,8 @@ class IkeState(Enum):
 
     CREATED = "CREATED"
     CONNECTING = "CONNECTING"
+    AUTHENTICATING = "AUTHENTICATING"
+    """IKEv1: phase 1 is done, and XAUTH has yet to tell who the user is."""
     ESTABLISHED = "ESTABLISHED"
     REKEYING = "REKEYING"
     """Our CREATE_CHILD_SA that replaces it is in flight."""
@@ -61,6 +63,10 @@ class Association:
     """By inbound SPI."""
     successor: Self | None = None
     """The SA that replaced this one, until the engine has seen to it."""
+    own_vips: tuple[bytes, ...] = ()
+    """Inner addresses the peer gave us, packed."""
+    peer_vips: tuple[bytes, ...] = ()
+    """Inner addresses we gave the peer, packed."""
     contacted: bool = False
     """The peer said INITIAL_CONTACT: it knows no other SA with us (RFC 7296 §2.4, RFC 2407 §4.6.3.3)."""
     established_at: float = 0.0
