@@ -7,9 +7,9 @@ from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.suite import ChildSuite
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
-from ikectl.sa.asks import InstallChild, RemoveChild
+from ikectl.sa.asks import FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.association import Association
-from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.child_sa import ChildSa, ChildState, Companion
 from ikectl.sa.events import ChildDown, ChildUp
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -27,6 +27,10 @@ class Terms:
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
     transport: bool
+    companions: tuple[Companion, ...] = ()
+    """The other SAs of a bundle."""
+    peer_original: bytes = b""
+    """The peer's packed address before its NAT, for transport mode."""
 
 
 def describe(
@@ -65,11 +69,25 @@ def describe(
         if_id_in=if_id_in,
         if_id_out=if_id_out,
         keys=keys,
+        companions=terms.companions,
+        peer_original=terms.peer_original,
     )
 
 
-async def install(sa: Association, child: ChildSa, *, outbound: bool = True) -> None:
-    """Put `child` into the kernel and among the children of `sa`. Raises BackendError, leaving nothing."""
+async def install(sa: Association, child: ChildSa, *, outbound: bool = True, replaces: ChildSa | None = None) -> None:
+    """Put `child` into the kernel and among the children of `sa`. Raises BackendError, leaving nothing.
+
+    Unique marks stay those of the child it `replaces`, or else of one of `sa` with the same policies.
+    """
+    alike = replaces or next((one for one in sa.children.values() if one.policy_key == child.policy_key), None)
+    try:
+        child.given_marks = sa.env.marks.take(child.config, alike.given_marks if alike is not None else None)
+    except BackendError:
+        await FreeSpi(child.protocol, child.path, child.spi_in)
+        for companion in child.companions:
+            await FreeSpi(companion.protocol, child.path, companion.spi_in)
+        _release(sa, child)
+        raise
     try:
         await InstallChild(child, True, outbound)
     except BackendError:
@@ -77,7 +95,7 @@ async def install(sa: Association, child: ChildSa, *, outbound: bool = True) -> 
         raise
     child.inbound, child.outbound = True, outbound
     if outbound:
-        child.keys = None
+        child.forget_keys()
     child.move(ChildState.INSTALLED)
     sa.children[child.spi_in] = child
 
@@ -92,7 +110,7 @@ async def switch_outbound(child: ChildSa) -> None:
     if not child.outbound and child.usable:
         await InstallChild(child, False, True)
         child.outbound = True
-        child.keys = None
+        child.forget_keys()
 
 
 async def remove(sa: Association, child: ChildSa, why: str | None) -> None:
@@ -128,5 +146,6 @@ def forget(sa: Association, child: ChildSa) -> None:
 
 
 def _release(sa: Association, child: ChildSa) -> None:
+    sa.env.marks.release(child.given_marks)
     if not child.config.reqid:
         sa.env.reqids.release(child.policy_key)

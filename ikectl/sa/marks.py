@@ -51,11 +51,11 @@ class Marks:
         None where no mark is to be unique. To be given back once per take.
         Raises BackendError when every mark that the mask allows is in use.
         """
+        if config.mark_in.fresh is Fresh.NO and config.mark_out.fresh is Fresh.NO:
+            return None
         if replaced is not None:
             self._holders[replaced] += 1
             return replaced
-        if config.mark_in.fresh is Fresh.NO and config.mark_out.fresh is Fresh.NO:
-            return None
         before = set(self._taken)
         try:
             marks = self._fresh(config)
