@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from ikectl.config.auth import read_auth
-from ikectl.config.model import Action, AddressSpec, CopyDscp, HwOffload, Mark, Mode, SendCert, Unique
+from ikectl.config.model import Action, AddressSpec, CopyDscp, Fresh, HwOffload, Mark, Mode, SendCert, Unique
 from ikectl.config.tree import suggestion
 from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
 from ikectl.crypto.transforms import ADDITIONAL
@@ -102,14 +102,21 @@ def _version(text: str) -> int:
 
 
 def _mark(text: str) -> Mark:
-    if text in ("%unique", "%unique-dir"):
-        raise NotBuilt(f"{text} is not built yet; write value/mask")
     value, slash, mask = text.partition("/")
-    return Mark(parse_number(value), parse_number(mask) if slash else 0xFFFFFFFF)
+    bits = parse_number(mask) if slash else 0xFFFFFFFF
+    if not value.startswith("%"):
+        return Mark(parse_number(value), bits)
+    if value not in (Fresh.CHILD, Fresh.DIRECTION):
+        raise ValueError(f"{value[:40]!r} is neither %unique nor %unique-dir")
+    if not bits or (bits // (bits & -bits) + 1).bit_count() != 1:
+        raise ValueError(f"the mask {bits:#x} of {value} must be bits side by side, as 0xffff0000 are")
+    return Mark(0, bits, Fresh(value))
 
 
 def _set_mark(text: str) -> Mark | None:
     """None stands for `%same`."""
+    if text.startswith("%unique"):
+        raise ValueError("write %same, and %unique in mark_in or mark_out")
     return None if text == "%same" else _mark(text)
 
 
@@ -197,7 +204,7 @@ AUTH          = Kind("auth", "psk, pubkey or constraints", _of_text(read_auth))
 IKE_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.IKE, default_ike))
 ESP_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.ESP, default_esp))
 AH_PROPOSALS  = Kind("proposal", "algorithms joined by -", _proposals(Protocol.AH, None))
-MARK          = Kind("mark", "value[/mask]", _of_text(_mark))
+MARK          = Kind("mark", "value[/mask], %unique or %unique-dir", _of_text(_mark))
 SET_MARK      = Kind("mark", "value[/mask] or %same", _of_text(_set_mark))
 IF_ID         = Kind("number", "a number up to 4294967295", _of_text(_if_id))
 REPLAY        = Kind("number", "a number up to 4096", _of_text(_replay))

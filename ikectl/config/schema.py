@@ -165,8 +165,9 @@ CHILD = Group(
         O("reqid",         kinds.U32,        "0",          "Fixed reqid; 0 takes a free one."),
         O("priority",      kinds.U32,        "0",          "Fixed policy priority; 0 works it out from the selectors."),
         O("interface",     kinds.INTERFACE,  "",           "Restrict policies to this network interface."),
-        O("mark_in",       kinds.MARK,       "0/0",        "Mark of inbound policies: `value[/mask]`."),
-        O("mark_out",      kinds.MARK,       "0/0",        "Mark of outbound policies and SAs."),
+        O("mark_in",       kinds.MARK,       "0/0",        "Mark of inbound policies: `value[/mask]`; `%unique` gives each child its "
+                                                           "own, `%unique-dir` one for each direction."),
+        O("mark_out",      kinds.MARK,       "0/0",        "Mark of outbound policies and SAs, likewise."),
         O("mark_in_sa",    kinds.BOOL,       "no",         "Put mark_in on the inbound SA too."),
         O("set_mark_in",   kinds.SET_MARK,   "0/0",        "Mark set on packets after inbound processing; "
                                                            "`%same` is mark_in."),

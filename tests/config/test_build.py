@@ -193,12 +193,11 @@ def test_ah_alone_offers_no_esp() -> None:
     ("options", "error"),
     [
         ("mobike = yes", "gw.mobike: not built yet; set it to no or leave it out"),
-        ("fragmentation = force", "gw.fragmentation: not built yet; set it to no or leave it out"),
+        ("fragmentation = forse", "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?"),
         ("childless = allow", "gw.childless: not built yet; set it to never or leave it out"),
-        ("vips = 0.0.0.0", "gw.vips: not built yet; leave it out"),
-        ("reauth_time = 1h", "gw.reauth_time: not built yet; set it to 0 or leave it out"),
-        ("version = 1", "gw.version: IKEv1 is not built yet; set it to 2 or leave it out"),
-        ("version = 3", "gw.version: 3 is not one of 0 and 2"),
+        ("vips = 0.0.0.0", "gw.vips: is built for IKEv1 only; set version = 1, or leave it out"),
+        ("reauth_time = 1h", "gw.reauth_time: is built for IKEv1 only; set version = 1, or leave it out"),
+        ("version = 3", "gw.version: 3 is not one of 0, 1 and 2"),
         ("if_id_in = %unique", "gw.if_id_in: %unique is not built yet; write a number"),
         ("rekeytime = 1h", "gw: unknown option 'rekeytime'; did you mean 'rekey_time'?"),
         ("quux = 1", "gw: unknown option 'quux'"),
@@ -215,7 +214,7 @@ def test_ah_alone_offers_no_esp() -> None:
             "gw.local_addrs: '10.0.0.300' is not an address, a network, a range of addresses, a host name or %any",
         ),
         ("proposals = aes256-sha266-modp2048", 'gw.proposals: unknown algorithm "sha266": did you mean "sha256"?'),
-        ("local { auth = eap-tls }", "gw.local.auth: 'eap-tls' is not built yet; this version knows psk and pubkey"),
+        ("local { auth = eap-tls }", "gw.local.auth: 'eap-tls' is not built yet; this version knows psk, pubkey and xauth"),
         ("local { id = fqdn: }", "gw.local.id: an empty identity"),
         ("local { certs = gw.pem }", "gw.local.certs: cannot read x509/gw.pem: No such file or directory"),
         ("remote { revocation = strict }", "gw.remote.revocation: not built yet; set it to relaxed or leave it out"),
@@ -242,10 +241,12 @@ def test_a_mistake_in_a_connection_is_named(options: str, error: str) -> None:
         ("start_action = trap", "'trap' is not built yet; this version knows none, clear, start and restart"),
         ("mode = beet", "'beet' is not built yet; this version knows tunnel and transport"),
         ("mode = tunel", "'tunel' is not one of tunnel and transport; did you mean 'tunnel'?"),
-        ("ipcomp = yes", "not built yet; set it to no or leave it out"),
+        ("ipcomp = yes", "is built for IKEv1 only; set version = 1 in the connection, or leave it out"),
         ("updown = /bin/true", "not built yet; leave it out"),
         ("tfc_padding = mtu", "not built yet; set it to 0 or leave it out"),
-        ("mark_in = %unique", "%unique is not built yet; write value/mask"),
+        ("mark_in = %unique/5", "the mask 0x5 of %unique must be bits side by side, as 0xffff0000 are"),
+        ("mark_out = %uniqe", "'%uniqe' is neither %unique nor %unique-dir"),
+        ("set_mark_in = %unique", "write %same, and %unique in mark_in or mark_out"),
         ("mark_in = 1/2/3", "'2/3' is not a number"),
         ("replay_window = 9999", "9999 packets are more than the kernel's 4096"),
         ("interface = a/b", "'a/b' is no name of a network interface"),
@@ -270,9 +271,9 @@ def test_a_mistake_in_a_child_is_named(options: str, error: str) -> None:
 
 def test_values_that_change_nothing_are_taken() -> None:
     assert connection(
-        """mobike = no\nfragmentation = false\nchildless = never\naggressive = no\nmediation = no\nreauth_time = 0s
+        """version = 2\nmobike = no\nfragmentation = false\nchildless = never\naggressive = no\nmediation = no\nreauth_time = 0s
         ocsp = never\ndpd_timeout = 0\nremote { revocation = relaxed }"""
-    ) == connection("remote { }")
+    ) == connection("version = 2\nremote { }")
     assert child("ipcomp = no\ninactivity = 0s\nper_cpu_sas = no\ntfc_padding = 0\nhostaccess = 0") == child("")
 
 
@@ -348,7 +349,7 @@ def test_shared_secrets_arrive_as_they_are() -> None:
     ("message", "error"),
     [
         ({"data": b"squeamish"}, "type: is missing"),
-        ({"type": b"eap", "data": b"squeamish"}, "type eap: not built yet"),
+        ({"type": b"ntlm", "data": b"squeamish"}, "type ntlm: not built yet"),
         ({"type": b"ik", "data": b"squeamish"}, "type: 'ik' is unknown; did you mean 'ike'?"),
         ({"type": b"ike"}, "data: is missing"),
         ({"type": b"ike", "data": b""}, "ike secret: the secret is empty"),
