@@ -101,6 +101,12 @@ class NoAdditionalSas(Refused):
     notify = NotifyType.NO_ADDITIONAL_SAS
 
 
+class NoAddress(Refused):
+    """There is no inner address to give to this peer (RFC 7296 §3.15.4)."""
+
+    notify = NotifyType.INTERNAL_ADDRESS_FAILURE
+
+
 class TemporaryFailure(Refused):
     """Not now: try again later (RFC 7296 §2.25)."""
 

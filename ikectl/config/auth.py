@@ -1,10 +1,10 @@
-"""The `auth` option: a method, or constraints on keys, hashes and signatures."""
+"""The `auth` option: a method, or constraints on keys, hashes and signatures; for XAUTH who judges the password."""
 
 from __future__ import annotations
 
 import re
 
-from ikectl.config.model import Auth, AuthKind, KeyConstraint
+from ikectl.config.model import Auth, AuthKind, KeyConstraint, XauthBackend
 from ikectl.config.tree import suggestion
 from ikectl.iana.v2 import HashAlgorithm
 
@@ -24,26 +24,60 @@ _HASHES = {
     "sha512": HashAlgorithm.SHA2_512,
     "identity": HashAlgorithm.IDENTITY,
 }
-_LATER = ("eap", "xauth", "any", "null", "hybrid", "bliss", "dsa")
+_PLAIN = {word.value: Auth(word) for word in (AuthKind.PSK, AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)}
+_XAUTH = {
+    # What follows `xauth-`; `eap` is swanctl's word for asking the methods of EAP, which look into `secrets` too.
+    **{word.value: word for word in XauthBackend},
+    "eap": XauthBackend.LOCAL,
+}
+_PROFILED = (XauthBackend.PAM, XauthBackend.RADIUS)
+_MAX_PROFILE = 64
+_LATER = ("eap", "any", "null", "bliss", "dsa")
 
 
 def read_auth(text: str) -> Auth:
-    """From `psk`, `pubkey`, `rsa-3072-sha256-ecdsa-256-sha384`, `ike:rsa/pss-sha256`. Raises ValueError.
+    """From `psk`, `pubkey`, `rsa-3072-sha256-ecdsa-256-sha384`, `ike:rsa/pss-sha256`, `xauth-pam:login`, ...
+
+    Raises ValueError.
 
     Hashes belong to the keys since the hashes before them. What stands after
     `ike:` restricts the signature in AUTH only; without it the constraints
     hold for that signature and for the certificates alike.
     """
-    if text == "psk":
-        return Auth(AuthKind.PSK)
+    if text in _PLAIN:
+        return _PLAIN[text]
+    if re.match(r"xauth\b", text):
+        return _xauth(text)
+    if re.match(r"hybrid\b", text):
+        raise ValueError(
+            "hybrid is no word here: the side with the certificate has auth = pubkey, the side with the password "
+            "auth = xauth and nothing else"
+        )
     for word in _LATER:
         if re.match(rf"{word}\b", text):
-            raise ValueError(f"{text[:40]!r} is not built yet; this version knows psk and pubkey")
+            raise ValueError(f"{text[:40]!r} is not built yet; this version knows psk, pubkey and xauth")
     chain_text, marker, ike_text = text.partition("ike:")
     chain_text = chain_text.rstrip("-") if marker else chain_text
     chain = _constraints(chain_text) if chain_text else ()
     ike = _constraints(ike_text) if marker else chain
     return Auth(AuthKind.PUBKEY, ike, chain)
+
+
+def _xauth(text: str) -> Auth:
+    """`xauth`, `xauth-BACKEND`, `xauth-BACKEND:PROFILE`."""
+    words, colon, profile = text.partition(":")
+    name = words.removeprefix("xauth").removeprefix("-") or XauthBackend.LOCAL.value
+    backend = _XAUTH.get(name) if words in ("xauth", f"xauth-{name}") else None
+    if backend is None:
+        near = suggestion(words, [f"xauth-{word}" for word in _XAUTH])
+        raise ValueError(f"{words[:40]!r} is not xauth, xauth-generic, xauth-pam, xauth-radius or xauth-noauth{near}")
+    if colon and backend not in _PROFILED:
+        raise ValueError(f"{text[:80]!r}: only xauth-pam and xauth-radius take a profile")
+    if colon and not (0 < len(profile) <= _MAX_PROFILE and re.fullmatch(r"[\w.-]+", profile, re.ASCII)):
+        raise ValueError(
+            f"{text[:80]!r}: a profile is 1 to {_MAX_PROFILE} letters, digits, dots, dashes and underscores"
+        )
+    return Auth(AuthKind.XAUTH, backend=backend, profile=profile)
 
 
 def _constraints(text: str) -> tuple[KeyConstraint, ...]:
@@ -64,7 +98,7 @@ def _constraints(text: str) -> tuple[KeyConstraint, ...]:
                 raise ValueError(f"no key has {word[:20]} bits")
             keys[-1] = KeyConstraint(keys[-1].key, int(word), keys[-1].pss)
         else:
-            near = suggestion(word, [*_KEYS, *_HASHES, "psk"])
+            near = suggestion(word, [*_KEYS, *_HASHES, *_PLAIN, "xauth"])
             raise ValueError(f"{word[:40]!r} in {text[:80]!r} is no key type, key size or hash{near}")
     finished += _with_hashes(keys, hashes)
     if finished == [KeyConstraint()]:

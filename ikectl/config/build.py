@@ -10,16 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ikectl.config import mistakes
+from ikectl.config.attributes import build_pool
 from ikectl.config.credentials import read_certificate, read_key, subject_of
-from ikectl.config.kinds import raw_secret
+from ikectl.config.kinds import MAX_NAME, U32, raw_secret
 from ikectl.config.model import (
+    AuthKind,
     Authority,
     Certificate,
     Child,
     Connection,
+    Dhcp,
+    Fragmentation,
     Local,
+    Pool,
     PrivateKey,
     Remote,
+    SecretKind,
     SharedSecret,
 )
 from ikectl.config.read import Checked, check
@@ -29,7 +36,6 @@ from ikectl.errors import ConfigErrors
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.v2.sa import Proposal
 
-MAX_NAME = 255
 MAX_CHILDREN = 1000
 MAX_OWNERS = 255
 
@@ -55,12 +61,21 @@ def authority_from_vici(name: str, tree: ViciTree, read_file: ReadFile | None = 
     return authority
 
 
+def pool_from_vici(name: str, tree: ViciTree) -> Pool:
+    """The pool of a load-pool message. Raises ConfigErrors."""
+    errors = Errors()
+    pool = build_pool(from_vici(name, tree), errors)
+    errors.raise_any()
+    assert pool is not None
+    return pool
+
+
 def secret_from_vici(message: ViciTree) -> SharedSecret:
-    """The pre-shared key of a load-shared message; its name is empty if none was sent.
+    """The pre-shared key or password of a load-shared message; its name is empty if none was sent.
 
     Raises ConfigErrors.
     """
-    kind = _message_word(message, "type", ("ike",), ("eap", "xauth", "ntlm", "ppk"))
+    kind = _message_word(message, "type", ("ike", "eap", "xauth"), ("ntlm", "ppk"))
     owners = _message_list(message, "owners")
     try:
         data = raw_secret(_message_octets(message, "data"))
@@ -68,10 +83,21 @@ def secret_from_vici(message: ViciTree) -> SharedSecret:
         if len(owners) > MAX_OWNERS:
             raise ValueError(f"owners: more than {MAX_OWNERS}")
         patterns = tuple(IdentityPattern.parse(owner.decode()) for owner in owners)
+        if kind != "ike":
+            need_users(patterns)
     except ValueError as error:
         why = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise _refused(f"{kind} secret: {why}") from None
-    return SharedSecret(name, patterns, data)
+    return SharedSecret(name, patterns, data, SecretKind.IKE if kind == "ike" else SecretKind.USER)
+
+
+def need_users(owners: Sequence[IdentityPattern]) -> None:
+    """A password is for users by name: without one, any name would do with it. Raises ValueError."""
+    if not owners:
+        raise ValueError("a password needs the name of its user; set id")
+    for owner in owners:
+        if owner.identity is None:
+            raise ValueError(f"{str(owner)!r} is a pattern, and a password needs the name of its user")
 
 
 def certificate_from_vici(message: ViciTree) -> Certificate:
@@ -111,16 +137,40 @@ def build_connection(section: Section, errors: Errors, read_file: ReadFile | Non
         errors.add(f"{label[:40]!r}: a name is 1 to {MAX_NAME} printable characters", section.place)
     checked = check(section, CONNECTION, label, errors)
     values = checked.values
-    local = _build_local(section, label, errors, read_file)
-    remote = _build_remote(section, label, errors, read_file)
-    children = _build_children(section, label, errors)
-    if len(errors.found) != before:
+    options_good = checked.good
+    mistakes.options(checked, errors)
+    found = _rounds(checked, errors, read_file)
+    if found is not None and options_good:
+        mistakes.rounds(checked, found, errors)
+    children = _build_children(section, label, values["version"], errors)
+    if len(errors.found) != before or found is None:
         return None
-    _fill(values, "over_time", values["rekey_time"] // 10)
-    _fill(values, "rand_time", values["over_time"])
-    values["rand_time"] = min(values["rand_time"], values["rekey_time"])
+    _fill_times(checked)
+    if values["version"] == 2:
+        values["fragmentation"] = Fragmentation.NO
     values["proposals"] = _numbered(values["proposals"])
-    return Connection(name=label, local=(local,), remote=(remote,), children=children, **values)
+    values["dhcp"] = _dhcp(values)
+    return Connection(name=label, local=found.local, remote=found.remote, children=children, **values)
+
+
+def _fill_times(checked: Checked) -> None:
+    values = checked.values
+    if values["reauth_time"] and not checked.says("rekey_time"):
+        values["rekey_time"] = 0
+    longest = max(values["rekey_time"], values["reauth_time"])
+    _fill(values, "over_time", longest // 10)
+    _fill(values, "rand_time", values["over_time"])
+    # What is subtracted must leave something of either time.
+    set_times = [time for time in (values["rekey_time"], values["reauth_time"]) if time]
+    values["rand_time"] = min(values["rand_time"], min(set_times, default=0))
+
+
+def _dhcp(values: dict[str, Any]) -> Dhcp | None:
+    client = values["dhcp"]
+    server, giaddr, interface = (values.pop(f"dhcp_{key}") for key in ("server", "giaddr", "interface"))
+    if not client and server is None:
+        return None
+    return Dhcp(client, server or b"", giaddr or b"", interface or "")
 
 
 def build_authority(section: Section, errors: Errors, read_file: ReadFile | None = None) -> Authority | None:
@@ -140,47 +190,72 @@ def build_authority(section: Section, errors: Errors, read_file: ReadFile | None
     return Authority(section.name, cacert) if cacert is not None else None
 
 
+def _rounds(checked: Checked, errors: Errors, read_file: ReadFile | None) -> mistakes.Rounds | None:
+    """Both sides' rounds; None when there was a mistake in one."""
+    before = len(errors.found)
+    section, v1 = checked.section, checked.values["version"] == 1
+    local_sections, remote_sections = (_sections(section, side, v1, errors) for side in ("local", "remote"))
+    local = [_build_local(each, checked.label, errors, read_file) for each in local_sections]
+    remote = [_build_remote(each, checked.label, errors, read_file) for each in remote_sections]
+    if len(errors.found) != before:
+        return None
+    places = {each.name: each.place for each in (*local_sections, *remote_sections)}
+    return mistakes.Rounds(tuple(local) or (Local(),), tuple(remote) or (Remote(),), places)
+
+
 def _build_local(section: Section, label: str, errors: Errors, read_file: ReadFile | None) -> Local:
-    found = _round(section, "local", errors)
-    if found is None:
-        return Local()
-    checked = check(found, LOCAL, f"{label}.{found.name}", errors)
+    checked = check(section, LOCAL, f"{label}.{section.name}", errors)
     certs = _certificates(checked, "certs", "cert", errors, read_file)
     auth, identity = checked.values["auth"], checked.values["id"]
     if auth is None:
         return Local()
     if identity is not None and identity.is_any:
         identity = None
+    user = checked.values["xauth_id"] or ""
+    if auth.kind is AuthKind.XAUTH and identity is not None:
+        user = user or str(identity)
     if identity is None and len(certs) == 1:
         identity = Identity.of_dn(subject_of(certs[0]))
-    return Local(found.name, auth, identity, certs)
+    return Local(section.name, auth, identity, certs, user)
 
 
 def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadFile | None) -> Remote:
-    found = _round(section, "remote", errors)
-    if found is None:
-        return Remote()
-    checked = check(found, REMOTE, f"{label}.{found.name}", errors)
+    checked = check(section, REMOTE, f"{label}.{section.name}", errors)
     certs = _certificates(checked, "certs", "cert", errors, read_file)
     cacerts = _certificates(checked, "cacerts", "cacert", errors, read_file)
     auth = checked.values["auth"]
     if auth is None or checked.values["id"] is None:
         return Remote()
-    return Remote(found.name, auth, checked.values["id"], certs, cacerts)
+    return Remote(section.name, auth, checked.values["id"], certs, cacerts)
 
 
-def _round(section: Section, prefix: str, errors: Errors) -> Section | None:
-    """The one authentication round of a side, if it is there."""
-    rounds = [child for name, child in section.sections.items() if name.startswith(prefix)]
-    for further in rounds[1:]:
-        errors.add(
-            f"{section.name}.{further.name}: not built yet: a second authentication round; keep one {prefix} section",
-            further.place,
-        )
-    return rounds[0] if rounds else None
+def _sections(section: Section, prefix: str, v1: bool, errors: Errors) -> list[Section]:
+    """The authentication rounds of a side in their order: by `round` where it is set, else as they are written."""
+    found = [child for name, child in section.sections.items() if name.startswith(prefix)]
+    most = 2 if v1 else 1
+    for further in found[most:]:
+        value = further.values.get("auth")
+        if v1:
+            why = f"IKEv1 has no third authentication round; keep two {prefix} sections"
+        elif value is not None and value.octets.strip().startswith(b"xauth"):
+            why = "xauth is for IKEv1; set version = 1"
+        else:
+            why = f"not built yet: a second authentication round; keep one {prefix} section"
+        errors.add(f"{section.name}.{further.name}: {why}", further.place)
+    return sorted(found[:most], key=_round_number)
 
 
-def _build_children(section: Section, label: str, errors: Errors) -> tuple[Child, ...]:
+def _round_number(section: Section) -> int:
+    """0 for what is no number: that is said when the section is read."""
+    value = section.values.get("round")
+    octets = value.octets if value is not None else b""
+    try:
+        return int(U32.read(octets)) if octets else 0
+    except ValueError:
+        return 0
+
+
+def _build_children(section: Section, label: str, version: int | None, errors: Errors) -> tuple[Child, ...]:
     listing = section.sections.get("children")
     if listing is None:
         return ()
@@ -189,16 +264,19 @@ def _build_children(section: Section, label: str, errors: Errors) -> tuple[Child
     if len(listing.sections) > MAX_CHILDREN:
         errors.add(f"{label}.children: more than {MAX_CHILDREN} children", listing.place)
         return ()
-    built = (_build_child(child, f"{label}.children.{name}", errors) for name, child in listing.sections.items())
+    built = (
+        _build_child(child, f"{label}.children.{name}", version, errors) for name, child in listing.sections.items()
+    )
     return tuple([child for child in built if child is not None])
 
 
-def _build_child(section: Section, label: str, errors: Errors) -> Child | None:
+def _build_child(section: Section, label: str, version: int | None, errors: Errors) -> Child | None:
     if not _good_name(section.name):
         errors.add(f"{label[:80]!r}: a name is 1 to {MAX_NAME} printable characters", section.place)
     checked = check(section, CHILD, label, errors)
     if not checked.good:
         return None
+    mistakes.child_options(checked, version, errors)
     values = checked.values
     if not values["esp_proposals"] and not values["ah_proposals"]:
         esp = CHILD.option("esp_proposals")

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from ikectl.config.auth import read_auth
-from ikectl.config.model import Action, AddressSpec, CopyDscp, Fresh, HwOffload, Mark, Mode, SendCert, Unique
+from ikectl.config.model import (
+    Action,
+    AddressSpec,
+    CopyDscp,
+    Fragmentation,
+    Fresh,
+    HwOffload,
+    Mark,
+    Mode,
+    SendCert,
+    Unique,
+)
 from ikectl.config.tree import suggestion
 from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
 from ikectl.crypto.transforms import ADDITIONAL
@@ -29,7 +41,12 @@ from ikectl.wire.v2.sa import Proposal
 MAX_REPLAY_WINDOW = 4096
 """Packets; the kernel's limit (XFRMA_REPLAY_ESN_MAX, in bits)."""
 MAX_SECRET = 4096
+MAX_NAME = 255
+"""Octets of the name of a connection, a pool or a user."""
 _INTERFACE_OCTETS = 15  # IFNAMSIZ less the terminating zero
+
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +74,11 @@ def _of_text(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
     return lambda octets: read(_text(octets).strip())
 
 
-def _choice(words: Mapping[str, Any], later: tuple[str, ...] = ()) -> Callable[[bytes], Any]:
-    known = [word for word, value in words.items() if word not in ("yes", "route")]
+def _choice(
+    words: Mapping[str, Any], later: tuple[str, ...] = (), silent: Iterable[str] = ("yes", "route")
+) -> Callable[[bytes], Any]:
+    """`silent` words are taken, but not named as what there is."""
+    known = [word for word in words if word not in silent]
 
     def read(octets: bytes) -> Any:
         text = _text(octets).strip().lower()
@@ -94,10 +114,8 @@ def _word(text: str) -> str:
 
 def _version(text: str) -> int:
     number = parse_number(text)
-    if number == 1:
-        raise NotBuilt("IKEv1 is not built yet; set it to 2 or leave it out")
-    if number not in (0, 2):
-        raise ValueError(f"{number} is not one of 0 and 2")
+    if number not in (0, 1, 2):
+        raise ValueError(f"{number} is not one of 0, 1 and 2")
     return number
 
 
@@ -124,6 +142,79 @@ def _if_id(text: str) -> int:
     if text in ("%unique", "%unique-dir"):
         raise NotBuilt(f"{text} is not built yet; write a number")
     return parse_number(text)
+
+
+def _packed(text: str) -> bytes:
+    try:
+        return ipaddress.ip_address(text).packed
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is not an address") from None
+
+
+def _packed_v4(text: str) -> bytes:
+    packed = _packed(text)
+    if len(packed) != 4:
+        raise ValueError(f"{text[:80]!r} is not an IPv4 address; DHCP over IPsec knows no other")
+    return packed
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is not a network") from None
+
+
+def _network_v4(text: str) -> Network:
+    network = _network(text)
+    if network.version != 4:
+        raise ValueError(f"{text[:80]!r} is not an IPv4 network; this attribute knows no other")
+    return network
+
+
+def _pool_range(text: str) -> tuple[bytes, bytes]:
+    """(first, last) packed address to hand out.
+
+    Host bits of a CIDR name the first one. A network's first and last address
+    are left out where that leaves any: hosts do not answer to them.
+    """
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    try:
+        if dash:
+            low, high = ipaddress.ip_address(first), ipaddress.ip_address(last)
+            if low.version != high.version or low.packed > high.packed:
+                raise ValueError
+            return low.packed, high.packed
+        interface = ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is neither a network nor a range of addresses") from None
+    start, end = int(interface.network[0]), int(interface.network[-1])
+    low_number = int(interface.ip)
+    if end - start > 1:
+        low_number, end = max(low_number, start + 1), end - 1
+    octets = len(interface.packed)
+    return min(low_number, end).to_bytes(octets, "big"), end.to_bytes(octets, "big")
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text.encode()) <= MAX_NAME or not text.isprintable():
+        raise ValueError(f"{text[:40]!r}: a name is 1 to {MAX_NAME} printable characters")
+    return text
+
+
+def _user(text: str) -> str:
+    if len(text.encode()) > MAX_NAME:
+        raise ValueError(f"a user name longer than {MAX_NAME} octets")
+    return text
+
+
+def _attribute_value(octets: bytes) -> bytes:
+    """An address as its octets, `0x` and `0s` as what they say, anything else as it stands."""
+    text = octets.strip()
+    try:
+        return ipaddress.ip_address(text.decode()).packed
+    except ValueError:  # UnicodeDecodeError is one too
+        return _decoded(text)
 
 
 def _replay(text: str) -> int:
@@ -159,18 +250,20 @@ def _proposals(protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] 
     return _of_text(read)
 
 
-def _secret(octets: bytes) -> Secret:
+def _decoded(octets: bytes) -> bytes:
     """Text, `0x` hex or `0s` Base64."""
     try:
         if octets[:2].lower() == b"0x":
-            secret = bytes.fromhex(octets[2:].decode("ascii").replace(":", ""))
-        elif octets[:2] == b"0s":
-            secret = base64.b64decode(b"".join(octets[2:].split()), validate=True)
-        else:
-            secret = octets
+            return bytes.fromhex(octets[2:].decode("ascii").replace(":", ""))
+        if octets[:2] == b"0s":
+            return base64.b64decode(b"".join(octets[2:].split()), validate=True)
     except (ValueError, binascii.Error):
         raise ValueError("the digits after 0x or 0s are not valid") from None
-    return raw_secret(secret)
+    return octets
+
+
+def _secret(octets: bytes) -> Secret:
+    return raw_secret(_decoded(octets))
 
 
 def raw_secret(octets: bytes) -> Secret:
@@ -186,6 +279,10 @@ _START = {"none": Action.NONE, "clear": Action.NONE, "start": Action.START, "res
 
 _HW_OFFLOAD = {**{word.value: word for word in HwOffload}, "yes": HwOffload.CRYPTO}
 
+_FRAGMENTATION = {word: Fragmentation.YES if value else Fragmentation.NO for word, value in _BOOLS.items()}
+_FRAGMENTATION |= {word.value: word for word in Fragmentation}
+_OTHER_BOOLS = tuple(word for word in _BOOLS if word not in ("yes", "no"))
+
 # fmt: off
 BOOL          = Kind("bool", "yes or no", _of_text(_bool))
 TIME          = Kind("time", "seconds, or a number with s, m, h or d", _of_text(parse_time))
@@ -195,12 +292,12 @@ U64           = Kind("number", "a number up to 2^64-1", _of_text(lambda text: pa
 PORT          = Kind("port", "a number up to 65535", _of_text(lambda text: parse_number(text, 16)))
 TEXT          = Kind("text", "text", _of_text(str))
 WORD          = Kind("word", "a word", _of_text(_word))
-VERSION       = Kind("version", "0 or 2", _of_text(_version))
+VERSION       = Kind("version", "0, 1 or 2", _of_text(_version))
 IDENTITY      = Kind("identity", "an identity", _of_text(Identity.parse))
 PATTERN       = Kind("identity", "an identity or a pattern of identities", _of_text(IdentityPattern.parse))
 SELECTOR      = Kind("selector", "network[protocol/port] or dynamic", _of_text(SelectorSpec.parse))
 ADDRESS       = Kind("address", "an address, network, range, name or %any", _of_text(AddressSpec.parse))
-AUTH          = Kind("auth", "psk, pubkey or constraints", _of_text(read_auth))
+AUTH          = Kind("auth", "psk, pubkey, constraints or xauth", _of_text(read_auth))
 IKE_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.IKE, default_ike))
 ESP_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.ESP, default_esp))
 AH_PROPOSALS  = Kind("proposal", "algorithms joined by -", _proposals(Protocol.AH, None))
@@ -212,6 +309,15 @@ INTERFACE     = Kind("interface", "the name of a network interface", _of_text(_i
 CERT          = Kind("certificate", "a file in PEM or DER", bytes, raw=True)
 SECRET        = Kind("secret", "text, 0x hex or 0s Base64", _secret)
 PASSPHRASE    = Kind("secret", "text", raw_secret)
+NAME          = Kind("name", "a name", _of_text(_name))
+USER          = Kind("text", "a user name", _of_text(_user))
+HOST_ADDRESS  = Kind("address", "an address", _of_text(_packed))
+IPV4_ADDRESS  = Kind("address", "an IPv4 address", _of_text(_packed_v4))
+NETWORK       = Kind("network", "a network", _of_text(_network))
+IPV4_NETWORK  = Kind("network", "an IPv4 network", _of_text(_network_v4))
+POOL_RANGE    = Kind("range", "a network or a range of addresses", _of_text(_pool_range))
+ATTRIBUTE     = Kind("octets", "an address, 0x hex, 0s Base64 or text", _attribute_value)
+FRAGMENTATION = Kind("word", "a word", _choice(_FRAGMENTATION, silent=_OTHER_BOOLS))
 UNIQUE        = Kind("word", "a word", _choice({word.value: word for word in Unique}))
 HW_OFFLOAD    = Kind("word", "a word", _choice(_HW_OFFLOAD))
 COPY_DSCP     = Kind("word", "a word", _choice({word.value: word for word in CopyDscp}))

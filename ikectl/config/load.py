@@ -12,9 +12,19 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any
 
-from ikectl.config.build import build_authority, build_connection
+from ikectl.config.attributes import build_pool
+from ikectl.config.build import build_authority, build_connection, need_users
 from ikectl.config.credentials import NeedsPassphrase, read_certificates, read_key
-from ikectl.config.model import Authority, Certificate, Connection, Loaded, PrivateKey, SharedSecret
+from ikectl.config.model import (
+    Authority,
+    Certificate,
+    Connection,
+    Loaded,
+    Pool,
+    PrivateKey,
+    SecretKind,
+    SharedSecret,
+)
 from ikectl.config.parse import parse_file
 from ikectl.config.read import check, items_of
 from ikectl.config.schema import (
@@ -23,6 +33,7 @@ from ikectl.config.schema import (
     KEY_FOLDERS,
     LOCAL,
     PASSPHRASE,
+    POOL,
     REMOTE,
     ROOT,
     SECRETS,
@@ -64,7 +75,7 @@ class Request:
 class Configuration:
     """A configuration without mistakes: the model, and the requests that carry it to a daemon.
 
-    The requests are in swanctl's order: credentials, authorities,
+    The requests are in swanctl's order: credentials, authorities, pools,
     connections.
     """
 
@@ -107,8 +118,9 @@ class _Loader:
         self._later_folders()
         secrets = self._secrets(root.sections.get("secrets"))
         authorities = self._authorities(root.sections.get("authorities"))
-        connections = self._connections(root.sections.get("connections"))
-        loaded = Loaded(connections, secrets, authorities, tuple(self.certs), tuple(self.keys))
+        pools = self._pools(root.sections.get("pools"))
+        connections = self._connections(root.sections.get("connections"), pools)
+        loaded = Loaded(connections, secrets, authorities, tuple(self.certs), tuple(self.keys), pools)
         return Configuration(loaded, tuple(self.requests))
 
     def _check_root(self, root: Section) -> None:
@@ -126,9 +138,6 @@ class _Loader:
                 continue
             for key, value in section.values.items():
                 self.errors.add(f"{name}: unknown option {key[:40]!r}; {name} holds sections only", value.place)
-            if name == "pools":
-                for child in section.sections.values():
-                    self.errors.add(f"pools.{child.name}: not built yet; leave the section out", child.place)
 
     # -- credentials ----------------------------------------------------
 
@@ -164,7 +173,7 @@ class _Loader:
                 folder = next(folder for folder in KEY_FOLDERS if name.startswith(folder))
                 self._passphrase(child, label, passphrases[folder])
             else:
-                secret = self._shared(child, label)
+                secret = self._shared(child, label, group)
                 if secret is not None:
                     shared.append(secret)
                     messages.append(Request("load-shared", _shared_message(child, secret)))
@@ -172,14 +181,22 @@ class _Loader:
         self.requests += messages
         return tuple(shared)
 
-    def _shared(self, section: Section, label: str) -> SharedSecret | None:
-        checked = check(section, SHARED, label, self.errors)
+    def _shared(self, section: Section, label: str, group: Group) -> SharedSecret | None:
+        checked = check(section, group, label, self.errors)
         data = checked.values["secret"]
         if data is None and checked.good:
             self.errors.add(f"{label}: set secret", section.place)
         if data is None or not checked.good:
             return None
-        return SharedSecret(section.name, tuple(checked.extra.values()), data)
+        owners = tuple(checked.extra.values())
+        if group is SHARED:
+            return SharedSecret(section.name, owners, data)
+        try:
+            need_users(owners)
+        except ValueError as error:
+            self.errors.add(f"{label}: {error}", section.place)
+            return None
+        return SharedSecret(section.name, owners, data, SecretKind.USER)
 
     def _passphrase(self, section: Section, label: str, into: dict[str, tuple[Secret, Place]]) -> None:
         checked = check(section, PASSPHRASE, label, self.errors)
@@ -238,12 +255,31 @@ class _Loader:
                 self.requests.append(Request("load-authority", {name: {"cacert": authority.cacert}}))
         return tuple(built)
 
-    def _connections(self, section: Section | None) -> tuple[Connection, ...]:
+    def _pools(self, section: Section | None) -> tuple[Pool, ...]:
+        built: list[Pool] = []
+        for child in (section.sections if section else {}).values():
+            pool = build_pool(child, self.errors)
+            if pool is None:
+                continue
+            for other in built:
+                if len(other.low) == len(pool.low) and other.low <= pool.high and pool.low <= other.high:
+                    why = f"pools.{pool.name}: overlaps {other.name}; give each its own addresses"
+                    self.errors.add(why, child.place)
+            built.append(pool)
+            self.requests.append(Request("load-pool", {child.name: _plain(child, POOL)}))
+        return tuple(built)
+
+    def _connections(self, section: Section | None, pools: tuple[Pool, ...]) -> tuple[Connection, ...]:
         built: list[Connection] = []
+        names = [pool.name for pool in pools]
         for child in (section.sections if section else {}).values():
             whole = self._with_certificates(child)
             connection = build_connection(whole, self.errors, self.files.read)
             if connection is not None:
+                for name in connection.pools:
+                    if name not in names:
+                        why = f"{child.name}.pools: there is no pool {name!r}{suggestion(name, names)}"
+                        self.errors.add(why, child.values["pools"].place)
                 built.append(connection)
                 self.requests.append(Request("load-conn", {child.name: _message(whole, connection)}))
         return tuple(built)
@@ -316,7 +352,8 @@ def _replaced(section: Section, values: dict[str, Value]) -> Section:
 
 def _shared_message(section: Section, secret: SharedSecret) -> dict[str, Any]:
     owners = [value.octets for key, value in section.values.items() if key != "secret"]
-    return {"id": secret.name.encode(), "type": b"ike", "data": secret.data, "owners": owners}
+    kind = secret.kind.value.encode()
+    return {"id": secret.name.encode(), "type": kind, "data": secret.data, "owners": owners}
 
 
 def _message(section: Section, connection: Connection) -> dict[str, Any]:
@@ -324,15 +361,17 @@ def _message(section: Section, connection: Connection) -> dict[str, Any]:
 
     Certificates that `cert.file` names were read already and go into the lists.
     """
-    local, remote = connection.local[0], connection.remote[0]
+    local = {side.name: side for side in connection.local}
+    remote = {side.name: side for side in connection.remote}
     message = _plain(section, CONNECTION)
     for name, child in section.sections.items():
         if name == "children":
             message[name] = {key: _plain(value, CHILD) for key, value in child.sections.items()}
-        elif name == local.name:
-            message[name] = _plain(child, LOCAL) | _blobs(certs=local.certs)
+        elif name in local:
+            message[name] = _plain(child, LOCAL) | _blobs(certs=local[name].certs)
         else:
-            message[name] = _plain(child, REMOTE) | _blobs(certs=remote.certs, cacerts=remote.cacerts)
+            peer = remote[name]
+            message[name] = _plain(child, REMOTE) | _blobs(certs=peer.certs, cacerts=peer.cacerts)
     return message
 
 

@@ -414,7 +414,7 @@ class Connection:
 
         IKEv1 has no rekeying of phase 1 but a new phase 1, so both options mean it.
         """
-        return self.reauth_time or self.rekey_time
+        return min(filter(None, (self.reauth_time, self.rekey_time)), default=0)
 
     def speaks(self, version: int) -> bool:
         """Whether it may be used with IKEv1 or IKEv2.

@@ -29,6 +29,11 @@ class Checked:
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
     good: bool = True
 
+    def says(self, key: str) -> bool:
+        """Whether the option is set here, rather than left to its default."""
+        value = self.section.values.get(key)
+        return value is not None and not value.is_unset
+
     def place(self, key: str) -> Place:
         """Where the option stands, or its section when it does not."""
         value = self.section.values.get(key)
@@ -61,7 +66,7 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
             _refuse(option, value, name, errors)
             continue
         read = _read_list(option, value, name, errors) if option.many else _read_one(option, value, name, errors)
-        if option.key.endswith("*"):
+        if option.is_pattern:
             checked.extra[key] = read
         else:
             checked.values[key] = read
@@ -78,9 +83,7 @@ def check(section: Section, group: Group, label: str, errors: Errors) -> Checked
 
 @cache
 def _presets(group: Group) -> dict[str, Any]:
-    return {
-        option.key: _preset(option) for option in group.options if option.only is None and not option.key.endswith("*")
-    }
+    return {option.key: _preset(option) for option in group.options if option.only is None and not option.is_pattern}
 
 
 def _preset(option: Option) -> Any:

@@ -9,7 +9,7 @@ _HEAD = """\
 
 ikectl takes strongSwan's `swanctl.conf` as it is: the same sections, the same options, the same folders beside it
 (`x509`, `x509ca`, `private`, `rsa`, `ecdsa`, `pkcs8`). The same tree may be written in TOML, in a file whose name
-ends in `.toml`.
+ends in `.toml`. The few words that swanctl does not have are marked as ikectl's own.
 
 What this version cannot do is refused by name, never ignored. All mistakes are reported at once, each with its file
 and line, and nothing is loaded then.
@@ -135,7 +135,8 @@ def _row(option: Option) -> str:
         built = "yes"
     else:
         built = f"only {_code(option.only[0])}" if option.only else "no"
-    return f"| `{option.key}` | {form} | {default} | {built} | {option.doc} |\n"
+    own = " *ikectl's own word.*" if option.own else ""
+    return f"| `{option.key}` | {form} | {default} | {built} | {option.doc}{own} |\n"
 
 
 def _code(text: str) -> str:

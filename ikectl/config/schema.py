@@ -17,15 +17,18 @@ from ikectl.config.kinds import Kind
 
 MAX_LIST = 255
 """Items of any list; a TS payload cannot carry more selectors."""
+NUMBER = "<number>"
+"""The key of options that are called by a number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Option:
-    """One row. `key` may end with `*`: any suffix makes the name unique.
+    """One row. `key` may end with `*`: any suffix makes the name unique; NUMBER stands for any decimal.
 
     `only` is None for what is built; otherwise the values that change
     nothing and are therefore taken. An empty `default` is no value; a
-    default in parentheses is worked out from other options.
+    default in parentheses is worked out from other options. `own` words are
+    not swanctl's.
     """
 
     key: str
@@ -34,9 +37,15 @@ class Option:
     doc: str
     only: tuple[str, ...] | None = None
     many: bool = False
+    own: bool = False
 
     def matches(self, key: str) -> bool:
         return _fits(self.key, key)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for several names, so that what they say is in `Checked.extra`."""
+        return self.key.endswith("*") or self.key == NUMBER
 
     @property
     def preset(self) -> str:
@@ -64,17 +73,19 @@ class Group:
     @property
     def names(self) -> list[str]:
         """The words an operator may have meant."""
-        return [option.key.rstrip("*") for option in self.options] + [
+        return [option.key.rstrip("*") for option in self.options if option.key != NUMBER] + [
             name.rstrip("*") for name, _ in self.groups if name != "*"
         ]
 
 
 @cache
 def _exact(group: Group) -> dict[str, Option]:
-    return {option.key: option for option in group.options}
+    return {option.key: option for option in group.options if option.key != NUMBER}
 
 
 def _fits(pattern: str, name: str) -> bool:
+    if pattern == NUMBER:
+        return name.isascii() and name.isdecimal()
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
@@ -96,16 +107,17 @@ LOCAL = Group(
     "local",
     "How this host proves its identity. Without a section: a public key, any identity.",
     (
-        O("round",    kinds.U32,      "0",      "Order of authentication rounds; only one round is built."),
+        O("round",    kinds.U32,      "0",      "Order of authentication rounds; a second one is IKEv1's XAUTH."),
         O("certs",    kinds.CERT,     "",       "Certificate candidates: files relative to x509/.", many=True),
         O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, or key and hash constraints such as `rsa-sha256`, "
-                                                "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`."),
+                                                "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`; in IKEv1 also `xauth`, "
+                                                "`rsa-encryption`, `rsa-encryption-revised`."),
         O("id",       kinds.IDENTITY, "(subject of the certificate, or the address)",
                                                 "Own IKE identity."),
         O("pubkeys",  kinds.TEXT,     "",       "Raw public keys.", NO, many=True),
         O("eap_id",   kinds.TEXT,     "",       "EAP identity to give.", NO),
         O("aaa_id",   kinds.TEXT,     "",       "Server name expected inside EAP-TLS and EAP-TTLS.", NO),
-        O("xauth_id", kinds.TEXT,     "",       "XAuth user name.", NO),
+        O("xauth_id", kinds.USER,     "(id)",   "User name of an XAUTH round; its password is in `secrets`."),
     ),
     (("cert*", CERT),),
 )  # fmt: skip
@@ -114,11 +126,13 @@ REMOTE = Group(
     "remote",
     "What the peer must prove. Without a section: a public key we trust, any identity.",
     (
-        O("round",       kinds.U32,     "0",       "Order of authentication rounds; only one round is built."),
+        O("round",       kinds.U32,     "0",       "Order of authentication rounds; a second one is IKEv1's XAUTH."),
         O("id",          kinds.PATTERN, "%any",    "Identity expected: exact, with `*` wildcards, a network, "
                                                    "or `kind:^regex$`."),
         O("auth",        kinds.AUTH,    "pubkey",  "`psk`, `pubkey`, or minimum key sizes and hashes such as "
-                                                   "`rsa-3072-ecdsa-256-sha256`."),
+                                                   "`rsa-3072-ecdsa-256-sha256`; in IKEv1 also `xauth`, `xauth-pam`, "
+                                                   "`xauth-radius`, `xauth-noauth`, `rsa-encryption`, "
+                                                   "`rsa-encryption-revised`."),
         O("certs",       kinds.CERT,    "",        "End-entity certificates accepted: files relative to x509/.",
           many=True),
         O("cacerts",     kinds.CERT,    "",        "CA certificates accepted: files relative to x509ca/.", many=True),
@@ -160,7 +174,9 @@ CHILD = Group(
         O("policies",      kinds.BOOL,       "yes",        "Install kernel policies."),
         O("policies_fwd_out", kinds.BOOL,    "no",         "Also install outbound forward policies."),
         O("dpd_action",    kinds.DPD_ACTION, "clear",      "When the peer is found dead: `clear` or `restart`."),
-        O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp.", ("no",)),
+        O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp; built for IKEv1."),
+        O("bundle",        kinds.BOOL,       "no",         "IKEv1: with both ah_proposals and esp_proposals, AH around ESP "
+                                                           "instead of one or the other.", own=True),
         O("inactivity",    kinds.TIME,       "0",          "Close after this much idle time.", ("0",)),
         O("reqid",         kinds.U32,        "0",          "Fixed reqid; 0 takes a free one."),
         O("priority",      kinds.U32,        "0",          "Fixed policy priority; 0 works it out from the selectors."),
@@ -195,7 +211,7 @@ CONNECTION = Group(
     "connections.<conn>",
     "An IKE configuration.",
     (
-        O("version",      kinds.VERSION,       "0",       "2 is IKEv2; 0 takes what is built, which is IKEv2."),
+        O("version",      kinds.VERSION,       "0",       "1 is IKEv1, 2 is IKEv2; 0 answers both and starts with IKEv2."),
         O("local_addrs",  kinds.ADDRESS,       "%any",    "Own IKE addresses: addresses, names, networks, ranges.",
           many=True),
         O("remote_addrs", kinds.ADDRESS,       "%any",    "The peer's addresses; starting needs one to send to.",
@@ -203,15 +219,23 @@ CONNECTION = Group(
         O("local_port",   kinds.PORT,          "500",     "Own UDP port; 500 floats to 4500."),
         O("remote_port",  kinds.PORT,          "500",     "The peer's UDP port; 500 floats to 4500."),
         O("proposals",    kinds.IKE_PROPOSALS, "default", "IKE proposals; `default` is the built-in list.", many=True),
-        O("vips",         kinds.TEXT,          "",        "Virtual addresses to ask for.", NO, many=True),
-        O("aggressive",   kinds.BOOL,          "no",      "IKEv1 Aggressive Mode.", ("no",)),
-        O("pull",         kinds.BOOL,          "yes",     "IKEv1 Mode Config direction.", ("yes",)),
+        O("vips",         kinds.HOST_ADDRESS,  "",        "Virtual addresses to ask for, one of each family; `0.0.0.0` "
+                                                          "and `::` take any. Built for IKEv1.", many=True),
+        O("aggressive",   kinds.BOOL,          "no",      "IKEv1: Aggressive Mode instead of Main Mode."),
+        O("aggressive_psk", kinds.BOOL,        "no",      "Allow Aggressive Mode with a pre-shared key. Whoever asks "
+                                                          "gets a hash that tells the key to a guesser who has time.",
+          own=True),
+        O("pull",         kinds.BOOL,          "yes",     "IKEv1: the client asks for its address; `no`: the server "
+                                                          "sends it unasked."),
         O("dscp",         kinds.WORD,          "000000",  "DSCP of our IKE packets.", ("000000",)),
         O("encap",        kinds.BOOL,          "no",      "Pretend a NAT, so that ESP goes in UDP."),
         O("mobike",       kinds.BOOL,          "yes",     "Follow address changes (RFC 4555).", ("no",)),
         O("dpd_delay",    kinds.TIME,          "0s",      "Check that the peer lives after this much silence; 0 is off."),
-        O("dpd_timeout",  kinds.TIME,          "0s",      "IKEv1 only: give up after this long.", ("0",)),
-        O("fragmentation", kinds.WORD,         "yes",     "IKE fragmentation (RFC 7383).", ("no",)),
+        O("dpd_timeout",  kinds.TIME,          "0s",      "IKEv1: the peer is dead after this much silence (RFC 3706); "
+                                                          "0 is when retransmission gives up."),
+        O("fragmentation", kinds.FRAGMENTATION, "yes",    "IKEv1: `yes` sends fragments to peers that take them, "
+                                                          "`accept` only takes them, `force` sends them from the first "
+                                                          "message on, `no`. IKEv2 (RFC 7383) sends none yet."),
         O("childless",    kinds.WORD,          "allow",   "IKE SAs without a child (RFC 6023).", ("never",)),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
@@ -221,11 +245,24 @@ CONNECTION = Group(
         O("keyingtries",  kinds.U32,           "1",       "Rounds of retransmission at first contact; 0 is for ever."),
         O("unique",       kinds.UNIQUE,        "no",      "Older SAs of the same peer: `never`, `no` (INITIAL_CONTACT "
                                                           "decides), `keep`, `replace`."),
-        O("reauth_time",  kinds.TIME,          "0s",      "Authenticate anew after this long.", ("0",)),
-        O("rekey_time",   kinds.TIME,          "4h",      "Rekey the IKE SA after this long; 0 is never."),
-        O("over_time",    kinds.TIME,          "(10% of rekey_time)", "Time past rekey_time until the SA is closed."),
-        O("rand_time",    kinds.TIME,          "(over_time)", "Random span subtracted from rekey_time."),
-        O("pools",        kinds.TEXT,          "",        "Pools to serve addresses from.", NO, many=True),
+        O("reauth_time",  kinds.TIME,          "0s",      "Authenticate anew after this long; built for IKEv1."),
+        O("rekey_time",   kinds.TIME,          "4h",      "Rekey the IKE SA after this long; 0 is never. IKEv1 makes a "
+                                                          "new phase 1. Not set beside reauth_time: 0."),
+        O("over_time",    kinds.TIME,          "(10% of the longer of rekey_time and reauth_time)",
+                                                          "Time past them until the SA is closed."),
+        O("rand_time",    kinds.TIME,          "(over_time)", "Random span subtracted from rekey_time and reauth_time."),
+        O("life_bytes",   kinds.VOLUME,        "0",       "IKEv1: replace the ISAKMP SA after this much was protected "
+                                                          "with it; 0 is no limit.", own=True),
+        O("pools",        kinds.NAME,          "",        "Pools to serve addresses and attributes from; built for "
+                                                          "IKEv1.", many=True),
+        O("dhcp",         kinds.BOOL,          "no",      "IKEv1 client: get the inner address by DHCP over IPsec "
+                                                          "(RFC 3456).", own=True),
+        O("dhcp_server",  kinds.IPV4_ADDRESS,  "",        "IKEv1 gateway: relay DHCP over IPsec to this server.",
+          own=True),
+        O("dhcp_giaddr",  kinds.IPV4_ADDRESS,  "(the gateway's inner address)",
+                                                          "Address of the relay, which says from which network the "
+                                                          "server takes an address.", own=True),
+        O("dhcp_interface", kinds.INTERFACE,   "",        "Interface by which the server is reached.", own=True),
         O("if_id_in",     kinds.IF_ID,         "0",       "XFRM interface id inbound, for children that have none."),
         O("if_id_out",    kinds.IF_ID,         "0",       "XFRM interface id outbound, for children that have none."),
         O("mediation",    kinds.BOOL,          "no",      "A mediation connection.", ("no",)),
@@ -236,6 +273,15 @@ CONNECTION = Group(
         ("local*", LOCAL),
         ("remote*", REMOTE),
         ("children", Group("children", "Named children.", (), (("*", CHILD),))),
+    ),
+)  # fmt: skip
+
+PASSWORD = Group(
+    "secrets.eap*, secrets.xauth*",
+    "The password of a user, for XAUTH; the two words mean the same.",
+    (
+        O("secret", kinds.SECRET,   "", "The password: text, `0x` and hex, or `0s` and Base64."),
+        O("id*",    kinds.PATTERN,  "", "A user it belongs to; at least one."),
     ),
 )  # fmt: skip
 
@@ -266,8 +312,8 @@ SECRETS = Group(
     (
         ("ike*", SHARED),
         *((f"{folder}*", PASSPHRASE) for folder in KEY_FOLDERS),
-        ("eap*",    Group("secrets.eap*", "EAP passwords.", built=False)),
-        ("xauth*",  Group("secrets.xauth*", "XAuth passwords.", built=False)),
+        ("eap*", PASSWORD),
+        ("xauth*", PASSWORD),
         ("ntlm*",   Group("secrets.ntlm*", "NT hashes for EAP-MSCHAPv2.", built=False)),
         ("ppk*",    Group("secrets.ppk*", "Post-quantum pre-shared keys (RFC 8784).", built=False)),
         ("pkcs12*", Group("secrets.pkcs12*", "Passphrases of PKCS#12 containers.", built=False)),
@@ -290,7 +336,33 @@ AUTHORITY = Group(
     ),
 )  # fmt: skip
 
-POOL = Group("pools.<name>", "Addresses to hand out.", built=False)
+POOL = Group(
+    "pools.<name>",
+    "Addresses to hand out, and what is told along with one. Pools must not overlap.",
+    (
+        O("addrs",          kinds.POOL_RANGE,   "", "A network or `from-to`; needed. The host part of a network, if there "
+                                                    "is one, is where to begin."),
+        O("dns",            kinds.HOST_ADDRESS, "", "Name servers.", many=True),
+        O("nbns",           kinds.HOST_ADDRESS, "", "WINS servers.", many=True),
+        O("dhcp",           kinds.HOST_ADDRESS, "", "DHCP servers.", many=True),
+        O("netmask",        kinds.HOST_ADDRESS, "", "Netmask of the address.", many=True),
+        O("server",         kinds.HOST_ADDRESS, "", "Servers of Windows 7's attribute.", many=True),
+        O("p_cscf",         kinds.HOST_ADDRESS, "", "P-CSCF servers (RFC 7651).", many=True),
+        O("subnet",         kinds.NETWORK,      "", "Networks behind this gateway.", many=True),
+        O("split_include",  kinds.IPV4_NETWORK, "", "Unity: only these networks go through the tunnel.", many=True),
+        O("split_exclude",  kinds.IPV4_NETWORK, "", "Unity (local LAN): these do not go through the tunnel.", many=True),
+        O("split_dns",      kinds.NAME,         "", "Unity: domains to be resolved through the tunnel.", many=True,
+          own=True),
+        O("default_domain", kinds.NAME,         "", "Unity: domain of names without a dot.", own=True),
+        O("banner",         kinds.TEXT,         "", "Unity: text that the client shows its user.", own=True),
+        O("save_password",  kinds.BOOL,         "", "Unity: whether the client may keep the password.", own=True),
+        O("pfs",            kinds.BOOL,         "", "Unity: whether the client is to use PFS in Quick Mode.", own=True),
+        O("backup_servers", kinds.NAME,         "", "Unity: gateways to try when this one is gone.", many=True, own=True),
+        O("address_expiry", kinds.TIME,         "", "How long the client may use the address.", own=True),
+        O(NUMBER,           kinds.ATTRIBUTE,    "", "Any other attribute by its number: an address, `0x` and hex, `0s` and "
+                                                    "Base64, or text.", many=True),
+    ),
+)  # fmt: skip
 
 ROOT = Group(
     "",

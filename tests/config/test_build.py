@@ -193,7 +193,10 @@ def test_ah_alone_offers_no_esp() -> None:
     ("options", "error"),
     [
         ("mobike = yes", "gw.mobike: not built yet; set it to no or leave it out"),
-        ("fragmentation = forse", "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?"),
+        (
+            "fragmentation = forse",
+            "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?",
+        ),
         ("childless = allow", "gw.childless: not built yet; set it to never or leave it out"),
         ("vips = 0.0.0.0", "gw.vips: is built for IKEv1 only; set version = 1, or leave it out"),
         ("reauth_time = 1h", "gw.reauth_time: is built for IKEv1 only; set version = 1, or leave it out"),
@@ -214,7 +217,10 @@ def test_ah_alone_offers_no_esp() -> None:
             "gw.local_addrs: '10.0.0.300' is not an address, a network, a range of addresses, a host name or %any",
         ),
         ("proposals = aes256-sha266-modp2048", 'gw.proposals: unknown algorithm "sha266": did you mean "sha256"?'),
-        ("local { auth = eap-tls }", "gw.local.auth: 'eap-tls' is not built yet; this version knows psk, pubkey and xauth"),
+        (
+            "local { auth = eap-tls }",
+            "gw.local.auth: 'eap-tls' is not built yet; this version knows psk, pubkey and xauth",
+        ),
         ("local { id = fqdn: }", "gw.local.id: an empty identity"),
         ("local { certs = gw.pem }", "gw.local.certs: cannot read x509/gw.pem: No such file or directory"),
         ("remote { revocation = strict }", "gw.remote.revocation: not built yet; set it to relaxed or leave it out"),
@@ -271,8 +277,8 @@ def test_a_mistake_in_a_child_is_named(options: str, error: str) -> None:
 
 def test_values_that_change_nothing_are_taken() -> None:
     assert connection(
-        """version = 2\nmobike = no\nfragmentation = false\nchildless = never\naggressive = no\nmediation = no\nreauth_time = 0s
-        ocsp = never\ndpd_timeout = 0\nremote { revocation = relaxed }"""
+        """version = 2\nmobike = no\nfragmentation = false\nchildless = never\naggressive = no\nmediation = no
+        reauth_time = 0s\nocsp = never\ndpd_timeout = 0\nremote { revocation = relaxed }"""
     ) == connection("version = 2\nremote { }")
     assert child("ipcomp = no\ninactivity = 0s\nper_cpu_sas = no\ntfc_padding = 0\nhostaccess = 0") == child("")
 

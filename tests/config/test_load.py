@@ -232,19 +232,19 @@ connections {
 secrets {
   ike-1 { secret = 0sxx }
   ike-2 { id = moon }
-  eap-carol { id = carol
-              secret = squeamish }
+  ntlm-carol { id = carol
+               secret = squeamish }
   private-x { file = gone.key
               secret = squeamish }
   idk { secret = squeamish }
 }
-pools { p { addrs = 10.0.0.0/24 } }
+pools { p { addrs = 10.0.0.0/33 } }
 conection { }
 secrets.ike = squeamish
 include conf.d/*.conf
 """
     others: dict[str, bytes | str] = {
-        "conf.d__a.conf": "connections { other { version = 1 } }\nauthorities { ca { crl_uris = http://x } }",
+        "conf.d__a.conf": "connections { other { version = 3 } }\nauthorities { ca { crl_uris = http://x } }",
         "x509__bad.pem": "junk",
         "x509crl__ca.crl": b"crl",
         "private__locked.key": pki.ec_encrypted,
@@ -255,7 +255,7 @@ include conf.d/*.conf
         "x509crl/ca.crl: revocation lists are not built yet; move the file out of x509crl/",
         "private/locked.key: the key is encrypted; add secrets { private-1 { file = locked.key secret = ... } }",
         "rsa/wrong.pem: a key of type ecdsa in rsa/; move it to private/",
-        "conf.d/a.conf:1: other.version: IKEv1 is not built yet; set it to 2 or leave it out",
+        "conf.d/a.conf:1: other.version: 3 is not one of 0, 1 and 2",
         "conf.d/a.conf:2: authorities.ca.crl_uris: not built yet; leave it out",
         "swanctl.conf:3: gw.mobike: not built yet; set it to no or leave it out",
         "swanctl.conf:4: gw: unknown option 'rekey_tiem'; did you mean 'rekey_time'?",
@@ -266,10 +266,10 @@ include conf.d/*.conf
         "and restart",
         "swanctl.conf:12: secrets.ike-1.secret: the digits after 0x or 0s are not valid",
         "swanctl.conf:13: secrets.ike-2: set secret",
-        "swanctl.conf:14: secrets.eap-carol: not built yet; leave the section out",
+        "swanctl.conf:14: secrets.ntlm-carol: not built yet; leave the section out",
         "swanctl.conf:16: there is no file 'gone.key' in private/",
         "swanctl.conf:18: unknown secret 'idk'; did you mean 'ike'?",
-        "swanctl.conf:20: pools.p: not built yet; leave the section out",
+        "swanctl.conf:20: pools.p.addrs: '10.0.0.0/33' is neither a network nor a range of addresses",
         "swanctl.conf:21: unknown section 'conection'; did you mean 'connections'?",
         "swanctl.conf:22: unknown option 'secrets.ike' outside every section; did you mean 'secrets'?",
     ]

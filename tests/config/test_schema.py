@@ -3,7 +3,20 @@ from pathlib import Path
 from ikectl.config import reference
 from ikectl.config.model import Child, Connection
 from ikectl.config.read import check
-from ikectl.config.schema import AUTHORITY, CERT, CHILD, CONNECTION, LOCAL, REMOTE, ROOT, SECRETS, Group, Option
+from ikectl.config.schema import (
+    AUTHORITY,
+    CERT,
+    CHILD,
+    CONNECTION,
+    LOCAL,
+    NUMBER,
+    POOL,
+    REMOTE,
+    ROOT,
+    SECRETS,
+    Group,
+    Option,
+)
 from ikectl.config.tree import Errors, Section, Value
 
 # The vocabulary of swanctl.conf in strongSwan 6.0.6, from its manual page.
@@ -21,14 +34,23 @@ SWANCTL = {
         set_mark_out if_id_in if_id_out label label_mode tfc_padding replay_window per_cpu_sas hw_offload copy_df
         copy_ecn copy_dscp icmp start_action close_action""",
     "authority": "cacert file handle slot module crl_uris ocsp_uris cert_uri_base",
+    "pool": "addrs dns nbns dhcp netmask server subnet p_cscf split_include split_exclude",
     "secrets": "ike eap xauth ntlm ppk private rsa ecdsa pkcs8 pkcs12 token",
+}
+
+OWN = {
+    "connection": "aggressive_psk life_bytes dhcp dhcp_server dhcp_giaddr dhcp_interface",
+    "child": "bundle",
+    "pool": "split_dns default_domain banner save_password pfs backup_servers address_expiry",
 }
 
 
 def test_every_swanctl_option_has_its_row() -> None:
     groups = {"connection": CONNECTION, "local": LOCAL, "remote": REMOTE, "cert": CERT, "child": CHILD}
-    for name, group in {**groups, "authority": AUTHORITY}.items():
-        assert {option.key for option in group.options} == set(SWANCTL[name].split()), name
+    for name, group in {**groups, "authority": AUTHORITY, "pool": POOL}.items():
+        words = {option.key for option in group.options if not option.own} - {NUMBER}
+        assert words == set(SWANCTL[name].split()), name
+        assert {option.key for option in group.options if option.own} == set(OWN.get(name, "").split()), name
     assert {name.rstrip("*") for name, _ in SECRETS.groups} == set(SWANCTL["secrets"].split())
     assert set(ROOT.names) == {"connections", "secrets", "authorities", "pools"}
 
@@ -37,10 +59,12 @@ def test_built_options_are_attributes_of_the_model() -> None:
     def built(group: Group) -> set[str]:
         return {option.key for option in group.options if option.only is None}
 
-    assert built(CONNECTION) < set(Connection.__slots__)
+    # Three words about one thing are one value.
+    connection = built(CONNECTION) - {"dhcp_server", "dhcp_giaddr", "dhcp_interface"}
+    assert connection < set(Connection.__slots__)
     assert built(CHILD) < set(Child.__slots__)
     assert set(Child.__slots__) - built(CHILD) == {"name"}
-    assert set(Connection.__slots__) - built(CONNECTION) == {"name", "local", "remote", "children"}
+    assert set(Connection.__slots__) - connection == {"name", "local", "remote", "children"}
 
 
 def every_option() -> list[tuple[Group, Option]]:

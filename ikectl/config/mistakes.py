@@ -1,0 +1,236 @@
+"""What no single option shows: options that do not go together, each with the next step.
+
+Most of it is about IKEv1: what only one version can do, and which rounds of
+authentication it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ikectl.config.model import Auth, AuthKind, Fragmentation, Local, Remote, XauthBackend
+from ikectl.config.read import Checked
+from ikectl.config.tree import Errors, Place
+from ikectl.crypto import transforms as table
+from ikectl.iana.v2 import Protocol, TransformType
+from ikectl.values.selector import SelectorSpec
+from ikectl.wire.v2.sa import Proposal
+
+_V1_RSA = (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
+_IKEV1_KINDS = (AuthKind.XAUTH, *_V1_RSA)
+
+_NEEDS_V1 = ("vips", "pools", "reauth_time", "life_bytes", "dhcp", "dhcp_server")
+"""Options of a connection that are built for IKEv1 only: IKEv2 would go without, and nobody would be told."""
+_TUNES_V1 = ("aggressive", "aggressive_psk", "pull", "dpd_timeout")
+"""Options that mean something to IKEv1 alone, so that a connection which may speak it may have them."""
+_CHILD_NEEDS_V1 = ("ipcomp", "bundle")
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The rounds of one connection, with where each was written."""
+
+    local: tuple[Local, ...]
+    remote: tuple[Remote, ...]
+    places: Mapping[str, Place]
+
+    @property
+    def all(self) -> tuple[Local | Remote, ...]:
+        return (*self.local, *self.remote)
+
+    @property
+    def first(self) -> tuple[Local | Remote, ...]:
+        return self.local[0], self.remote[0]
+
+    def place(self, name: str, otherwise: Place) -> Place:
+        return self.places.get(name, otherwise)
+
+
+def options(checked: Checked, errors: Errors) -> None:
+    """Options of a connection against its version, and against each other."""
+    version = checked.values["version"]
+    if version is None:
+        return
+    if version != 1:
+        for key in _NEEDS_V1:
+            if checked.values[key]:
+                _add(checked, key, "is built for IKEv1 only; set version = 1, or leave it out", errors)
+    if version == 2:
+        for key in _TUNES_V1:
+            if checked.says(key) and checked.values[key] not in (None, _harmless(key)):
+                _add(checked, key, "is for IKEv1, and version = 2 is IKEv2 alone; leave it out", errors)
+        if checked.says("fragmentation") and checked.values["fragmentation"] is not Fragmentation.NO:
+            why = "not built yet for IKEv2; set it to no or leave it out"
+            _add(checked, "fragmentation", why, errors)
+    if version == 1:
+        proposals(checked, "proposals", errors)
+    _families(checked, errors)
+    _dhcp(checked, errors)
+
+
+def _harmless(key: str) -> Any:
+    return {"pull": True, "dpd_timeout": 0}.get(key, False)
+
+
+def _families(checked: Checked, errors: Errors) -> None:
+    lengths = [len(address) for address in checked.values["vips"] or ()]
+    if len(lengths) != len(set(lengths)):
+        _add(checked, "vips", "at most one IPv4 and one IPv6 address can be asked for", errors)
+
+
+def _dhcp(checked: Checked, errors: Errors) -> None:
+    values = checked.values
+    if values["dhcp"] and values["dhcp_server"]:
+        why = "is for the client, dhcp_server for the gateway; keep the one that this host is"
+        _add(checked, "dhcp", why, errors)
+    elif values["dhcp"] and values["vips"]:
+        _add(checked, "dhcp", "the inner address comes by DHCP or by mode config; leave out dhcp or vips", errors)
+    if not values["dhcp_server"]:
+        for key in ("dhcp_giaddr", "dhcp_interface"):
+            if values[key]:
+                _add(checked, key, "belongs to the gateway; set dhcp_server as well", errors)
+
+
+def rounds(checked: Checked, found: Rounds, errors: Errors) -> None:
+    """Which methods of proof a version has, and which of them go together."""
+    version, label, section = checked.values["version"], checked.label, checked.section
+    for side in found.all:
+        for why in _round_mistakes(side):
+            errors.add(f"{label}.{side.name}.{why}", found.place(side.name, section.place))
+    psk = any(side.auth.kind is AuthKind.PSK for side in found.first)
+    if checked.values["aggressive"] and version != 2 and psk and not checked.values["aggressive_psk"]:
+        _add(checked, "aggressive", _AGGRESSIVE_PSK, errors)
+    used = [side for side in found.all if side.auth.kind in _IKEV1_KINDS]
+    if version != 1:
+        for side in used:
+            why = f"auth: {side.auth.kind.value} is for IKEv1; set version = 1"
+            errors.add(f"{label}.{side.name}.{why}", found.place(side.name, section.place))
+        return
+    for name, why in _v1_rounds(found):
+        errors.add(f"{label}.{name}: {why}", found.place(name, section.place))
+    for side in found.first:
+        if not _v1_method(side.auth):
+            why = "auth: IKEv1 has no such signature; it signs with RSA (PKCS#1 v1.5) or ECDSA keys"
+            errors.add(f"{label}.{side.name}.{why}", found.place(side.name, section.place))
+
+
+_AGGRESSIVE_PSK = (
+    "with a pre-shared key whoever asks, or answers in the peer's place, gets a hash of that key and can look for it "
+    "offline, unseen; use certificates or Main Mode, or set aggressive_psk = yes if the key is long and random"
+)
+
+
+def _round_mistakes(side: Local | Remote) -> Iterator[str]:
+    xauth = side.auth.kind is AuthKind.XAUTH
+    if isinstance(side, Remote):
+        return
+    if xauth and side.auth.backend is not XauthBackend.LOCAL:
+        yield "auth: who judges a password is the gateway's matter; write auth = xauth"
+    if xauth and not side.xauth_id:
+        yield "xauth_id: say which user logs in; set xauth_id"
+    if side.xauth_id and not xauth:
+        yield "xauth_id: belongs to a round with auth = xauth"
+
+
+def _v1_rounds(found: Rounds) -> Iterator[tuple[str, str]]:
+    """(round, mistake)."""
+    local, remote = found.local[0], found.remote[0]
+    both: tuple[tuple[Local | Remote, ...], ...] = (found.local, found.remote)
+    given, asked = ([side for side in sides if side.auth.kind is AuthKind.XAUTH] for sides in both)
+    for sides in both:
+        for side in sides[1:]:
+            if side.auth.kind is not AuthKind.XAUTH:
+                yield side.name, "a second round of IKEv1 is XAUTH; write auth = xauth, or keep one round"
+            elif sides[0].auth.kind is AuthKind.XAUTH:
+                yield side.name, "one round with auth = xauth is enough"
+            if isinstance(side, Remote) and str(side.id) != "%any":
+                yield side.name, "not built yet: an id of users; leave it out, those with a password may log in"
+    if given and asked:
+        yield asked[0].name, "one side logs in at the other; keep auth = xauth in the local or in the remote sections"
+        return
+    hybrid = next((sides[0] for sides in both if sides[0].auth.kind is AuthKind.XAUTH), None)
+    if hybrid is None:
+        if local.auth.kind is not remote.auth.kind:
+            yield (
+                remote.name,
+                f"IKEv1 proves both sides in the same way, not by {local.auth.kind.value} here and "
+                f"{remote.auth.kind.value} there; set the same auth, or version = 2",
+            )
+        return
+    other = remote if hybrid is local else local
+    if other.auth.kind is not AuthKind.PUBKEY:
+        yield other.name, "beside xauth alone (hybrid authentication) this side needs auth = pubkey"
+    if hybrid.auth.backend is XauthBackend.NOAUTH:
+        yield hybrid.name, "xauth-noauth alone would let anybody in; add a round before it, or let a backend judge"
+
+
+def _v1_method(auth: Auth) -> bool:
+    """Whether there is a phase 1 method that the constraints allow (RFC 2409 §5.1, RFC 4754)."""
+    return not auth.ike or any(rule.key in ("", "rsa", "ecdsa") and not rule.pss for rule in auth.ike)
+
+
+def child_options(checked: Checked, version: int | None, errors: Errors) -> None:
+    """Options of a child against the version of its connection, and against each other."""
+    if version is None:
+        return
+    values = checked.values
+    if version == 1:
+        proposals(checked, "esp_proposals", errors)
+        proposals(checked, "ah_proposals", errors)
+    else:
+        for key in _CHILD_NEEDS_V1:
+            if values[key]:
+                _add(
+                    checked, key, "is built for IKEv1 only; set version = 1 in the connection, or leave it out", errors
+                )
+        return
+    if values["bundle"] and not (values["esp_proposals"] and values["ah_proposals"]):
+        _add(checked, "bundle", "is AH around ESP; set both ah_proposals and esp_proposals", errors)
+    for key in ("local_ts", "remote_ts"):
+        for why in _v1_selectors(values[key]):
+            _add(checked, key, why, errors)
+
+
+def _v1_selectors(specs: tuple[SelectorSpec, ...]) -> Iterator[str]:
+    """A Quick Mode names one network a side, with one port or all (RFC 2407 §4.6.2)."""
+    if len(specs) > 1:
+        yield "an IKEv1 child has one selector a side; write a child for each"
+    for spec in specs:
+        low, high = spec.start_port, spec.end_port
+        if low != high and (low, high) != (0, 0xFFFF):
+            yield f"{spec}: IKEv1 names one port or all; write a child for each port"
+
+
+def proposals(checked: Checked, key: str, errors: Errors) -> None:
+    """Whether IKEv1 has numbers for at least one of the proposals; it has none for AEAD in phase 1, ML-KEM and more."""
+    found = checked.values[key]
+    if not found or any(map(_v1_says, found)):
+        return
+    phase1 = found[0].protocol is Protocol.IKE
+    advice = "such as aes256-sha256-modp2048" if phase1 else "without additional key exchanges and ChaCha20"
+    _add(checked, key, f"IKEv1 has no numbers for these algorithms; set others, {advice}, or version = 2", errors)
+
+
+def _v1_says(proposal: Proposal) -> bool:
+    kinds: dict[TransformType, bool] = {}
+    for transform in proposal.transforms:
+        if transform.type in table.ADDITIONAL:
+            return False
+        row = table.BY_TRANSFORM.get(transform)
+        said = row is None or bool(_v1_number(row, proposal.protocol))
+        kinds[transform.type] = kinds.get(transform.type, False) or said
+    return all(kinds.values())
+
+
+def _v1_number(row: table.Row, protocol: Protocol) -> int:
+    if isinstance(row, table.Encryption):
+        return row.v1_ike if protocol is Protocol.IKE else row.v1_esp
+    if isinstance(row, table.Integrity):
+        return row.v1_ah if protocol is Protocol.AH else row.v1_auth
+    return row.v1_hash if isinstance(row, table.PrfRow) else row.v1_group
+
+
+def _add(checked: Checked, key: str, why: str, errors: Errors) -> None:
+    errors.add(f"{checked.label}.{key}: {why}", checked.place(key))
