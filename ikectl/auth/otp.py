@@ -15,7 +15,9 @@ from ikectl.values.secret import Secret
 MAX_SEQUENCE = 9999
 """Hashings at most. Sequences begin at a few hundred; each hashing is one the gateway makes us do."""
 
-_CHALLENGE = re.compile(r"\s*otp-(?P<hash>[a-z0-9]+)\s+(?P<sequence>[0-9]{1,9})\s+(?P<seed>[A-Za-z0-9]{1,16})\b")
+_CHALLENGE = re.compile(
+    r"\s*otp-(?P<hash>[a-z0-9]+)\s+(?P<sequence>[0-9]{1,9})\s+(?P<seed>[A-Za-z0-9]{1,16})(?=[\s,]|$)"
+)
 """RFC 2289 §6: `otp-<algorithm> <sequence> <seed>`; what follows does not matter (RFC 2243)."""
 
 

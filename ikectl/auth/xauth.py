@@ -256,6 +256,7 @@ class XauthClient:
     async def take(self, request: Sequence[Attribute]) -> Reply:
         """Fills in what is asked. What we cannot answer makes the whole reply FAIL (§5, §6.1)."""
         message = ""
+        said: Mapping[ConfigAttribute, Attribute] = {}
         try:
             said = _by_kind(request)
             message = _shown(said.get(A.XAUTH_MESSAGE))

@@ -141,14 +141,14 @@ class _Dialogue:
 
     async def step(self) -> Challenge | Outcome:
         """What libpam comes to next. Raises BackendError."""
+        step: Challenge | Outcome | BackendError | None = None
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 step = await self._steps.get()
-        except BaseException as error:
-            self._given_up = True  # its next prompt ends it
-            if isinstance(error, TimeoutError):
-                raise BackendError(f"PAM did not answer within {ANSWER_WITHIN:.0f} s") from None
-            raise
+        except TimeoutError:
+            raise BackendError(f"PAM did not answer within {ANSWER_WITHIN:.0f} s") from None
+        finally:
+            self._given_up = step is None  # nobody waits: its next prompt ends it
         if isinstance(step, BackendError):
             raise step
         return step
