@@ -476,17 +476,20 @@ FRAGMENTATION_CAPABILITIES = bytes.fromhex("80000000")
 """Behind the vendor id FRAGMENTATION, where it is said at all: 0x80000000 for main and aggressive mode, 0x40000000
 for the base exchange."""
 
-_PREFIXES: dict[bytes, VendorId] = {  # told by their beginning: capabilities or a version follow
-    VENDOR_OCTETS[VendorId.FRAGMENTATION]: VendorId.FRAGMENTATION,
-    VENDOR_OCTETS[VendorId.MS_NT5_ISAKMPOAKLEY]: VendorId.MS_NT5_ISAKMPOAKLEY,
-    VENDOR_OCTETS[VendorId.DPD][:14]: VendorId.DPD,  # RFC 3706 §5.1: another minor version is to be accepted
-    VENDOR_OCTETS[VendorId.UNITY][:14]: VendorId.UNITY,
+_VENDOR_OCTETS = 16
+_VERSIONED = {  # the last two octets are a version, any of which we take for ours (RFC 3706 §5.1)
+    VENDOR_OCTETS[known][:-2]: known for known in (VendorId.DPD, VendorId.UNITY)
+}
+_FOLLOWED = {  # capabilities or a version may follow
+    VENDOR_OCTETS[known]: known for known in (VendorId.FRAGMENTATION, VendorId.MS_NT5_ISAKMPOAKLEY)
 }
 
 
 def vendor_id(octets: bytes) -> VendorId | None:
     """What the octets of a vendor id payload say, or None for one we do not know."""
-    return VENDOR_IDS.get(octets) or _PREFIXES.get(octets[:16]) or _PREFIXES.get(octets[:14])
+    if len(octets) == _VENDOR_OCTETS:
+        return VENDOR_IDS.get(octets) or _VERSIONED.get(octets[:-2])
+    return VENDOR_IDS.get(octets) or _FOLLOWED.get(octets[:_VENDOR_OCTETS])
 
 
 exchange_type = ExchangeType.lookup()

@@ -19,6 +19,9 @@ MAX_OCTETS = 0xFFFF
 MAX_MESSAGES = 4
 """That wait for pieces, in one SA. A peer sends one at a time, and a few in parallel quick modes."""
 
+_LENGTH = slice(24, 28)
+"""Where the header says how long the whole message is."""
+
 
 @dataclass(slots=True)
 class _Partial:
@@ -47,7 +50,8 @@ class Fragments:
     def add(self, fragment: Fragment) -> bytes | None:
         """The whole message as a datagram, its header first, if this was the piece that was missing.
 
-        Pieces come in any order. When the limits are met, what has waited
+        Pieces come in any order. The message is as long as its header says;
+        no more is known of it. When the limits are met, what has waited
         longest is forgotten.
         """
         partial = self._waiting.get(fragment.id)
@@ -61,13 +65,18 @@ class Fragments:
         if not partial.last or len(partial.pieces) != partial.last or fragment.id not in self._waiting:
             return None
         del self._waiting[fragment.id]
-        return b"".join(partial.pieces[number] for number in range(1, partial.last + 1))
+        whole = b"".join(partial.pieces[number] for number in range(1, partial.last + 1))
+        if len(whole) == int.from_bytes(whole[_LENGTH], "big"):
+            return whole
+        # Pieces of two messages, told by the header in the first: this one is of the newer, and begins it.
+        return self.add(fragment) if partial.last > 1 else None
 
     def clear(self) -> None:
         """Forget everything."""
         self._waiting.clear()
 
-    def __len__(self) -> int:
+    @property
+    def messages(self) -> int:
         """How many messages wait."""
         return len(self._waiting)
 
