@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ikectl.config.model import Authority, Certificate, Loaded, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Loaded, PrivateKey, SecretKind, SharedSecret
 from ikectl.pki.store import Store
 from ikectl.vici.ports import CertificateView
 
@@ -94,7 +94,8 @@ class Credentials:
 
     def _add_secret(self, secret: SharedSecret, owner: str) -> None:
         self._store.remove_secret(secret.name)
-        self._store.add_secret(secret.name, secret.owners, secret.data)
+        add = self._store.add_password if secret.kind is SecretKind.USER else self._store.add_secret
+        add(secret.name, secret.owners, secret.data)
         self._secrets[secret.name] = owner
 
     def _add_authority(self, authority: Authority) -> None:

@@ -21,6 +21,7 @@ from ikectl.iana.v2 import HashAlgorithm
 from ikectl.pki.certificate import Certificate, is_pem, key_digest
 from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Verdict, build_path, check
 from ikectl.pki.constraints import AuthConstraints, Trust, scheme_fits
+from ikectl.pki.passwords import Passwords
 from ikectl.pki.recent import Recent
 from ikectl.pki.shared import SharedSecrets
 from ikectl.pki.signer import Signer
@@ -62,6 +63,7 @@ class Store:
 
     def __init__(self) -> None:
         self.secrets = SharedSecrets()
+        self.passwords = Passwords()
         self._certificates: dict[bytes, _Held] = {}
         self._keys: dict[str, PrivateKey] = {}
         self._verdicts: Recent[Verdict] = Recent(2048)
@@ -146,17 +148,27 @@ class Store:
         """Adds a pre-shared key; see `SharedSecrets`. Raises CredentialError for an empty one."""
         self.secrets.add(name, owners, secret)
 
+    def add_password(self, name: str, owners: Iterable[IdentityPattern | Identity], secret: bytes) -> None:
+        """Adds a user's password; see `Passwords`. Raises CredentialError."""
+        self.passwords.add(name, owners, secret)
+
     def remove_secret(self, name: str) -> bool:
-        """Whether there was one of that name."""
-        return self.secrets.remove(name)
+        """Whether there was one of that name, pre-shared key or password."""
+        key, password = self.secrets.remove(name), self.passwords.remove(name)
+        return key or password
 
     def shared_secret(self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes) -> Secret:
         """The pre-shared key of two identities; addresses are packed. Raises CredentialError."""
         return self.secrets.find(local, remote, local_address, remote_address)
 
+    def password(self, user: str) -> Secret | None:
+        """The password of the user of that name, if it is known here."""
+        return self.passwords.find(user)
+
     def clear(self) -> None:
         """Forget everything."""
         self.secrets.clear()
+        self.passwords.clear()
         self._certificates.clear()
         self._keys.clear()
         self._forget()
