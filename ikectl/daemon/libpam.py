@@ -55,18 +55,10 @@ class Result(IntEnum):
 
 
 BROKEN = frozenset(
-    (
-        Result.OPEN_ERR,
-        Result.SYMBOL_ERR,
-        Result.SERVICE_ERR,
-        Result.SYSTEM_ERR,
-        Result.BUF_ERR,
-        Result.AUTHINFO_UNAVAIL,
-        Result.ABORT,
-        Result.MODULE_UNKNOWN,
-    )
+    (Result.OPEN_ERR, Result.SYMBOL_ERR, Result.SERVICE_ERR, Result.BUF_ERR, Result.ABORT, Result.MODULE_UNKNOWN)
 )
-"""PAM itself does not work; nothing is said about the user."""
+"""PAM itself does not work; nothing is said about the user. SYSTEM_ERR and AUTHINFO_UNAVAIL are not among them:
+pam_exec says the one of a wrong password, others say either of a user they cannot judge, and guessing must be slow."""
 HOPELESS = frozenset(
     (
         Result.PERM_DENIED,

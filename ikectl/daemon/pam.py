@@ -36,6 +36,7 @@ REPLY_WITHIN = 120.0
 """Seconds the user has for each prompt: time to look at a token card twice."""
 MAX_NOTES = 8
 """Messages of modules that are passed on together."""
+_LATE = Rejected(f"no reply to PAM's prompt within {REPLY_WITHIN:.0f} s", final=True)
 _DIRECTORIES = ("/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d")
 
 _KINDS = (
@@ -77,7 +78,7 @@ class Pam:
         if ask.state:
             dialogue = self._dialogues.pop(ask.state, None)
             if dialogue is None:
-                return Rejected(f"no reply to PAM's prompt within {REPLY_WITHIN:.0f} s", final=True)
+                return _LATE
             dialogue.reply(ask.password)
         else:
             dialogue = self._start(ask)
@@ -87,7 +88,7 @@ class Pam:
             self._dialogues[state] = dialogue
             dialogue.ended = lambda: self._dialogues.pop(state, None)
             return step
-        return self._judge(step, dialogue.notes, ask.profile or SERVICE)
+        return _LATE if dialogue.late else self._judge(step, dialogue.notes, ask.profile or SERVICE)
 
     def _start(self, ask: CheckPassword) -> _Dialogue:
         if not self._room.acquire(blocking=False):
@@ -126,6 +127,8 @@ class _Dialogue:
         self._replies: SimpleQueue[Secret] = SimpleQueue()
         self._password: Secret | None = password
         self._given_up = False
+        self.late = False
+        """The user did not reply in time."""
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self.ended: Callable[[], object] = lambda: None
         """Called in the loop when the thread is done."""
@@ -172,7 +175,7 @@ class _Dialogue:
         try:
             return self._replies.get(timeout=REPLY_WITHIN)
         except Empty:
-            self._given_up = True
+            self.late = self._given_up = True
             return None
 
     def end(self, step: Outcome | BackendError) -> None:
