@@ -353,6 +353,17 @@ class Dhcp:
     interface: str = ""
 
 
+DHCP_CLIENT = SelectorSpec.parse("0.0.0.0/0[udp/bootpc]")
+DHCP_SERVER = SelectorSpec.parse("0.0.0.0/0[udp/bootps]")
+"""The ends of a DHCP SA (RFC 3456 §4.1: any to any, by port)."""
+
+DHCP_LIFE = 300
+"""Seconds a DHCP SA lives at most: of the order of minutes (RFC 3456 §4.1). Nobody rekeys it."""
+
+DHCP_MARK = Mark(0, 0x7FFF0000, Fresh.CHILD)
+"""Each DHCP SA has a mark of its own, in bits that leave an operator's small marks alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """An IKE configuration and its children.
@@ -427,8 +438,41 @@ class Connection:
         return self.version in (0, version)
 
     def child(self, name: str) -> Child | None:
-        """The child of that name."""
-        return next((child for child in self.children if child.name == name), None)
+        """The child of that name; the DHCP SA has one, too."""
+        found = next((child for child in self.children if child.name == name), None)
+        return found if found is not None or self.dhcp is None or name != self.dhcp_name else self.dhcp_child
+
+    @property
+    def dhcp_name(self) -> str:
+        """What the DHCP SA's child is called."""
+        return f"{self.name}-dhcp"
+
+    @property
+    def dhcp_child(self) -> Child | None:
+        """The DHCP SA (RFC 3456 §4.1) as a child: the first child's proposals, any addresses, the ports of DHCP.
+
+        None where DHCP is not configured. Its unique mark is what tells the
+        DHCP SAs of several peers apart: their selectors are the same.
+        """
+        if self.dhcp is None or not self.children:
+            return None
+        first = self.children[0]
+        ours, theirs = (DHCP_CLIENT, DHCP_SERVER) if self.dhcp.client else (DHCP_SERVER, DHCP_CLIENT)
+        return Child(
+            self.dhcp_name,
+            first.esp_proposals,
+            first.ah_proposals,
+            (ours,),
+            (theirs,),
+            sha256_96=first.sha256_96,
+            rekey_time=0,
+            life_time=DHCP_LIFE,
+            rand_time=0,
+            mark_in=DHCP_MARK,
+            mark_out=DHCP_MARK,
+            set_mark_in=DHCP_MARK,
+            bundle=first.bundle,
+        )
 
     def same_ike(self, other: Connection) -> bool:
         """Whether all but the children is equal, so that a reload touches children only."""
