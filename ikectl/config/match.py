@@ -38,20 +38,23 @@ class AddressTable:
                 if address is not None:
                     self._exact.setdefault(address, []).append(entry)
 
-    def candidates(self, local: bytes, remote: bytes, resolved: Resolved | None = None) -> list[Connection]:
+    def candidates(
+        self, local: bytes, remote: bytes, resolved: Resolved | None = None, version: int = 2
+    ) -> list[Connection]:
         """Those whose address lists hold both packed addresses, closest first; equals in the given order.
 
-        The peer's address counts before ours: it tells peers apart.
+        The peer's address counts before ours: it tells peers apart. Only
+        those that speak `version` of IKE are candidates.
         """
         scored: list[tuple[int, int, int, Connection]] = []
         for order, connection in self._exact.get(remote, ()):
             near = _closest(connection.local_addrs, local, resolved)
-            if near:
+            if near and connection.speaks(version):
                 scored.append((-EXACT_ADDRESS_MATCH, -near, order, connection))
         for order, connection in self._others:
             far = _closest(connection.remote_addrs, remote, resolved)
             near = _closest(connection.local_addrs, local, resolved) if far else NO_ADDRESS_MATCH
-            if near:
+            if near and connection.speaks(version):
                 scored.append((-far, -near, order, connection))
         if len(scored) > 1:
             scored.sort(key=lambda entry: entry[:3])
@@ -59,10 +62,21 @@ class AddressTable:
 
 
 def for_addresses(
-    connections: Iterable[Connection], local: bytes, remote: bytes, resolved: Resolved | None = None
+    connections: Iterable[Connection], local: bytes, remote: bytes, resolved: Resolved | None = None, version: int = 2
 ) -> list[Connection]:
     """`AddressTable.candidates` for one search."""
-    return AddressTable(connections).candidates(local, remote, resolved)
+    return AddressTable(connections).candidates(local, remote, resolved, version)
+
+
+def presumed_peer(connection: Connection, address: bytes) -> Identity:
+    """Who the peer at a packed address is, as long as it has not said so.
+
+    IKEv1's Main Mode with a pre-shared key needs the key before the identity
+    (RFC 2409 §5.4), so the key is found for the one identity that the
+    connection expects, and else for the address: by an owner that is this
+    address, a network, a range, or anybody.
+    """
+    return connection.remote[0].id.identity or Identity.of_address(address)
 
 
 def for_identities(

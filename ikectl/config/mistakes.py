@@ -110,10 +110,8 @@ def rounds(checked: Checked, found: Rounds, errors: Errors) -> None:
         return
     for name, why in _v1_rounds(found):
         errors.add(f"{label}.{name}: {why}", found.place(name, section.place))
-    for side in found.first:
-        if not _v1_method(side.auth):
-            why = "auth: IKEv1 has no such signature; it signs with RSA (PKCS#1 v1.5) or ECDSA keys"
-            errors.add(f"{label}.{side.name}.{why}", found.place(side.name, section.place))
+    for side, why in _v1_signatures(found):
+        errors.add(f"{label}.{side.name}.auth: {why}", found.place(side.name, section.place))
 
 
 _AGGRESSIVE_PSK = (
@@ -166,9 +164,29 @@ def _v1_rounds(found: Rounds) -> Iterator[tuple[str, str]]:
         yield hybrid.name, "xauth-noauth alone would let anybody in; add a round before it, or let a backend judge"
 
 
-def _v1_method(auth: Auth) -> bool:
-    """Whether there is a phase 1 method that the constraints allow (RFC 2409 §5.1, RFC 4754)."""
-    return not auth.ike or any(rule.key in ("", "rsa", "ecdsa") and not rule.pss for rule in auth.ike)
+def _v1_signatures(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
+    """One method for both sides, with RSA or with ECDSA keys; XAUTH has numbers for RSA alone (RFC 2409 §5.1,
+    RFC 4754, draft-beaulieu-ike-xauth-02 §7.2).
+    """
+    known = {"rsa"} if any(side.auth.kind is AuthKind.XAUTH for side in found.all) else {"rsa", "ecdsa"}
+    common = set(known)
+    for side in found.first:
+        if side.auth.kind is not AuthKind.PUBKEY:
+            continue
+        keys = _signing_keys(side.auth)
+        if not keys:
+            yield side, "IKEv1 has no such signature; it signs with RSA (PKCS#1 v1.5) or ECDSA keys"
+        elif not keys & known:
+            yield side, "IKEv1 has no XAUTH with ECDSA keys; allow rsa"
+        elif not common & keys:
+            yield side, "IKEv1 has one sort of signature for both sides; allow the same keys on both"
+        common &= keys
+
+
+def _signing_keys(auth: Auth) -> set[str]:
+    """Which of the keys that IKEv1 signs with the constraints allow."""
+    rules = [rule.key for rule in auth.ike if not rule.pss]
+    return {key for key in ("rsa", "ecdsa") if not auth.ike or key in rules or "" in rules}
 
 
 def child_options(checked: Checked, version: int | None, errors: Errors) -> None:

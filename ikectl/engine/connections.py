@@ -63,11 +63,11 @@ class Connections:
         """The connection of that name."""
         return self._loaded.get(name)
 
-    def for_addresses(self, local: bytes, remote: bytes) -> tuple[Connection, ...]:
-        """The connections for a pair of packed addresses, closest first."""
+    def for_addresses(self, local: bytes, remote: bytes, version: int = 2) -> tuple[Connection, ...]:
+        """The connections for a pair of packed addresses that speak `version` of IKE, closest first."""
         if self._by_address is None:
             self._by_address = AddressTable(self._loaded.values())
-        return tuple(self._by_address.candidates(local, remote, self.resolved))
+        return tuple(self._by_address.candidates(local, remote, self.resolved, version))
 
     def load(self, connection: Connection, now: float) -> None:
         """Add or replace. Unchanged children keep their SAs; what only the old one started is closed."""

@@ -1,8 +1,11 @@
 import ipaddress
 from dataclasses import replace
 
-from ikectl.config.match import AddressTable, _listed, for_addresses, for_identities
+import pytest
+
+from ikectl.config.match import AddressTable, _listed, for_addresses, for_identities, presumed_peer
 from ikectl.config.model import AddressSpec, Auth, AuthKind, Connection, Local, Remote
+from ikectl.pki.shared import SharedSecrets
 from ikectl.values import identity
 from ikectl.values.identity import Identity, IdentityPattern
 
@@ -48,6 +51,32 @@ def test_host_names_fit_when_they_are_resolved() -> None:
     local, remote = packed("203.0.113.1"), packed("192.0.2.1")
     assert names(table.candidates(local, remote)) == ["any"]
     assert names(table.candidates(local, remote, {"gw.example.org": [remote]})) == ["named", "any"]
+
+
+def test_only_those_that_speak_the_version_are_candidates() -> None:
+    connections = [replace(conn("both"), version=0), replace(conn("old"), version=1), replace(conn("new"), version=2)]
+    connections += [replace(conn("far", remote="192.0.2.1"), version=1)]
+    local, remote = packed("203.0.113.1"), packed("192.0.2.1")
+    assert names(for_addresses(connections, local, remote)) == ["both", "new"]
+    assert names(for_addresses(connections, local, remote, version=1)) == ["far", "both", "old"]
+
+
+@pytest.mark.conformance("v1-17")
+def test_a_key_is_found_by_who_the_peer_must_be_or_by_its_address() -> None:
+    secrets = SharedSecrets()
+    for owner in ("sun.example.org", "192.0.2.7", "192.0.2.0/24", "198.51.100.1-198.51.100.9", "%any"):
+        secrets.add(owner, [IdentityPattern.parse(owner)], owner.encode())
+    me = Identity.parse("moon.example.org")
+
+    def key(peer: str, address: str) -> bytes:
+        expected = presumed_peer(conn("c", peer=peer), packed(address))
+        return bytes(secrets.find(me, expected, packed("203.0.113.1"), packed(address)))
+
+    assert key("sun.example.org", "192.0.2.7") == b"sun.example.org"
+    assert key("%any", "192.0.2.7") == b"192.0.2.7"
+    assert key("*.example.org", "192.0.2.8") == b"192.0.2.0/24"
+    assert key("%any", "198.51.100.9") == b"198.51.100.1-198.51.100.9"
+    assert key("%any", "203.0.113.99") == b"%any"
 
 
 def test_a_table_of_many_sites_looks_at_few() -> None:

@@ -146,6 +146,14 @@ def test_backends_of_xauth(text: str, backend: XauthBackend) -> None:
             "local { auth = ed25519 }\nremote { auth = pubkey }",
             "local.auth: IKEv1 has no such signature; it signs with RSA (PKCS#1 v1.5) or ECDSA keys",
         ),
+        (
+            "local { auth = rsa }\nremote { auth = ecdsa }",
+            "remote.auth: IKEv1 has one sort of signature for both sides; allow the same keys on both",
+        ),
+        (
+            "local { auth = ecdsa }\nremote { auth = xauth }",
+            "local.auth: IKEv1 has no XAUTH with ECDSA keys; allow rsa",
+        ),
     ],
 )
 def test_rounds_that_do_not_go_together(options: str, error: str) -> None:
