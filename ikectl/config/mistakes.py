@@ -169,7 +169,7 @@ def _v1_signatures(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
     RFC 4754, draft-beaulieu-ike-xauth-02 §7.2).
     """
     known = {"rsa"} if any(side.auth.kind is AuthKind.XAUTH for side in found.all) else {"rsa", "ecdsa"}
-    common = set(known)
+    agreed = known
     for side in found.first:
         if side.auth.kind is not AuthKind.PUBKEY:
             continue
@@ -178,9 +178,10 @@ def _v1_signatures(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
             yield side, "IKEv1 has no such signature; it signs with RSA (PKCS#1 v1.5) or ECDSA keys"
         elif not keys & known:
             yield side, "IKEv1 has no XAUTH with ECDSA keys; allow rsa"
-        elif not common & keys:
+        elif not keys & agreed:
             yield side, "IKEv1 has one sort of signature for both sides; allow the same keys on both"
-        common &= keys
+        else:
+            agreed = keys & agreed
 
 
 def _signing_keys(auth: Auth) -> set[str]:
