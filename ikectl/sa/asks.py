@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from ikectl.config.model import Local, Remote
+from ikectl.config.model import Local, PoolAttribute, Remote
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.signature import Scheme
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
@@ -264,6 +264,42 @@ class QueryUse(Ask[Usage]):
     """What `child` carried so far. Raises BackendError."""
 
     child: ChildSa
+
+
+# -- what we give to peers by mode config ----------------------------------
+
+
+class Leased(NamedTuple):
+    """An inner address (packed) out of a pool, and the attributes of all pools that were named."""
+
+    pool: str
+    address: bytes
+    attributes: tuple[PoolAttribute, ...]
+
+
+@record
+class Lease(Ask[Leased]):
+    """An inner address for a peer, to be given back with `Release`. Raises NoAddress.
+
+    `identity` is the user's name or the peer's identity as text, `octets` 4
+    or 16 for the family, `wanted` the packed address the peer asks for, if
+    any, and `remote` its packed outer address.
+    """
+
+    pools: tuple[str, ...]
+    identity: str
+    octets: int
+    wanted: bytes = b""
+    remote: bytes = b""
+
+
+@record
+class Release(Ask[None]):
+    """Give a leased address back; gone already is no error."""
+
+    pool: str
+    identity: str
+    address: bytes
 
 
 # -- what a peer's mode config gives us ------------------------------------
