@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ikectl.crypto.signature import Scheme
 from ikectl.values.identity import Identity
@@ -15,6 +16,27 @@ class Signer:
     key_id: str
     """Hex SHA-1 of the subjectPublicKey bits."""
     scheme: Scheme
+    identity: Identity
+    """Subject DN of the leaf, for configurations that name no identity."""
+    certificates: tuple[bytes, ...] = field(repr=False)
+    """DER: the leaf, then the intermediate CAs above it; no root."""
+
+
+class Fingerprint(NamedTuple):
+    """A hash over the DER of a certificate, as HASH(1) carries it (RFC 2409 §5.2)."""
+
+    algorithm: str
+    """Of `hashlib`."""
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IsakmpSigner:
+    """A key that phase 1 of IKEv1 may sign or decrypt with: a handle, never the key."""
+
+    key_id: str
+    """Hex SHA-1 of the subjectPublicKey bits."""
+    bits: int
     identity: Identity
     """Subject DN of the leaf, for configurations that name no identity."""
     certificates: tuple[bytes, ...] = field(repr=False)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from ikectl.config.model import Local, PoolAttribute, Remote
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.signature import Scheme
+from ikectl.iana import v1
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
-from ikectl.pki.signer import Signer
+from ikectl.pki.signer import Fingerprint, IsakmpSigner, Signer
 from ikectl.sa.logins import LoginAnswer, PromptKind
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
@@ -138,6 +139,83 @@ class Verify(Ask[Scheme]):
 @record
 class Authorities(Ask[tuple[bytes, ...]]):
     """SHA-1 hashes of the CA keys we trust for these remote ends, for CERTREQ (RFC 7296 §3.7)."""
+
+    remotes: tuple[Remote, ...]
+
+
+# -- credentials of IKEv1's phase 1 ----------------------------------------
+
+
+@record
+class ChooseKeyV1(Ask[IsakmpSigner]):
+    """Which key and certificate chain to prove ourselves with by `method` (RFC 2409 §5.1 to §5.3).
+
+    `authorities` are the DER names of the CERTREQs received (empty: any).
+    With a `fingerprint` only the certificate it is of will do.
+    Raises CredentialError.
+    """
+
+    local: Local
+    authorities: tuple[bytes, ...]
+    method: v1.AuthMethod
+    fingerprint: Fingerprint | None = None
+
+
+@record
+class SignHash(Ask[bytes]):
+    """The content of a SIG payload for HASH_I or HASH_R. Raises CredentialError."""
+
+    key_id: str
+    method: v1.AuthMethod
+    hash: bytes
+
+
+@record
+class VerifyHash(Ask[None]):
+    """Whether `data` is a SIG for `hash` by the key of `spki`. Raises AuthenticationFailed."""
+
+    spki: bytes
+    method: v1.AuthMethod
+    data: bytes
+    hash: bytes
+
+
+@record
+class Encrypt(Ask[bytes]):
+    """`data` under the RSA key of `spki`. Raises CredentialError if it is no RSA key, or too short for that."""
+
+    spki: bytes
+    data: bytes
+    random: Callable[[int], bytes]
+
+
+@record
+class Decrypt(Ask[bytes]):
+    """What was encrypted to our key. Wrong padding gives other octets, never an error, so that nobody learns of it.
+
+    Raises CredentialError if we do not have the key.
+    """
+
+    key_id: str
+    data: bytes
+    random: Callable[[int], bytes]
+
+
+@record
+class KnownCertificate(Ask[bytes]):
+    """The certificate (DER) of a peer who sends none: of `remote.certs`, else one loaded here that speaks for it.
+
+    `identity` None: it is not known yet, and `remote` alone must tell.
+    Raises CredentialError if there is none, or none that is good for `remote`.
+    """
+
+    remote: Remote
+    identity: Identity | None
+
+
+@record
+class AuthorityNames(Ask[tuple[bytes, ...]]):
+    """DER names of the CAs we trust for these remote ends, for CERTREQ (RFC 2408 §3.10, RFC 4945 §3.2.7)."""
 
     remotes: tuple[Remote, ...]
 
@@ -334,14 +412,12 @@ class InstallDns(Ask[None]):
     """Let this host ask these name servers (packed addresses). Raises BackendError.
 
     `owner` names the IKE SA, to tell its servers from those of others; told again, it replaces them.
-    `domains` are those that only these servers know (Unity split DNS, RFC 8598); empty: they are for all names.
+    `domains` are searched for names without a dot (default domain, split DNS); those that are no domain are left out.
     """
 
     owner: str
     servers: tuple[bytes, ...]
     domains: tuple[str, ...] = ()
-    remote: bytes = b""
-    """The peer's packed outer address: the servers belong to the link that leads there."""
 
 
 @record

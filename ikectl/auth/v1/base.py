@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ikectl.config.model import Local, Remote
 from ikectl.sa.isakmp_sa import IsakmpSa
+from ikectl.values.identity import Identity
 from ikectl.values.record import record
 from ikectl.values.secret import Secret
 from ikectl.wire.v1.identity import ID
@@ -43,6 +44,13 @@ class Authentication:
     async def hear_keys(self, sa: IsakmpSa, message: Message) -> Keying:
         """What the peer's message says of its keys. Raises PeerMisbehaved, AuthenticationFailed."""
         return Keying(message.one(KE).public, message.one(Nonce).value)
+
+    async def own_identity(self, sa: IsakmpSa, local: Local) -> Identity:
+        """The configured identity; else our address, or what the method knows better (swanctl's rule).
+
+        Raises CredentialError.
+        """
+        return local.id or Identity.of_address(sa.path.local.address)
 
     async def skeyid(self, sa: IsakmpSa) -> Secret:
         """SKEYID, once nonces and g^xy (and the pre-shared key) are facts (RFC 2409 §5)."""
