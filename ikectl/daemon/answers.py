@@ -11,7 +11,10 @@ from typing import Any
 
 from ikectl.crypto import ke, signature
 from ikectl.daemon.clock import wall
+from ikectl.daemon.nameservers import NameServers
+from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.resolve import resolve
+from ikectl.kernel.addresses import InnerAddresses
 from ikectl.kernel.backend import KernelBackend
 from ikectl.pki.store import Store
 from ikectl.sa import asks
@@ -21,7 +24,9 @@ Immediate = dict[type[Ask[Any]], Callable[[Any], Any]]
 Later = Mapping[type[Ask[Any]], Callable[[Any], Awaitable[Any]]]
 
 
-def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes]) -> Immediate:
+def immediate(
+    store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes], pools: AddressPools
+) -> Immediate:
     """What is answered in place. `source` tells the address we would send from to a remote one."""
     return {
         asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
@@ -35,6 +40,8 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
         asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, wall()),
         asks.Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
         asks.Authorities: lambda ask: store.authorities(ask.remotes),
+        asks.Lease: pools.lease,
+        asks.Release: pools.release,
         asks.AllocSpi: lambda ask: kernel.alloc_spi(ask.protocol, ask.path),
         asks.FreeSpi: lambda ask: kernel.free_spi(ask.protocol, ask.path, ask.spi),
         asks.InstallChild: lambda ask: kernel.install(ask.child, ask.inbound, ask.outbound),
@@ -48,4 +55,15 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
 LATER: Later = {
     asks.Resolve: resolve,
 }
-"""What waits."""
+"""What waits, and needs nothing of the daemon's."""
+
+
+def later(addresses: InnerAddresses, names: NameServers) -> Later:
+    """All that waits."""
+    return {
+        **LATER,
+        asks.InstallAddress: addresses.install,
+        asks.RemoveAddress: addresses.remove,
+        asks.InstallDns: names.install,
+        asks.RemoveDns: names.remove,
+    }

@@ -16,6 +16,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
@@ -27,13 +28,16 @@ from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl, our_version
 from ikectl.daemon.files import FILES
 from ikectl.daemon.log import EventLog, Levels, setup
+from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
+from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.shell import Shell
 from ikectl.daemon.udp import UdpSettings, UdpSockets
 from ikectl.daemon.vici_socket import ViciSocket
 from ikectl.engine.commands import Terminate
 from ikectl.engine.engine import Engine
 from ikectl.errors import BackendError, ConfigErrors, IkectlError
+from ikectl.kernel.addresses import InnerAddresses
 from ikectl.kernel.interfaces import SourceRoutes, source_address
 from ikectl.kernel.netlink import NetlinkKernel
 from ikectl.pki.store import Store
@@ -99,6 +103,12 @@ class Daemon:
         routes = SourceRoutes()
         await routes.start()
         stack.push_async_callback(routes.stop)
+        addresses = InnerAddresses()
+        stack.push_async_callback(addresses.stop)
+        await addresses.start()
+        names = NameServers(Path(options.vici).with_name("resolv.conf"))
+        stack.push_async_callback(names.stop)
+        await names.start()
         kernel = NetlinkKernel.open(interface_of=routes.interface_of)
         stack.callback(kernel.close)
         for line in kernel.features.lacking:
@@ -108,12 +118,15 @@ class Daemon:
         stack.callback(sockets.close)
 
         store = Store()
-        table = answers.immediate(store, kernel, source_address)
+        pools = AddressPools()
+        table = answers.immediate(store, kernel, source_address, pools)
         if options.routes:
             _with_routes(table, routes)
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
-        shell = Shell(engine, sockets, kernel, answers.LATER, (EventLog(options.levels), self._observe))
-        control = DaemonControl(shell, kernel, store, options.config)
+        shell = Shell(
+            engine, sockets, kernel, answers.later(addresses, names), (EventLog(options.levels), self._observe)
+        )
+        control = DaemonControl(shell, kernel, store, pools, options.config)
         socket = ViciSocket(control, options.vici, options.vici_group)
         shell.observe(socket.publish)
         shell.start()

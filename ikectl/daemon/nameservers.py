@@ -1,0 +1,168 @@
+"""NameServers: the DNS servers that peers gave us, told to the rest of the host.
+
+Two doors, both modest:
+
+- A file in the form of resolv.conf, beside the control socket:
+  `/run/ikectl/resolv.conf`. It is there while servers of a peer are in use.
+  Local resolvers can be pointed at it: dnsmasq's `resolv-file`, or a script.
+- `resolvconf`, if the host has it (Debian's, or openresolv): the same text is
+  registered as `lo.ikectl`, which ranks before what interfaces bring, and is
+  taken back at the end.
+
+/etc/resolv.conf itself is never written here: it is somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from ikectl.errors import BackendError
+from ikectl.sa.asks import InstallDns, RemoveDns
+
+log = structlog.get_logger(__name__)
+
+MAX_OWNERS = 1024
+MAX_SERVERS = 8
+"""Of one owner; the C library looks at three in all."""
+MAX_DOMAINS = 32
+"""Of one owner."""
+MAX_DOMAIN = 253
+DOMAIN = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+"""What may stand in the file: peers name the domains, and a line break would let them write lines of their own."""
+RECORD = "lo.ikectl"
+WITHIN = 10.0
+"""Seconds that `resolvconf` may take, with whatever it restarts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    servers: tuple[str, ...]
+    domains: tuple[str, ...]
+
+
+class NameServers:
+    """Answers InstallDns and RemoveDns, one after the other."""
+
+    def __init__(self, path: str | Path, program: str | None = None) -> None:
+        """`path` of the file; `program` is the resolvconf to use, by default the one in PATH."""
+        self._path = Path(path)
+        self._program = program
+        self._known: dict[str, _Known] = {}
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Take back what a daemon that was killed left."""
+        if self._path.exists():
+            async with self._turn:
+                await self._tell()
+
+    async def stop(self) -> None:
+        """Take back everything."""
+        async with self._turn:
+            if self._known:
+                self._known.clear()
+                await self._tell()
+
+    async def install(self, ask: InstallDns) -> None:
+        """See `InstallDns`. Raises BackendError when the file cannot be written."""
+        servers = tuple(dict.fromkeys(str(ipaddress.ip_address(server)) for server in ask.servers))[:MAX_SERVERS]
+        domains = tuple(dict.fromkeys(filter(_good, ask.domains)))[:MAX_DOMAINS]
+        async with self._turn:
+            if ask.owner not in self._known and len(self._known) >= MAX_OWNERS:
+                raise BackendError(f"name servers of more than {MAX_OWNERS} peers; no further ones are taken")
+            before = self._known.get(ask.owner)
+            self._known[ask.owner] = _Known(servers, domains)
+            if before != self._known[ask.owner]:
+                await self._tell()
+
+    async def remove(self, ask: RemoveDns) -> None:
+        """See `RemoveDns`."""
+        async with self._turn:
+            if self._known.pop(ask.owner, None) is not None:
+                await self._tell()
+
+    async def _tell(self) -> None:
+        text = self._text()
+        try:
+            _replace(self._path, text)
+        except OSError as error:
+            raise BackendError(f"cannot write {self._path}: {error.strerror}") from error
+        program = self._program or shutil.which(
+            "resolvconf", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+        )
+        if program is not None:
+            await _run(program, text)
+
+    def _text(self) -> str:
+        """Empty when nobody has any. The latest peer's come first: resolvers ask in this order."""
+        known = list(reversed(self._known.values()))
+        servers = dict.fromkeys(server for one in known for server in one.servers)
+        domains = dict.fromkeys(domain for one in known for domain in one.domains)
+        if not servers:
+            return ""
+        lines = ["# Name servers of IPsec peers, written by ikectld."]
+        if domains:
+            lines.append(f"search {' '.join(domains)}")
+        return "\n".join([*lines, *(f"nameserver {server}" for server in servers), ""])
+
+
+def _good(domain: str) -> bool:
+    fits = len(domain) <= MAX_DOMAIN and DOMAIN.fullmatch(domain) is not None
+    if not fits:
+        log.warning("a peer's DNS domain is none, and is left out", domain=repr(domain[:80]))
+    return fits
+
+
+def _replace(path: Path, text: str) -> None:
+    """Readers see the old file or the new one; no text is no file. Raises OSError."""
+    if not text:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+        os.replace(name, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+async def _run(program: str, text: str) -> None:
+    """Register the text, or take the record back. A failure is told and no more: the file stands."""
+    words = ["-a", RECORD] if text else ["-d", RECORD]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *words,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        log.warning("cannot start resolvconf", program=program, why=error.strerror)
+        return
+    try:
+        async with asyncio.timeout(WITHIN):
+            _, errors = await process.communicate(text.encode())
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        log.warning("resolvconf took too long and was ended", program=program, seconds=WITHIN)
+        return
+    if process.returncode:
+        why = errors.decode(errors="replace").strip()[:200]
+        log.warning("resolvconf refused the name servers of peers", program=program, why=why)
