@@ -308,12 +308,13 @@ def _nearest(
         return "the peer offers nothing"
     if not wishes:
         return "nothing that is configured has numbers in IKEv1; aes256-sha256 would"
+    # A bundle of other protocols is far, whatever else would fit.
     pairs = (
-        (bundle, list(_reasons(bundle, wish, modes, group, ipcomp)))
+        (not _shape_fits(bundle, wish, ipcomp), bundle, list(_reasons(bundle, wish, modes, group, ipcomp)))
         for bundle in bundles[:MAX_NEAREST]
         for wish in wishes
     )
-    bundle, reasons = min(pairs, key=lambda pair: len(pair[1]))
+    _, bundle, reasons = min(pairs, key=lambda pair: (pair[0], len(pair[2])))
     why = "; ".join(reasons) or "each part fits, but not together"
     return f"nearest is the peer's proposal {bundle.number} for {bundle.shape}: {why}"
 
