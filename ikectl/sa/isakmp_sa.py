@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ikectl.config.model import Connection
 from ikectl.crypto.kdf_v1 import IsakmpKeys
@@ -55,6 +55,8 @@ class Phase1:
     """g^xy."""
     psk: Secret = NO_SECRET
     """The pre-shared key in use, so that the identity that follows is held to it."""
+    others: tuple[tuple[Secret, IsakmpKeys], ...] = ()
+    """Further pre-shared keys that may be the peer's, and what would come of them: message 5 tells."""
     asked: bool = False
     """The peer sent a CERTREQ."""
     authorities: tuple[bytes, ...] = ()
@@ -85,6 +87,8 @@ class IsakmpSa(Association):
     awaited: frozenset[Awaited] = frozenset()
     user: str = ""
     """Who XAUTH says the peer is."""
+    login: Any = field(default=None, repr=False)
+    """Our own login, while it goes on: it may go over several message IDs."""
     dpd_sent: int = 0
     """Sequence number of our last R-U-THERE, 0 before the first."""
     dpd_heard: int = -1
