@@ -88,6 +88,8 @@ class Verdict:
     user: str = ""
     why: str = ""
     message: str = ""
+    gave_up: bool = False
+    """The user's end ended the login itself: there is nobody to set a status for (§5)."""
 
     def attributes(self) -> Attributes:
         """What SET carries: the status, and perhaps a word about it (§6.1)."""
@@ -140,6 +142,9 @@ class XauthServer:
 
     async def take(self, reply: Sequence[Attribute]) -> Attributes | Verdict:
         """The next request, or how the login ended."""
+        if any(attribute.type == A.XAUTH_STATUS for attribute in reply):  # can be nothing but FAIL (§6.2)
+            why = "the user's end gave up: it cannot answer, or the user does not want to"
+            return Verdict(False, self._user, why, gave_up=True)
         try:
             user, proof = self._read(reply)
             return await self._judge(user, proof)
@@ -204,8 +209,6 @@ class XauthServer:
         """(the user's name, what proves it). Raises PeerMisbehaved, without a word of what was said."""
         form = FORMS[self._challenge.kind]
         said = _by_kind(reply)
-        if A.XAUTH_STATUS in said:  # can be nothing but FAIL (§6.2)
-            raise PeerMisbehaved("the user's end gave up: it cannot answer, or the user does not want to")
         if A.XAUTH_TYPE in said and number(said[A.XAUTH_TYPE]) != (form.type or XauthType.GENERIC):
             raise PeerMisbehaved("the reply is of another XAUTH type than the request")
         if A.XAUTH_USER_NAME in form.asks:
