@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ class Fingerprint(NamedTuple):
     algorithm: str
     """Of `hashlib`."""
     digest: bytes
+
+    def is_of(self, der: bytes) -> bool:
+        """Whether that certificate is meant."""
+        return hashlib.new(self.algorithm, der, usedforsecurity=False).digest() == self.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ subjectPublicKey bits, and `sign` takes one back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +28,8 @@ from ikectl.pki.signer import Signer
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.record import record
 from ikectl.values.secret import Secret
+
+S = TypeVar("S")
 
 MAX_AUTHORITIES = 200
 """CAs named in our CERTREQ: 4 KiB of hashes. More would only fragment the message."""
@@ -67,7 +69,7 @@ class Store:
         self._certificates: dict[bytes, _Held] = {}
         self._keys: dict[str, PrivateKey] = {}
         self._verdicts: Recent[Verdict] = Recent(2048)
-        self._signers: Recent[Signer] = Recent(256)
+        self._signers: Recent[Any] = Recent(256)
 
     # -- certificates
 
@@ -105,12 +107,17 @@ class Store:
 
     def authorities(self, trusts: Sequence[Trust] = ()) -> tuple[bytes, ...]:
         """SHA-1 hashes of the CAs that peers of these configurations may come from (RFC 7296 §3.7)."""
+        return tuple(dict.fromkeys(certificate.authority for certificate in self._trusted(trusts)))[:MAX_AUTHORITIES]
+
+    def authority_names(self, trusts: Sequence[Trust] = ()) -> tuple[bytes, ...]:
+        """DER names of the CAs that peers of these configurations may come from (RFC 2408 §3.10)."""
+        return tuple(dict.fromkeys(ca.subject.data for ca in self._trusted(trusts)))[:MAX_AUTHORITIES]
+
+    def _trusted(self, trusts: Sequence[Trust]) -> Iterable[Certificate]:
         pinned = [der for trust in trusts for der in trust.cacerts]
         if pinned and all(trust.cacerts for trust in trusts):
-            found: Iterable[Certificate] = map(Certificate.of_peer, pinned)
-        else:
-            found = (*map(Certificate.of_peer, pinned), *self._cas())
-        return tuple(dict.fromkeys(certificate.authority for certificate in found))[:MAX_AUTHORITIES]
+            return map(Certificate.of_peer, pinned)
+        return (*map(Certificate.of_peer, pinned), *self._cas())
 
     # -- private keys
 
@@ -137,10 +144,14 @@ class Store:
 
     def sign(self, key_id: str, scheme: Scheme, octets: bytes) -> bytes:
         """A signature over `octets` as `scheme` puts it into AUTH. Raises CredentialError."""
+        return signature.sign(self.key(key_id), scheme, octets)
+
+    def key(self, key_id: str) -> PrivateKey:
+        """The key itself, for what uses it on the spot. Raises CredentialError."""
         key = self._keys.get(key_id)
         if key is None:
             raise CredentialError(f"the private key {key_id} was unloaded")
-        return signature.sign(key, scheme, octets)
+        return key
 
     # -- shared secrets
 
@@ -209,6 +220,25 @@ class Store:
                 refusal = error
         raise refusal
 
+    def known(self, trust: Trust, identity: Identity | None, at: datetime) -> bytes:
+        """The certificate (DER) of a peer who has not sent one, good for `trust` at `at`.
+
+        Of `trust.certs`, else of this store; without an `identity` only the
+        former, whoever they name.
+
+        Raises:
+            NoTrustPath, Expired, CredentialError: with the reason for the log.
+        """
+        refusal = CredentialError(f"no certificate of {identity or 'the peer'} is known here")
+        for der in trust.certs or (self._speaking_for(identity) if identity is not None else ()):
+            try:
+                named = identity or Certificate.of_peer(der).subject
+                self.check((der,), trust, named, at)
+                return der
+            except CredentialError as error:
+                refusal = error
+        raise refusal
+
     def _speaking_for(self, identity: Identity) -> list[bytes]:
         held = (held.certificate for held in self._certificates.values())
         return [certificate.der for certificate in held if certificate.confirms(identity)]
@@ -228,30 +258,61 @@ class Store:
             CredentialError: no certificate, no key, or no scheme both ends know.
         """
         wanted = frozenset(ca.authority for ca in self._cas()).intersection(authorities)
-        about = (local.certs, local.id, tuple(local.auth.ike), wanted, hashes)
-        signer = self._signers.get(about)
+
+        def make(certificate: Certificate, key: PublicKey, sent: tuple[bytes, ...]) -> Signer:
+            scheme = _scheme(certificate, key, hashes, local.auth)
+            if scheme is None:
+                raise CredentialError(f"no signature scheme of {certificate} suits the peer and local.auth")
+            return Signer(certificate.key_id.hex(), scheme, certificate.subject, sent)
+
+        def liked(path: Sequence[Certificate]) -> bool:
+            return not wanted or not wanted.isdisjoint(member.authority for member in path)
+
+        return self.first(local, (wanted, hashes), make, liked)
+
+    def first(
+        self,
+        local: Own,
+        about: Hashable,
+        make: Callable[[Certificate, PublicKey, tuple[bytes, ...]], S],
+        liked: Callable[[Sequence[Certificate]], bool],
+    ) -> S:
+        """What `make` makes of the first of our certificates whose path is `liked`, else of the first.
+
+        It is given the certificate, its key and what to send (the leaf, then
+        intermediates), and may refuse by CredentialError. `about` is what it
+        and `liked` rest on besides `local`: their answer is remembered by that.
+
+        Raises CredentialError if nothing is left.
+        """
+        about = (local.certs, local.id, tuple(local.auth.ike), about)
+        signer: S | None = self._signers.get(about)
         if signer is None:
-            signer = self._choose(local, wanted, hashes)
+            signer = self._first(local, make, liked)
             self._signers.put(about, signer)
         return signer
 
-    def _choose(self, local: Own, wanted: frozenset[bytes], hashes: tuple[HashAlgorithm, ...] | None) -> Signer:
+    def _first(
+        self,
+        local: Own,
+        make: Callable[[Certificate, PublicKey, tuple[bytes, ...]], S],
+        liked: Callable[[Sequence[Certificate]], bool],
+    ) -> S:
         refusal = CredentialError("no certificate is configured or loaded")
-        fallback: Signer | None = None
+        fallback: S | None = None
         for certificate in self._candidates(local):
-            key_id = certificate.key_id.hex()
-            key = self._keys.get(key_id)
+            key = self._keys.get(certificate.key_id.hex())
             if key is None:
                 refusal = CredentialError(f"the private key of {certificate} is not loaded")
                 continue
-            scheme = _scheme(certificate, key.public_key(), hashes, local.auth)
-            if scheme is None:
-                refusal = CredentialError(f"no signature scheme of {certificate} suits the peer and local.auth")
-                continue
             path = self._own_path(certificate)
             sent = tuple(member.der for member in path if member is certificate or not member.self_issued)
-            signer = Signer(key_id, scheme, certificate.subject, sent)
-            if not wanted or not wanted.isdisjoint(member.authority for member in path):
+            try:
+                signer = make(certificate, key.public_key(), sent)
+            except CredentialError as error:
+                refusal = error
+                continue
+            if liked(path):
                 return signer
             fallback = fallback or signer
         if fallback is None:
