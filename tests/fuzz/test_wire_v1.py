@@ -13,7 +13,7 @@ from ikectl.errors import PeerMisbehaved, WireError
 from ikectl.iana.v1 import NotifyType, PayloadType, payload_type
 from ikectl.sa.fragments import Fragments
 from ikectl.values.selector import TrafficSelector
-from ikectl.wire.header import Header
+from ikectl.wire.header import HEADER_OCTETS, Header
 from ikectl.wire.v1 import ID, SA, Attributes, Fragment, Message, Notify, frame, number, split
 from ikectl.wire.v1.fragment import OVERHEAD
 from ikectl.wire.v1.notify import dpd_sequence, responder_lifetime
@@ -21,6 +21,7 @@ from ikectl.wire.v1.payload import Payload, read_chain, write_chain
 from tests.fuzz.strategies import of, selectors
 from tests.fuzz.strategies_v1 import PAYLOADS, chains, messages
 from tests.fuzz.test_wire import CHANGES, changed, generic
+from tests.wire.v1.captured import STORIES
 from tests.wire.v1.test_message import FIRST_OCTETS, reverse
 
 
@@ -198,5 +199,23 @@ def test_a_changed_message_gives_a_message_or_a_wire_error(
         octets = octets[:24] + len(octets).to_bytes(4, "big") + octets[28:]
     try:
         look_at_everything(Message.read(octets))
+    except WireError:
+        return
+
+
+@given(st.sampled_from([message for story in STORIES.values() for message in story.opened()]), CHANGES)
+@settings(max_examples=400, deadline=None)
+def test_a_changed_real_message_gives_a_message_or_a_wire_error(
+    real: tuple[bytes, Message, bytes], changes: list[tuple[str, int, int]]
+) -> None:
+    """A peer that holds the keys may send nonsense as well."""
+    datagram, message, iv = real
+    first, chain = write_chain(message.payloads)
+    plain = changed(chain, changes)
+    try:
+        if iv:
+            look_at_everything(Message.open(Header.read(datagram), plain))
+        else:
+            look_at_everything(Message.read(message.write_header(first, HEADER_OCTETS + len(plain)) + plain))
     except WireError:
         return
