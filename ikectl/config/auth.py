@@ -70,7 +70,9 @@ def _xauth(text: str) -> Auth:
     backend = _XAUTH.get(name) if words in ("xauth", f"xauth-{name}") else None
     if backend is None:
         near = suggestion(words, [f"xauth-{word}" for word in _XAUTH])
-        raise ValueError(f"{words[:40]!r} is not xauth, xauth-generic, xauth-pam, xauth-radius or xauth-noauth{near}")
+        raise ValueError(
+            f"{words[:40]!r} is not xauth, xauth-generic, xauth-chap, xauth-pam, xauth-radius or xauth-noauth{near}"
+        )
     if colon and backend not in _PROFILED:
         raise ValueError(f"{text[:80]!r}: only xauth-pam and xauth-radius take a profile")
     if colon and not (0 < len(profile) <= _MAX_PROFILE and re.fullmatch(r"[\w.-]+", profile, re.ASCII)):

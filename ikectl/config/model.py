@@ -50,6 +50,8 @@ class XauthBackend(StrEnum):
 
     LOCAL = "generic"
     """The passwords in `secrets`; of our own rounds: where the password comes from."""
+    CHAP = "chap"
+    """The same passwords, which the user's end hides by a challenge (RADIUS-CHAP)."""
     PAM = "pam"
     RADIUS = "radius"
     NOAUTH = "noauth"

@@ -130,8 +130,8 @@ REMOTE = Group(
         O("id",          kinds.PATTERN, "%any",    "Identity expected: exact, with `*` wildcards, a network, "
                                                    "or `kind:^regex$`."),
         O("auth",        kinds.AUTH,    "pubkey",  "`psk`, `pubkey`, or minimum key sizes and hashes such as "
-                                                   "`rsa-3072-ecdsa-256-sha256`; in IKEv1 also `xauth`, `xauth-pam`, "
-                                                   "`xauth-radius`, `xauth-noauth`, `rsa-encryption`, "
+                                                   "`rsa-3072-ecdsa-256-sha256`; in IKEv1 also `xauth`, `xauth-chap`, "
+                                                   "`xauth-pam`, `xauth-radius`, `xauth-noauth`, `rsa-encryption`, "
                                                    "`rsa-encryption-revised`."),
         O("certs",       kinds.CERT,    "",        "End-entity certificates accepted: files relative to x509/.",
           many=True),

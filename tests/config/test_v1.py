@@ -70,6 +70,7 @@ def test_public_key_encryption_has_words_of_its_own(word: str) -> None:
         ("xauth", XauthBackend.LOCAL),
         ("xauth-generic", XauthBackend.LOCAL),
         ("xauth-eap", XauthBackend.LOCAL),
+        ("xauth-chap", XauthBackend.CHAP),
         ("xauth-pam", XauthBackend.PAM),
         ("xauth-radius:primary", XauthBackend.RADIUS),
         ("xauth-noauth", XauthBackend.NOAUTH),
@@ -126,8 +127,8 @@ def test_backends_of_xauth(text: str, backend: XauthBackend) -> None:
         ),
         (
             PSK + "remote-2 { auth = xauth-pan }",
-            "remote-2.auth: 'xauth-pan' is not xauth, xauth-generic, xauth-pam, xauth-radius or xauth-noauth; did you "
-            "mean 'xauth-pam'?",
+            "remote-2.auth: 'xauth-pan' is not xauth, xauth-generic, xauth-chap, xauth-pam, xauth-radius "
+            "or xauth-noauth; did you mean 'xauth-pam'?",
         ),
         (
             PSK + "remote-2 { auth = xauth-generic:a }",
