@@ -13,13 +13,16 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from hmac import compare_digest
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, Self
 
 from ikectl.auth.otp import one_time_password
 from ikectl.auth.xauth import chap
-from ikectl.config.model import XauthBackend
+from ikectl.config.model import Connection, XauthBackend
+from ikectl.daemon.answers import Immediate, Later
+from ikectl.daemon.pam import Pam
 from ikectl.daemon.penalties import Penalties
-from ikectl.errors import BackendError, CredentialError
+from ikectl.errors import BackendError, ConfigError, CredentialError
+from ikectl.pki.store import Store
 from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
 from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
 from ikectl.values.secret import Secret
@@ -90,6 +93,34 @@ class Logins:
         self._now = now
         self._sleep = sleep
         self._penalties = Penalties()
+
+    @classmethod
+    def of(cls, store: Store, random: Callable[[int], bytes], now: Callable[[], float]) -> Self:
+        """With all backends there are, over the passwords in `store`. `now` tells monotonic seconds."""
+        backends: dict[str, Backend] = {
+            XauthBackend.LOCAL: LocalUsers(store.password, random),
+            XauthBackend.CHAP: LocalUsers(store.password, random, PromptKind.CHAP),
+            XauthBackend.PAM: Pam(random),
+            XauthBackend.NOAUTH: NoAuth(),
+        }
+        return cls(backends, store.password, now)
+
+    @property
+    def immediate(self) -> Immediate:
+        """What is answered in place."""
+        return {UserSecret: self.secret, Prompt: self.prompt}
+
+    @property
+    def later(self) -> Later:
+        """What waits."""
+        return {BeginLogin: self.begin, CheckPassword: self.check}
+
+    def check_connection(self, connection: Connection) -> None:
+        """Raises ConfigError for one whose users nobody here can check."""
+        server = connection.xauth_server
+        why = None if server is None else self.refusal(server.auth.backend)
+        if server is not None and why is not None:
+            raise ConfigError(f"connections.{connection.name}.{server.name}.auth: {why}")
 
     def refusal(self, backend: str) -> str | None:
         """Why a configuration that names this backend cannot be loaded; None if it can."""

@@ -28,6 +28,7 @@ from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl, our_version
 from ikectl.daemon.files import FILES
 from ikectl.daemon.log import EventLog, Levels, setup
+from ikectl.daemon.logins import Logins
 from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
@@ -119,13 +120,13 @@ class Daemon:
 
         store = Store()
         pools = AddressPools()
-        table = answers.immediate(store, kernel, source_address, pools)
+        logins = Logins.of(store, secrets.token_bytes, asyncio.get_running_loop().time)
+        table = {**answers.immediate(store, kernel, source_address, pools), **logins.immediate}
         if options.routes:
             _with_routes(table, routes)
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
-        shell = Shell(
-            engine, sockets, kernel, answers.later(addresses, names), (EventLog(options.levels), self._observe)
-        )
+        later = {**answers.later(addresses, names), **logins.later}
+        shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe))
         control = DaemonControl(shell, kernel, store, pools, options.config)
         socket = ViciSocket(control, options.vici, options.vici_group)
         shell.observe(socket.publish)
