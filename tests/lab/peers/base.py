@@ -160,11 +160,11 @@ class Peer(Program):
         """
 
     @abstractmethod
-    def up(self, child: str) -> None:
+    def up(self, child: str, within: float = 60.0) -> None:
         """Initiate a child (and its IKE SA); returns when it stands.
 
         Raises:
-            Refused: it did not come up.
+            Refused: it did not come up, or not within so many seconds.
         """
 
     @abstractmethod
@@ -238,8 +238,8 @@ class ViciPeer(Peer):
         if done.returncode != 0:
             raise Refused(done.stdout + done.stderr)
 
-    def up(self, child: str) -> None:
-        self._streamed(self.vici().initiate, {"child": child, "timeout": "60000"})
+    def up(self, child: str, within: float = 60.0) -> None:
+        self._streamed(self.vici().initiate, {"child": child, "timeout": str(round(within * 1000))})
 
     def down(self, *, child: str | None = None, ike: str | None = None) -> None:
         self._streamed(self.vici().terminate, _named(child, ike) | {"timeout": "60000"})
