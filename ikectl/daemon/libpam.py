@@ -108,6 +108,8 @@ class _Conversation(ctypes.Structure):
 class _Libraries(NamedTuple):
     pam: ctypes.CDLL
     c: ctypes.CDLL
+    no_delay: Any
+    """Wrong passwords are answered late, but not by letting a thread sleep."""
 
 
 @cache
@@ -125,11 +127,7 @@ def _libraries() -> _Libraries:
     pam.pam_get_item.argtypes = (c_void_p, c_int, POINTER(c_char_p))
     pam.pam_authenticate.argtypes = pam.pam_acct_mgmt.argtypes = pam.pam_end.argtypes = (c_void_p, c_int)
     pam.pam_strerror.restype, pam.pam_strerror.argtypes = c_char_p, (c_void_p, c_int)
-    return _Libraries(pam, c)
-
-
-_no_delay = _Delay(lambda result, microseconds, data: None)
-"""Wrong passwords are answered late, but not by letting a thread sleep."""
+    return _Libraries(pam, c, _Delay(lambda result, microseconds, data: None))
 
 
 def authenticate(service: str, user: str, host: str, converse: Converse, confdir: str | None = None) -> Outcome:
@@ -138,7 +136,7 @@ def authenticate(service: str, user: str, host: str, converse: Converse, confdir
     `converse` is called in this thread for every message. `confdir` replaces
     /etc/pam.d. Raises BackendError when libpam cannot begin.
     """
-    pam, _ = _libraries()
+    pam, _, no_delay = _libraries()
     conversation = _Conversation(_Talk(_talker(converse)), None)
     handle = c_void_p()
     where = confdir.encode() if confdir is not None else None
@@ -148,7 +146,7 @@ def authenticate(service: str, user: str, host: str, converse: Converse, confdir
     try:
         for item, text in ((_TTY, service), (_RHOST, host)):
             pam.pam_set_item(handle, item, ctypes.cast(c_char_p(text.encode()), c_void_p))
-        pam.pam_set_item(handle, _FAIL_DELAY, ctypes.cast(_no_delay, c_void_p))
+        pam.pam_set_item(handle, _FAIL_DELAY, ctypes.cast(no_delay, c_void_p))
         code = pam.pam_authenticate(handle, _DISALLOW_NULL_AUTHTOK)
         if code == Result.SUCCESS:
             code = pam.pam_acct_mgmt(handle, _DISALLOW_NULL_AUTHTOK)
