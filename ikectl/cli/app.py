@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ikectl.cli import conns as conns_command
 from ikectl.cli import log as log_command
+from ikectl.cli import pools as pools_command
 from ikectl.cli import sas as sas_command
 from ikectl.cli import up as up_command
 from ikectl.cli.failure import EXIT_CODES, Failure, daemon
@@ -138,6 +139,17 @@ def certs(context: typer.Context, as_json: Json = False) -> None:
 
     with daemon(socket_of(context)) as client:
         certs_command.certs(client, as_json)
+
+
+@app.command()
+def pools(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A pool.", show_default=False)] = "",
+    as_json: Json = False,
+) -> None:
+    """Show the address pools, and who has which address of them."""
+    with daemon(socket_of(context)) as client:
+        pools_command.pools(client, name, as_json)
 
 
 @app.command()

@@ -33,7 +33,7 @@ class Kind:
     unload: str = ""
     listing: str = ""
     key: str = ""
-    """Of the list in the listing's answer."""
+    """Of the list in the listing's answer; empty: the answer is a section for each thing."""
     handle: str = ""
     """What `unload` calls the thing's name."""
 
@@ -41,6 +41,7 @@ class Kind:
 # In the order of unloading: what uses something goes before what it uses.
 KINDS = (
     Kind("connection", "load-conn", "unload-conn", "get-conns", "conns", "name"),
+    Kind("pool", "load-pool", "unload-pool", "get-pools", "", "name"),
     Kind("authority", "load-authority", "unload-authority", "get-authorities", "authorities", "name"),
     Kind("secret", "load-shared", "unload-shared", "get-shared", "keys", "id"),
     Kind("key", "load-key", "unload-key", "get-keys", "keys", "id"),
@@ -132,11 +133,12 @@ def load(client: Client, messages: Iterable[Message], as_json: bool) -> None:
 
 
 def _listed(client: Client, kind: Kind) -> list[str]:
-    return texts(client.request(kind.listing).get(kind.key))
+    answer = client.request(kind.listing)
+    return texts(answer.get(kind.key)) if kind.key else list(answer)
 
 
 def _name(command: str, message: dict[str, Any]) -> str:
-    if command in ("load-conn", "load-authority"):
+    if command in ("load-conn", "load-authority", "load-pool"):
         return next(iter(message))
     return text(message.get("id"))
 

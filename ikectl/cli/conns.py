@@ -42,15 +42,22 @@ def _show(name: str, keys: Tree) -> None:
 
 
 def _round(keys: Tree) -> str:
-    who = f"{text(keys.get('id'))} " if "id" in keys else ""
+    name = text(keys.get("xauth_id")) or text(keys.get("id"))
+    who = f"{name} " if name else ""
     certs = [f"certificate {subject}" for subject in texts(keys.get("certs"))]
     cas = [f"CA {subject}" for subject in texts(keys.get("cacerts"))]
-    return who + f"by {', '.join([text(keys.get('class')), *certs, *cas])}"
+    more = [text(keys.get(key)) for key in ("method", "xauth") if key in keys]
+    return who + f"by {', '.join([' '.join([text(keys.get('class')), *more]), *certs, *cas])}"
 
 
 def _times(keys: Tree) -> str:
     words = []
-    for key, what in (("rekey_time", "rekey every"), ("dpd_delay", "check the peer after")):
+    for key, what in (
+        ("rekey_time", "rekey every"),
+        ("reauth_time", "authenticate every"),
+        ("dpd_delay", "check the peer after"),
+        ("dpd_timeout", "give it up after"),
+    ):
         if seconds := number(keys.get(key)):
             words.append(f"{what} {format_time(seconds)}")
     return ", ".join(words) or "none"

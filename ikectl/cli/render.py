@@ -50,7 +50,8 @@ def show_json(value: object) -> None:
 _NUMBERS = """
     uniqueid version reqid established rekey-time reauth-time life-time install-time local-port remote-port
     bytes-in packets-in use-in bytes-out packets-out use-out encr-keysize integ-keysize level ikesa-uniqueid
-    local_port remote_port reauth_time rekey_time dpd_delay rekey_bytes rekey_packets priority
+    local_port remote_port reauth_time rekey_time dpd_delay dpd_timeout rekey_bytes rekey_packets priority
+    size online offline unlisted
 """
 NUMBERS = frozenset(_NUMBERS.split())
 _FLAGS = "initiator nat-local nat-remote nat-fake nat-any encap up ppk has_privkey"

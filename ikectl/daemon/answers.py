@@ -24,9 +24,7 @@ Immediate = dict[type[Ask[Any]], Callable[[Any], Any]]
 Later = Mapping[type[Ask[Any]], Callable[[Any], Awaitable[Any]]]
 
 
-def immediate(
-    store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes], pools: AddressPools
-) -> Immediate:
+def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes], pools: AddressPools) -> Immediate:
     """What is answered in place. `source` tells the address we would send from to a remote one."""
     return {
         asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),

@@ -14,6 +14,7 @@ from ikectl.config.model import Connection, Loaded
 from ikectl.daemon.clock import wall
 from ikectl.daemon.credentials import Credentials
 from ikectl.daemon.files import FILES, read
+from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.resolve import resolve
 from ikectl.daemon.shell import Shell
 from ikectl.engine.commands import (
@@ -55,12 +56,15 @@ def our_version() -> str:
 class DaemonControl:
     """What `vici.ports.Control` says."""
 
-    def __init__(self, shell: Shell, kernel: KernelBackend, store: Store, config: str | None) -> None:
+    def __init__(
+        self, shell: Shell, kernel: KernelBackend, store: Store, pools: AddressPools, config: str | None
+    ) -> None:
         """`config` is the path of the daemon's own swanctl.conf, read again on demand."""
         self._shell = shell
         self._kernel = kernel
         self._config = config
         self._credentials = Credentials(store)
+        self._pools = pools
         self._from_file: dict[str, Connection] = {}
         self._began, self._since = shell.now, wall()
         self._lookups: asyncio.Task[None] | None = None
@@ -68,6 +72,10 @@ class DaemonControl:
     @property
     def credentials(self) -> Credentials:
         return self._credentials
+
+    @property
+    def pools(self) -> AddressPools:
+        return self._pools
 
     @property
     def _engine(self) -> Engine:
@@ -92,11 +100,12 @@ class DaemonControl:
             self.load(load_file(self._config, FILES))
 
     def load(self, loaded: Loaded) -> None:
-        """Put what the configuration file says in the place of what it said before. Raises CredentialError.
+        """Put what the configuration file says in the place of what it said before.
 
-        Connections that clients loaded stay, unless the file names one alike.
+        Raises CredentialError or PoolRefused. Connections that clients loaded stay, unless the file names one alike.
         """
         self._credentials.load_file(loaded)
+        self._pools.load_file(loaded.pools)
         connections = {connection.name: connection for connection in loaded.connections}
         for name in self._from_file:
             if name not in connections and self._engine.connections.get(name) is self._from_file[name]:
@@ -112,6 +121,7 @@ class DaemonControl:
             secrets=len(loaded.secrets),
             keys=len(loaded.keys),
             certificates=len(loaded.certs) + len(loaded.authorities),
+            pools=len(loaded.pools),
             group="cfg",
         )
 

@@ -7,7 +7,6 @@ lease ends; what is to outlive the process is `Pool.state`, a value.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -221,8 +220,3 @@ class Pool:
     @staticmethod
     def _within(address: bytes, low: bytes, high: bytes) -> bool:
         return len(address) == len(low) and low <= address <= high
-
-    @property
-    def base(self) -> str:
-        """The first address, as text."""
-        return str(ipaddress.ip_address(self.low))

@@ -16,6 +16,7 @@ from ikectl.config.build import (
     certificate_from_vici,
     connection_from_vici,
     key_from_vici,
+    pool_from_vici,
     secret_from_vici,
 )
 from ikectl.config.model import Connection
@@ -324,12 +325,20 @@ def _named(names: Iterable[str]) -> list[str]:
 
 
 async def get_pools(context: Context, request: requests.GetPools) -> Shape:
-    """There are none; `swanctl --load-all` asks all the same."""
-    return {}
+    pools = [pool for pool in context.control.pools.all() if request.name in ("", pool.name)]
+    return shapes.pools(pools, request.leases)
 
 
 async def load_pool(context: Context, request: requests.Section) -> Shape:
-    raise RequestError(f"pool '{request.name}' not loaded: address pools are not built yet")
+    await context.control.pools.load(pool_from_vici(request.name, request.tree))
+    return shapes.succeeded()
+
+
+async def unload_pool(context: Context, request: requests.Named) -> Shape:
+    if not await context.control.pools.unload(request.name):
+        names = [pool.name for pool in context.control.pools.all()]
+        raise RequestError(f"there is no pool '{request.name}'" + near(request.name, names))
+    return shapes.succeeded()
 
 
 # -- the table
@@ -376,6 +385,7 @@ COMMANDS: dict[str, Command] = {
     "list-authorities": Command(requests.Named,      list_authorities, "list-authority"),
     "get-pools":        Command(requests.GetPools,   get_pools),
     "load-pool":        Command(requests.Section,    load_pool),
+    "unload-pool":      Command(requests.Named,      unload_pool),
 }
 # fmt: on
 

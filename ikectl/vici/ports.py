@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from ikectl.config.model import Authority, Certificate, Connection, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Connection, Pool, PrivateKey, SharedSecret
 from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
 from ikectl.engine.view import ChildSaView, IkeSaView
+from ikectl.pools.pool import Pool as LeasedPool
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import CommandDone, Event
@@ -107,11 +108,27 @@ class Credentials(Protocol):
         """Forget everything that was loaded over this protocol."""
 
 
+class AddressPools(Protocol):
+    """The address pools. What cannot be done raises an IkectlError that says why."""
+
+    async def load(self, pool: Pool) -> None:
+        """One of the same name is replaced, its leases stay."""
+
+    async def unload(self, name: str) -> bool:
+        """Whether there was one."""
+
+    def all(self) -> Iterable[LeasedPool]:
+        """In the order of loading."""
+
+
 class Control(Protocol):
     """The daemon, as the control protocol sees it."""
 
     @property
     def credentials(self) -> Credentials: ...
+
+    @property
+    def pools(self) -> AddressPools: ...
 
     def version(self) -> Version: ...
 

@@ -89,7 +89,7 @@ class Nothing(Request):
 
 @dataclass(frozen=True, slots=True)
 class Named(Request):
-    """unload-conn, unload-authority, list-authorities."""
+    """unload-conn, unload-authority, list-authorities, unload-pool."""
 
     name: str = ""
 

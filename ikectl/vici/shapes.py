@@ -7,12 +7,14 @@ header of an SA when it meets that section.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 
-from ikectl.config.model import AuthKind, Child, Connection, Local, Remote
+from ikectl.config.model import Auth, AuthKind, Child, Connection, Local, Remote
 from ikectl.crypto import transforms
 from ikectl.engine.view import ChildSaView, IkeSaView, SuiteView
 from ikectl.pki.certificate import Certificate
+from ikectl.pools.pool import Pool
 from ikectl.sa.asks import Usage
 from ikectl.vici.message import Branch
 from ikectl.vici.ports import CertificateView, LogLine, Stats, Version
@@ -193,7 +195,13 @@ def _provided(names: Iterable[str]) -> Shape:
 # ------------------------------------------------------------- connections
 
 VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
-CLASSES = {AuthKind.PSK: "pre-shared key", AuthKind.PUBKEY: "public key"}
+CLASSES = {
+    AuthKind.PSK: "pre-shared key",
+    AuthKind.PUBKEY: "public key",
+    AuthKind.RSA_ENCRYPTION: "public key",
+    AuthKind.RSA_ENCRYPTION_REVISED: "public key",
+    AuthKind.XAUTH: "XAuth",
+}
 
 
 def connection(conn: Connection) -> Shape:
@@ -203,12 +211,14 @@ def connection(conn: Connection) -> Shape:
         "local_port": str(conn.local_port),
         "remote_port": str(conn.remote_port),
         "version": VERSIONS[conn.version],
-        "reauth_time": "0",
+        "reauth_time": str(conn.reauth_time),
         "rekey_time": str(conn.rekey_time),
         "unique": f"UNIQUE_{conn.unique.name}",
     }
     if conn.dpd_delay:
         keys["dpd_delay"] = str(conn.dpd_delay)
+    if conn.dpd_timeout:
+        keys["dpd_timeout"] = str(conn.dpd_timeout)
     for number, local in enumerate(conn.local, 1):
         keys[f"local-{number}"] = _local(local)
     for number, remote in enumerate(conn.remote, 1):
@@ -218,20 +228,32 @@ def connection(conn: Connection) -> Shape:
 
 
 def _local(local: Local) -> Shape:
-    keys: Shape = {"class": CLASSES[local.auth.kind]}
+    keys = _class(local.auth)
     if local.id is not None:
         keys["id"] = str(local.id)
+    if local.xauth_id:
+        keys["xauth_id"] = local.xauth_id
     return {**keys, "groups": [], "certs": _subjects(local.certs), "cacerts": []}
 
 
 def _remote(remote: Remote) -> Shape:
     return {
-        "class": CLASSES[remote.auth.kind],
+        **_class(remote.auth),
         "id": str(remote.id),
         "groups": [],
         "certs": _subjects(remote.certs),
         "cacerts": _subjects(remote.cacerts),
     }
+
+
+def _class(auth: Auth) -> Shape:
+    """`xauth` is the backend, and `method` the one of IKEv1's that strongSwan has no class for."""
+    keys: Shape = {"class": CLASSES[auth.kind]}
+    if auth.kind is AuthKind.XAUTH:
+        keys["xauth"] = f"{auth.backend}:{auth.profile}" if auth.profile else auth.backend.value
+    elif auth.kind in (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED):
+        keys["method"] = auth.kind.value
+    return keys
 
 
 def _child(child: Child) -> Shape:
@@ -266,3 +288,43 @@ def certificate(seen: CertificateView) -> Shape:
 
 def authority(der: bytes) -> Shape:
     return {"cacert": str(Certificate.read(der).subject), "crl_uris": [], "ocsp_uris": []}
+
+
+# ------------------------------------------------------------------- pools
+
+MAX_LEASES_OCTETS = 400 * 1024
+"""Of all leases in one answer: a message has at most 512 KiB. What is left out is counted in `unlisted`."""
+_LEASE_OCTETS = 100  # of one lease in a message, but for the identity
+
+
+def pools(found: Iterable[Pool], leases: bool) -> Shape:
+    keys: Shape = {}
+    room = MAX_LEASES_OCTETS
+    for pool in found:
+        about: Shape = {
+            "base": str(ipaddress.ip_address(pool.low)),
+            "size": str(pool.size),
+            "online": str(pool.online),
+            "offline": str(pool.offline),
+        }
+        if leases:
+            about["leases"], room, unlisted = _leases(pool, room)
+            if unlisted:
+                about["unlisted"] = str(unlisted)
+        keys[pool.name] = about
+    return keys
+
+
+def _leases(pool: Pool, room: int) -> tuple[Shape, int, int]:
+    """(the leases by number, the octets that are left, how many were left out)."""
+    listed: Shape = {}
+    for address, identity, online in pool.leases():
+        room -= _LEASE_OCTETS + len(identity.encode())
+        if room < 0:
+            return listed, 0, pool.online + pool.offline - len(listed)
+        listed[str(len(listed))] = {
+            "address": str(ipaddress.ip_address(address)),
+            "identity": identity,
+            "status": "online" if online else "offline",
+        }
+    return listed, room, 0

@@ -80,12 +80,20 @@ def test_load_again_changes_nothing_and_then_only_what_changed(run: Run, served:
     assert json.loads(again.out) == {
         "loaded": {
             "connection": ["home"],
+            "pool": [],
             "authority": ["root"],
             "secret": ["ike-b"],
             "key": [made().key_id],
             "certificate": ["", ""],
         },
-        "unloaded": {"connection": [], "authority": [], "secret": [], "key": [], "certificate": []},
+        "unloaded": {
+            "connection": [],
+            "pool": [],
+            "authority": [],
+            "secret": [],
+            "key": [],
+            "certificate": [],
+        },
         "refused": [],
     }
     (directory / "swanctl.conf").write_text("connections {\n}\n")
@@ -122,6 +130,27 @@ def test_what_the_daemon_refuses_is_told_and_the_rest_is_loaded(run: Run, served
     assert ran.code == 1
     assert "1 refusal by the daemon:\nconnection home: there is no room for home" in ran.err
     assert list(served.memory.credentials.loaded_secrets) == ["ike-b"]
+
+
+def test_pools_come_before_their_users_and_go_after_them(run: Run, served: Served, directory: Path) -> None:
+    road = """
+    connections { road { version = 1
+                         pools = road
+                         local { auth = psk }
+                         remote-1 { auth = psk }
+                         remote-2 { auth = xauth } } }
+    pools { road { addrs = 10.9.0.0/24 } }
+    secrets { xauth-carol { id = carol
+                            secret = squeamish } }
+    """
+    (directory / "swanctl.conf").write_text(road)
+    ran = run("load", str(directory))
+    assert ran.code == 0, ran.err
+    assert "1 connection, 1 pool, 1 secret, 1 key, 2 certificates loaded, 2 unloaded." in ran.out
+    assert [pool.name for pool in served.memory.pools.all()] == ["road"]
+    (directory / "swanctl.conf").write_text("connections { }")
+    assert run("load", str(directory)).code == 0
+    assert not list(served.memory.pools.all())
 
 
 def test_toml(run: Run, served: Served, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ikectl.config.model import Connection
 from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl
+from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.shell import Shell
 from ikectl.engine.commands import Initiate, LoadConnection
 from ikectl.engine.engine import Engine
@@ -67,10 +68,13 @@ class Running:
         self.events: list[Event] = []
         self._news = asyncio.Event()
         settings = Settings(ike_port=PORT, natt_port=PORT + 4000, retransmit_timeout=0.2)
-        table = answers.immediate(self.store, self.kernel, lambda remote: Endpoint.parse(address, 0).address)
+        self.pools = AddressPools()
+        table = answers.immediate(
+            self.store, self.kernel, lambda remote: Endpoint.parse(address, 0).address, self.pools
+        )
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
         self.shell = Shell(engine, self.sockets, self.kernel, answers.LATER, [self._observe])
-        self.control = DaemonControl(self.shell, self.kernel, self.store, config)
+        self.control = DaemonControl(self.shell, self.kernel, self.store, self.pools, config)
         self.shell.start()
 
     def _observe(self, event: Event) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from ikectl.config.model import Authority, Certificate, Child, Connection, Mode, PrivateKey, SharedSecret
 from ikectl.crypto.proposal import ChildSuite, IkeSuite, parse_proposal
+from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.vici_socket import ViciSocket
 from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
 from ikectl.engine.view import ChildSaView, IkeSaView
@@ -109,6 +110,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.credentials = MemoryCredentials()
+        self.pools = AddressPools()
         self.loaded: dict[str, Connection] = {}
         self.sas: dict[int, IkeSa] = {}
         self.usage: dict[int, Usage] = {}

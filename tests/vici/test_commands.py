@@ -9,7 +9,8 @@ import pytest
 import vici
 from vici.exception import CommandException, EventUnknownException
 
-from ikectl.sa.asks import Usage
+from ikectl.config.model import SecretKind
+from ikectl.sa.asks import Lease, Leased, Release, Usage
 from ikectl.vici.commands import COMMANDS
 from tests.vici.credentials import made
 from tests.vici.serving import Served
@@ -110,6 +111,46 @@ def test_a_connection_as_tools_list_it(office: vici.Session) -> None:
     assert (net["local-ts"], net["remote-ts"]) == ([b"10.1.0.0/16"], [b"10.2.0.0/16"])
     assert conn["children"]["refused"]["local-ts"] == [b"dynamic"]
     assert conn["children"]["endless"]["remote-ts"] == [b"10.4.0.0/16[tcp/https]"]
+
+
+def test_a_connection_of_ikev1_as_tools_list_it(session: vici.Session) -> None:
+    session.load_conn(
+        {
+            "road": {
+                "version": "1",
+                "dpd_timeout": "2m",
+                "reauth_time": "1h",
+                "local": {"auth": "psk"},
+                "remote-1": {"auth": "psk"},
+                "remote-2": {"auth": "xauth-pam:vpn"},
+            },
+        }
+    )
+    session.load_conn(
+        {
+            "home": {
+                "version": "1",
+                "local-1": {"auth": "rsa-encryption"},
+                "local-2": {"auth": "xauth", "xauth_id": "carol"},
+                "remote": {"auth": "rsa-encryption"},
+            }
+        }
+    )
+    road, home = (next(iter(event.values())) for event in session.list_conns())
+    assert (road["version"], road["dpd_timeout"], road["reauth_time"]) == (b"IKEv1", b"120", b"3600")
+    assert road["rekey_time"] == b"0"
+    assert (road["remote-2"]["class"], road["remote-2"]["xauth"]) == (b"XAuth", b"pam:vpn")
+    assert home["local-1"]["method"] == b"rsa-encryption"
+    assert (home["local-2"]["class"], home["local-2"]["xauth_id"]) == (b"XAuth", b"carol")
+
+
+def test_passwords_of_users_are_kept_apart_from_keys(session: vici.Session, served: Served) -> None:
+    for kind in ("EAP", "XAUTH"):
+        session.load_shared({"id": f"for-{kind}", "type": kind, "data": "squeamish", "owners": ["carol"]})
+        assert served.memory.credentials.loaded_secrets[f"for-{kind}"].kind is SecretKind.USER
+    assert session.get_shared() == {"keys": [b"for-EAP", b"for-XAUTH"]}
+    with pytest.raises(CommandException, match="a password needs the name of its user"):
+        session.load_shared({"type": "XAUTH", "data": "squeamish"})
 
 
 def test_list_conns_of_one_name(office: vici.Session) -> None:
@@ -340,8 +381,8 @@ def test_shared_secrets_come_and_go(session: vici.Session, served: Served) -> No
 
 
 def test_secrets_of_other_kinds_are_refused_by_name(session: vici.Session) -> None:
-    with pytest.raises(CommandException, match=r"(?i)eap.*not built yet"):
-        session.load_shared({"id": "eap-1", "type": "EAP", "data": "sesame", "owners": ["carol"]})
+    with pytest.raises(CommandException, match=r"(?i)ntlm.*not built yet"):
+        session.load_shared({"id": "eap-1", "type": "NTLM", "data": "sesame", "owners": ["carol"]})
 
 
 def test_keys_come_and_go(session: vici.Session) -> None:
@@ -399,10 +440,73 @@ def test_authorities(session: vici.Session, served: Served) -> None:
 # -- pools
 
 
-def test_there_are_no_pools_and_none_can_be_loaded(session: vici.Session) -> None:
+def lease(served: Served, identity: str, wanted: bytes = b"") -> Leased:
+    return served.call(served.memory.pools.lease, Lease(("road",), identity, 4, wanted, bytes((192, 0, 2, 7))))
+
+
+def test_pools_with_their_leases(session: vici.Session, served: Served) -> None:
     assert session.get_pools() == {}
-    with pytest.raises(CommandException, match="pool 'road' not loaded: address pools are not built yet"):
-        session.load_pool({"road": {"addrs": "10.9.0.0/24"}})
+    session.load_pool({"road": {"addrs": "10.9.0.0/24", "dns": ["10.0.0.1", "2001:db8::1"]}})
+    session.load_pool({"six": {"addrs": "2001:db8::10-2001:db8::1f"}})
+    carol = lease(served, "carol")
+    lease(served, "dave@example.org")
+    served.call(served.memory.pools.release, Release("road", "carol", carol.address))
+    facts = {"base": b"10.9.0.1", "size": b"254", "online": b"1", "offline": b"1"}
+    six = {"base": b"2001:db8::10", "size": b"16", "online": b"0", "offline": b"0"}
+    assert session.get_pools() == {"road": facts, "six": six}
+    assert session.get_pools({"leases": "yes", "name": "road"}) == {
+        "road": {
+            **facts,
+            "leases": {
+                "0": {"address": b"10.9.0.1", "identity": b"carol", "status": b"offline"},
+                "1": {"address": b"10.9.0.2", "identity": b"dave@example.org", "status": b"online"},
+            },
+        }
+    }
+    assert [attribute.type for attribute in carol.attributes] == [3, 10]
+
+
+def test_a_pool_in_use_is_not_unloaded_and_not_moved_away(session: vici.Session, served: Served) -> None:
+    session.load_pool({"road": {"addrs": "10.9.0.0/24"}})
+    held = lease(served, "carol", bytes((10, 9, 0, 77)))
+    with pytest.raises(CommandException, match="1 of its addresses are in use and not in the new range"):
+        session.load_pool({"road": {"addrs": "10.9.0.0/26"}})
+    with pytest.raises(CommandException, match="terminate their SAs first"):
+        session.unload_pool({"name": "road"})
+    session.load_pool({"road": {"addrs": "10.9.0.0/25"}})
+    assert session.get_pools()["road"]["online"] == b"1"
+    served.call(served.memory.pools.release, Release("road", "carol", held.address))
+    session.unload_pool({"name": "road"})
+    assert session.get_pools() == {}
+
+
+@pytest.mark.parametrize(
+    ("pool", "error"),
+    [
+        ({"addrs": "10.9.0.0/24", "dsn": "10.0.0.1"}, "road: unknown option 'dsn'; did you mean 'dns'"),
+        ({"dns": "10.0.0.1"}, "road: set addrs"),
+        ({"addrs": "10.8.0.0/16"}, "pool 'road' overlaps pool 'old'"),
+    ],
+)
+def test_pools_with_mistakes(session: vici.Session, pool: dict[str, str], error: str) -> None:
+    session.load_pool({"old": {"addrs": "10.8.7.0/24"}})
+    with pytest.raises(CommandException, match=error):
+        session.load_pool({"road": pool})
+
+
+def test_a_pool_that_is_not_there(session: vici.Session) -> None:
+    session.load_pool({"road": {"addrs": "10.9.0.0/24"}})
+    with pytest.raises(CommandException, match="there is no pool 'raod'; did you mean road"):
+        session.unload_pool({"name": "raod"})
+
+
+def test_an_answer_has_room_for_so_many_leases(session: vici.Session, served: Served) -> None:
+    session.load_pool({"road": {"addrs": "10.9.0.0/16"}})
+    for number in range(4000):
+        lease(served, f"{number:05}" + "x" * 95)
+    road = session.get_pools({"leases": "yes"})["road"]
+    assert len(road["leases"]) + int(road["unlisted"]) == int(road["online"]) == 4000
+    assert int(road["unlisted"]) > 0
 
 
 # -- the protocol's edges
