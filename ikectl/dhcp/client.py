@@ -138,6 +138,8 @@ class DhcpClient:
         self.identity = identity
         self.state = State.INIT
         self.lease: Granted | None = None
+        self.direct = True
+        """Whether the tunnel leads to the server, so that renewals go to it; else they are broadcast."""
         self._random = random
         self._wanted = wanted
         self._xid = 0
@@ -271,7 +273,7 @@ class DhcpClient:
         wait = max((limit - now) / 2, MIN_RENEWAL_WAIT)
         self._due = min(now + wait, limit)
         self._sent_at = now
-        to = BROADCAST if self.state is State.REBINDING else lease.server
+        to = lease.server if self.state is State.RENEWING and self.direct else BROADCAST
         return [self._message(MessageType.REQUEST, to, self._usual(), now, ciaddr=lease.address)]
 
     def _send(self, now: float) -> list[Output]:

@@ -24,6 +24,15 @@ class NotRelayed(IkectlError):
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """The DHCP server (packed), our address towards it, by which it tells networks apart, and by which interface."""
+
+    address: bytes
+    giaddr: bytes
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """Who asks: an IKE SA (its unique id) of a peer, and by what the server knows the client."""
 
@@ -43,8 +52,7 @@ class Lease:
     client: bytes
     ack: DhcpMessage
     """As the server sent it."""
-    server: bytes
-    """Whom the gateway relays to; empty: whoever hears a broadcast."""
+    server: Upstream
     until: float
     """Monotonic seconds, as far as we saw: a client renews by its tunnel, past the relay agent (RFC 3456 §4.4)."""
     ikes: list[int] = field(default_factory=list)
@@ -105,7 +113,7 @@ class Leases:
             if lease.client == holder.client and lease.identity != holder.identity:
                 raise NotRelayed(f"the client identifier belongs to the client of {lease.identity}")
 
-    def grant(self, holder: Holder, ack: DhcpMessage, server: bytes, now: float) -> list[Lease]:
+    def grant(self, holder: Holder, ack: DhcpMessage, server: Upstream, now: float) -> list[Lease]:
         """The server gave `ack.yiaddr` to the holder; the leases that this ended.
 
         Raises NotRelayed when the address belongs to another peer, and still
@@ -174,6 +182,12 @@ class Leases:
                 lease.children.remove(child)
                 return None if lease.held else self._drop(lease)
         return None
+
+    def end(self) -> list[Lease]:
+        """All leases, none of which is known any more: the gateway ends."""
+        leases = list(self._by_address.values())
+        self._by_address.clear()
+        return leases
 
     def _drop(self, lease: Lease) -> Lease:
         if self._by_address.get(lease.address) is lease:

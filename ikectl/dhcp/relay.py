@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ikectl.dhcp.leases import Holder, Lease, Leases, NotRelayed
+from ikectl.dhcp.leases import Holder, Lease, Leases, NotRelayed, Upstream
 from ikectl.dhcp.message import BROADCAST_FLAG, REPLY, REQUEST, UNSPECIFIED, DhcpMessage
 from ikectl.iana.dhcp import MessageType, Option, RelaySuboption
 
@@ -37,6 +37,9 @@ MAX_REMOTE_ID_OCTETS = 128
 """Of the peer's identity in the relay agent information; a distinguished name may be longer, and is cut."""
 
 
+__all__ = ["Circuit", "Relay", "ToClient", "ToServer", "Upstream"]
+
+
 @dataclass(slots=True, eq=False)
 class Circuit:
     """One DHCP SA as the relay agent sees it; or several, if one IKE SA has several.
@@ -47,9 +50,7 @@ class Circuit:
     number: int
     ike: int
     identity: str
-    server: bytes
-    """Packed; empty is whoever hears a broadcast."""
-    giaddr: bytes
+    server: Upstream
     client: bytes = b""
     """What its client calls itself; fixed by the first message."""
     hardware: tuple[int, bytes] = (0, b"")
@@ -93,11 +94,10 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class ToServer:
-    """To be sent from `giaddr` to `server` (empty: broadcast), port 67 both; `ended` is a lease given back."""
+    """To be sent to `server` from its giaddr, port 67 both; `ended` is a lease given back."""
 
     octets: bytes
-    giaddr: bytes
-    server: bytes
+    server: Upstream
     type: MessageType
     ended: Lease | None = None
 
@@ -124,11 +124,11 @@ class Relay:
         self.leases = Leases()
         self._circuits: dict[int, Circuit] = {}
 
-    def open(self, number: int, ike: int, identity: str, server: bytes, giaddr: bytes, now: float) -> Circuit:
+    def open(self, number: int, ike: int, identity: str, server: Upstream, now: float) -> Circuit:
         """A DHCP SA stands. A second one of the same number is the same circuit."""
         circuit = self._circuits.get(number)
         if circuit is None:
-            circuit = Circuit(number, ike, identity, server, giaddr, credited_at=now)
+            circuit = Circuit(number, ike, identity, server, credited_at=now)
             self._circuits[number] = circuit
         return circuit
 
@@ -170,9 +170,9 @@ class Relay:
             circuit.expect(message.xid, now)
         information = (int(Option.RELAY_AGENT_INFORMATION), circuit.information)
         relayed = replace(
-            message, hops=message.hops + 1, giaddr=circuit.giaddr, options=(*message.options, information)
+            message, hops=message.hops + 1, giaddr=circuit.server.giaddr, options=(*message.options, information)
         )
-        return ToServer(relayed.write(), circuit.giaddr, circuit.server, kind, ended)
+        return ToServer(relayed.write(), circuit.server, kind, ended)
 
     def _check_client(self, circuit: Circuit, message: DhcpMessage) -> MessageType:
         """The message's type, if it may pass. Raises NotRelayed."""
@@ -221,8 +221,7 @@ class Relay:
             for circuit in self._circuits.values()
             if circuit.open.get(message.xid, 0.0) > now
             and circuit.hardware[1] == message.hardware
-            and circuit.giaddr == message.giaddr
-            and circuit.server in (b"", source)
+            and (circuit.server.address, circuit.server.giaddr) == (source, message.giaddr)
         ]
         if information is not None:
             # RFC 3046 §2.2: the server sends it back as it was.

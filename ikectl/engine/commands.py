@@ -79,4 +79,13 @@ class Expire:
     hard: bool
 
 
-Command = Initiate | Terminate | Rekey | LoadConnection | UnloadConnection | Resolved | Expire
+@dataclass(frozen=True, slots=True)
+class InnerAddress:
+    """DHCP over IPsec gave the client of IKE SA `ike` (unique id) this address (packed), or none, and why."""
+
+    ike: int
+    address: bytes
+    why: str = ""
+
+
+Command = Initiate | Terminate | Rekey | LoadConnection | UnloadConnection | Resolved | Expire | InnerAddress

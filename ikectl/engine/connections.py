@@ -138,8 +138,9 @@ class Connections:
             if child is None or any(c.usable and c.name == child.name for c in machine.sa.children.values()):
                 machine.sa.emit(Note(machine.sa, f"{child_name or ike} is established already"))
                 commands.settle(part, None)
-            else:
-                machine.create_child(child, part, now)
+            elif (first := self._engine.dhcp.before(machine.sa, connection, child, part)) is not None:
+                assert first[0] is not None
+                machine.create_child(first[0], first[1], now)
             return
         machine = self._engine.new_machine(True, NOWHERE, b"", now, connection)
         self.joined(machine)
@@ -173,8 +174,11 @@ class Connections:
         if failure is not None:
             self._engine.commands.settle(token, str(failure))
             machine.close(str(failure), machine.now)
-        else:
-            machine.initiate(child, token, machine.now)
+            return
+        connection = machine.sa.connection
+        assert connection is not None
+        first = self._engine.dhcp.before(machine.sa, connection, child, token)
+        machine.initiate(*(first or (None, 0)), machine.now)
 
     def _usable(self, name: str) -> AnyDriver | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""

@@ -14,6 +14,7 @@ from ikectl.engine.commands import (
     Command,
     Expire,
     Initiate,
+    InnerAddress,
     LoadConnection,
     Rekey,
     Resolved,
@@ -22,6 +23,7 @@ from ikectl.engine.commands import (
     UnloadConnection,
 )
 from ikectl.engine.connections import Connections
+from ikectl.engine.dhcp import DhcpWaits
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Answers, Outside, Question, Transmit
 from ikectl.engine.pending import Pending
@@ -56,6 +58,7 @@ class Engine:
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
         self.connections = Connections(self)
+        self.dhcp = DhcpWaits(self.commands)
         env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
 
@@ -123,6 +126,10 @@ class Engine:
                 self.connections.resolved[host] = addresses
             case Expire(child, hard):
                 self._expire(child, hard, now)
+            case InnerAddress(ike, address, why):
+                machine = next((each for each in self.machines() if each.sa.uniqueid == ike), None)
+                if machine is not None:
+                    self.dhcp.given(machine, address, why, now)
 
     # -- out -----------------------------------------------------------------
 
@@ -209,6 +216,7 @@ class Engine:
                 sa.keys = None
             self.connections.left(driver)
             self.connections.closed(driver, now)
+            self.dhcp.closed(driver)
 
     def _superseded(self, sa: Association, now: float) -> None:
         """`sa` was replaced: its successor, if it has one, takes over what it did."""

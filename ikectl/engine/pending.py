@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
@@ -20,12 +21,13 @@ class _Command:
 class Pending:
     """Exchanges carry the number of the command they serve; the last one to end ends the command."""
 
-    __slots__ = ("_commands", "_events", "_numbers")
+    __slots__ = ("_commands", "_events", "_numbers", "_steps")
 
     def __init__(self, events: list[Event]) -> None:
         self._events = events
         self._numbers = count(1)
         self._commands: dict[int, _Command] = {}
+        self._steps: dict[int, Callable[[str | None], None]] = {}
 
     def begin(self, token: int, parts: int, none: str) -> int:
         """The number for the `parts` exchanges of a command; with no parts it fails at once for the reason `none`."""
@@ -36,8 +38,18 @@ class Pending:
         self._commands[number] = _Command(token, parts, parts)
         return number
 
+    def step(self, then: Callable[[str | None], None]) -> int:
+        """The number for one exchange that a command needs before its own; `then` is told how it ended."""
+        number = next(self._numbers)
+        self._steps[number] = then
+        return number
+
     def settle(self, number: int, error: str | None) -> None:
         """One exchange of a command ended."""
+        step = self._steps.pop(number, None)
+        if step is not None:
+            step(error)
+            return
         command = self._commands.get(number)
         if command is None:
             return

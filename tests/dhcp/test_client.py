@@ -19,7 +19,7 @@ from ikectl.dhcp.client import (
     Send,
     State,
 )
-from ikectl.dhcp.leases import FOREVER, NotRelayed
+from ikectl.dhcp.leases import FOREVER, NotRelayed, Upstream
 from ikectl.dhcp.message import DhcpMessage
 from ikectl.dhcp.relay import BROADCAST, Relay
 from ikectl.iana.dhcp import MessageType, Option
@@ -174,6 +174,13 @@ def test_renewal_asks_the_server_and_rebinding_anybody() -> None:
     assert renewed.lease.until == got.lease.rebind_at + 3600 and one.state is State.BOUND
 
 
+def test_where_the_tunnel_does_not_lead_to_the_server_renewals_are_broadcast() -> None:
+    one, got = bound()
+    one.direct = False
+    (output,) = one.tick(got.lease.renew_at)
+    assert isinstance(output, Send) and output.to == BROADCAST and sent([output]).flags == 0x8000
+
+
 def test_a_lease_that_nobody_renews_ends() -> None:
     one, _ = bound()
     messages = 0
@@ -234,7 +241,7 @@ class Life:
         self.random = Random(self.seed)
         self.server = Server(lease=600, echo=self.echo)
         self.client = client(self.seed)
-        self.relay.open(9, 9, "carol", SERVER, RELAY, 0.0)
+        self.relay.open(9, 9, "carol", Upstream(SERVER, RELAY), 0.0)
         self.under_way: list[tuple[float, int, str, bytes]] = []
         self.sent = 0
 
