@@ -57,6 +57,10 @@ class Host:
             asks.RemoveChild: self.kernel.remove,
             asks.MovePath: self.kernel.move,
             asks.QueryUse: self.kernel.query,
+            asks.InstallAddress: self.kernel.install_address,
+            asks.RemoveAddress: self.kernel.remove_address,
+            asks.InstallDns: self.kernel.install_dns,
+            asks.RemoveDns: self.kernel.remove_dns,
             asks.Resolve: self._resolve,
             **(answers or {}),
         }

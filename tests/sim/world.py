@@ -128,10 +128,11 @@ class World:
             inbound, outbound = set(), set()
             for machine in host.engine.machines():
                 for child in machine.sa.children.values():
-                    if child.inbound:
-                        inbound.add((child.protocol, child.spi_in))
-                    if child.outbound:
-                        outbound.add((child.protocol, child.spi_out, child.path.remote.address))
+                    for one in (child, *child.companions):
+                        if child.inbound:
+                            inbound.add((one.protocol, one.spi_in))
+                        if child.outbound:
+                            outbound.add((one.protocol, one.spi_out, child.path.remote.address))
                     if child.ike is not machine.sa:
                         raise self.violation(f"{host.name}: {child} does not know its IKE SA")
             if host.engine.waiting:
