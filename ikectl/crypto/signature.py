@@ -273,7 +273,7 @@ def verify(
 
     Raises AuthenticationFailed with a reason for the log.
     """
-    key = _load(spki)
+    key = load_public_key(spki)
     if method is AuthMethod.DIGITAL_SIGNATURE:
         identifier, signature = data[1 : 1 + data[0]] if data else b"", data[1 + data[0] :] if data else b""
         scheme = _ACCEPTED.get(identifier)
@@ -321,7 +321,8 @@ def _der_form(signature: bytes, key: ec.EllipticCurvePublicKey, scheme: Scheme) 
 
 
 @lru_cache(REMEMBERED_KEYS)
-def _load(spki: bytes) -> PublicKey:
+def load_public_key(spki: bytes) -> PublicKey:
+    """The key of a SubjectPublicKeyInfo (DER). Raises AuthenticationFailed if it is none that signs in IKE."""
     try:
         key = load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):

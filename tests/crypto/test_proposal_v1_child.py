@@ -400,9 +400,8 @@ def test_reserved_spis_are_not_taken(spi: bytes) -> None:
 def test_a_refusal_names_attribute_by_attribute_what_failed(
     transform: tuple[int, dict[int, int | bytes]], why: str
 ) -> None:
-    offer = SA(
-        (part(AH, (3, tunnel(AUTH_ALGORITHM=1))), part(ESP, (99, tunnel(AUTH_ALGORITHM=99)), transform, number=2))
-    )
+    far = (99, tunnel(AUTH_ALGORITHM=99, EXT_SEQ=2, ECN_TUNNEL=1))
+    offer = SA((part(AH, (3, tunnel(AUTH_ALGORITHM=1))), part(ESP, far, transform, number=2)))
     with pytest.raises(NoProposalChosen) as caught:
         select_phase2(offer, [esp("aes256-sha256")], [M.TUNNEL])
     assert str(caught.value) == f"nearest is the peer's proposal 2 for ESP: {why}"
