@@ -14,6 +14,7 @@ from ikectl.config.model import Connection, Loaded
 from ikectl.daemon.clock import wall
 from ikectl.daemon.credentials import Credentials
 from ikectl.daemon.files import FILES, read
+from ikectl.daemon.logins import check_backends
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.resolve import resolve
 from ikectl.daemon.shell import Shell
@@ -102,8 +103,10 @@ class DaemonControl:
     def load(self, loaded: Loaded) -> None:
         """Put what the configuration file says in the place of what it said before.
 
-        Raises CredentialError or PoolRefused. Connections that clients loaded stay, unless the file names one alike.
+        Raises ConfigErrors, CredentialError or PoolRefused. Connections that clients loaded stay, unless the file
+        names one alike.
         """
+        check_backends(loaded.connections)
         self._credentials.load_file(loaded)
         self._pools.load_file(loaded.pools)
         connections = {connection.name: connection for connection in loaded.connections}
@@ -131,6 +134,7 @@ class DaemonControl:
         return self._engine.connections.all
 
     async def load_connection(self, connection: Connection) -> None:
+        check_backends((connection,))
         if self._engine.connections.get(connection.name) != connection:
             self._shell.command(LoadConnection(connection))
             if any(_hosts((connection,))):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from hmac import compare_digest
 from types import MappingProxyType
 from typing import Protocol, Self
@@ -21,7 +21,7 @@ from ikectl.config.model import Connection, XauthBackend
 from ikectl.daemon.answers import Immediate, Later
 from ikectl.daemon.pam import Pam
 from ikectl.daemon.penalties import Penalties
-from ikectl.errors import BackendError, ConfigError, CredentialError
+from ikectl.errors import BackendError, ConfigError, ConfigErrors, CredentialError
 from ikectl.pki.store import Store
 from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
 from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
@@ -31,6 +31,18 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {XauthBackend.RADIUS: "this version has no connector to RADIUS; use xauth with secrets.xauth*, or xauth-pam"}
 )
 """Backends that a configuration may name, but that nothing here serves, and what to do instead."""
+
+
+def check_backends(connections: Iterable[Connection]) -> None:
+    """Raises ConfigErrors for connections whose users nobody here can check."""
+    servers = [(connection, server) for connection in connections if (server := connection.xauth_server) is not None]
+    errors = [
+        ConfigError(f"connections.{connection.name}.{server.name}.auth: {UNBUILT[server.auth.backend]}")
+        for connection, server in servers
+        if server.auth.backend in UNBUILT
+    ]
+    if errors:
+        raise ConfigErrors(errors)
 
 
 class Backend(Protocol):
@@ -115,20 +127,6 @@ class Logins:
         """What waits."""
         return {BeginLogin: self.begin, CheckPassword: self.check}
 
-    def check_connection(self, connection: Connection) -> None:
-        """Raises ConfigError for one whose users nobody here can check."""
-        server = connection.xauth_server
-        why = None if server is None else self.refusal(server.auth.backend)
-        if server is not None and why is not None:
-            raise ConfigError(f"connections.{connection.name}.{server.name}.auth: {why}")
-
-    def refusal(self, backend: str) -> str | None:
-        """Why a configuration that names this backend cannot be loaded; None if it can."""
-        if backend in self._backends:
-            return None
-        known = ", ".join(f"xauth-{name}" for name in self._backends)
-        return UNBUILT.get(backend, f"there is no backend {backend!r}; this version knows {known}")
-
     async def begin(self, ask: BeginLogin) -> LoginAnswer:
         return await self._backend(ask.backend).begin(ask)
 
@@ -169,5 +167,5 @@ class Logins:
     def _backend(self, name: str) -> Backend:
         found = self._backends.get(name)
         if found is None:
-            raise BackendError(self.refusal(name) or name)
+            raise BackendError(UNBUILT.get(name) or f"there is no backend {name!r}")
         return found

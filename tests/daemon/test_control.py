@@ -77,6 +77,16 @@ async def test_mistakes_change_nothing(moon: Running, tmp_path: Path) -> None:
     assert list(moon.control.credentials.secrets()) == ["ike-one"]
 
 
+async def test_a_backend_of_logins_that_is_not_there_is_refused(moon: Running, tmp_path: Path) -> None:
+    await write(moon, tmp_path, CONF.format(name="one"))
+    radius = CONF.format(name="two").replace("version = 2", "version = 1")
+    radius = radius.replace("remote { auth = psk }", "remote { auth = psk }\n remote-2 { auth = xauth-radius }")
+    with pytest.raises(ConfigErrors, match=r"connections\.two\.remote-2\.auth: .*RADIUS"):
+        await write(moon, tmp_path, radius)
+    assert names(moon) == ["one"]
+    assert list(moon.control.credentials.secrets()) == ["ike-one"]
+
+
 async def test_what_clients_loaded_stays_when_the_file_is_read(moon: Running, tmp_path: Path) -> None:
     await write(moon, tmp_path, CONF.format(name="one"))
     theirs = moon.connection(SUN, False)

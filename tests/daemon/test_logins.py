@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ikectl.auth.xauth import chap
-from ikectl.daemon.logins import Backend, LocalUsers, Logins, NoAuth
+from ikectl.config.model import Auth, AuthKind, Connection, Remote, XauthBackend
+from ikectl.daemon.logins import Backend, LocalUsers, Logins, NoAuth, check_backends
 from ikectl.daemon.penalties import FIRST
-from ikectl.errors import BackendError, CredentialError
+from ikectl.errors import BackendError, ConfigErrors, CredentialError
+from ikectl.pki.store import Store
 from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
 from ikectl.sa.logins import Accepted, Challenge, PromptKind, Rejected
 from ikectl.values.secret import Secret
@@ -83,15 +85,29 @@ async def test_nobody_is_asked_where_nobody_needs_to_be() -> None:
 
 @pytest.mark.parametrize(("backend", "why"), [("radius", "no connector to RADIUS"), ("ldap", "no backend 'ldap'")])
 async def test_backends_that_are_not_there(backend: str, why: str) -> None:
-    made = logins()
-
-    assert why in (made.refusal(backend) or "")
     with pytest.raises(BackendError, match=why):
-        await made.begin(BeginLogin(backend, HERE))
+        await logins().begin(BeginLogin(backend, HERE))
 
 
-def test_backends_that_are_there_are_not_refused() -> None:
-    assert [logins().refusal(name) for name in ("generic", "chap", "noauth")] == [None] * 3
+@pytest.mark.parametrize("backend", XauthBackend)
+async def test_every_backend_of_the_configuration_works_or_is_refused_at_load(backend: XauthBackend) -> None:
+    rounds = Remote(auth=Auth(AuthKind.PSK)), Remote("remote-2", Auth(AuthKind.XAUTH, backend=backend))
+    connection = Connection("c", (), version=1, remote=rounds)
+    made = Logins.of(Store(), counting, lambda: 0.0)
+    try:
+        check_backends((connection,))
+    except ConfigErrors as refused:
+        assert str(refused).startswith("connections.c.remote-2.auth: this version has no connector to RADIUS; use ")
+        with pytest.raises(BackendError):
+            await made.begin(BeginLogin(backend, HERE))
+    else:
+        assert isinstance(await made.begin(BeginLogin(backend, HERE)), Challenge | Accepted)
+
+
+async def test_the_daemon_answers_all_that_a_login_asks() -> None:
+    made = Logins.of(Store(), counting, lambda: 0.0)
+
+    assert {*made.immediate, *made.later} == {UserSecret, Prompt, BeginLogin, CheckPassword}
 
 
 # -- delays -------------------------------------------------------------------------
