@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ikectl.crypto import ke, signature
+from ikectl.crypto import ke, signature, signature_v1
 from ikectl.daemon.clock import wall
 from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.resolve import resolve
 from ikectl.kernel.addresses import InnerAddresses
 from ikectl.kernel.backend import KernelBackend
+from ikectl.pki import isakmp
 from ikectl.pki.store import Store
 from ikectl.sa import asks
 from ikectl.sa.asks import Ask
@@ -40,6 +41,13 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
         asks.Authorities: lambda ask: store.authorities(ask.remotes),
         asks.Lease: pools.lease,
         asks.Release: pools.release,
+        asks.ChooseKeyV1: lambda ask: isakmp.choose(store, ask.local, ask.authorities, ask.method, ask.fingerprint),
+        asks.SignHash: lambda ask: isakmp.sign_hash(store, ask.key_id, ask.method, ask.hash),
+        asks.VerifyHash: lambda ask: signature_v1.verify(ask.spki, ask.method, ask.data, ask.hash),
+        asks.Encrypt: lambda ask: signature_v1.rsa_encrypt(ask.spki, ask.data),
+        asks.Decrypt: lambda ask: isakmp.decrypt(store, ask.key_id, ask.data, ask.random),
+        asks.KnownCertificate: lambda ask: store.known(ask.remote, ask.identity, wall()),
+        asks.AuthorityNames: lambda ask: store.authority_names(ask.remotes),
         asks.AllocSpi: lambda ask: kernel.alloc_spi(ask.protocol, ask.path),
         asks.FreeSpi: lambda ask: kernel.free_spi(ask.protocol, ask.path, ask.spi),
         asks.InstallChild: lambda ask: kernel.install(ask.child, ask.inbound, ask.outbound),

@@ -186,7 +186,6 @@ class Encrypt(Ask[bytes]):
 
     spki: bytes
     data: bytes
-    random: Callable[[int], bytes]
 
 
 @record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import ClassVar, Self
 
-from ikectl.errors import PeerMisbehaved, WireError
+from ikectl.errors import PeerMisbehaved
 from ikectl.iana.v1 import CertEncoding, IdType, PayloadType, cert_encoding, id_type
 from ikectl.iana.v2 import id_type as identity_type
 from ikectl.values.identity import Identity
@@ -33,8 +33,8 @@ _ANY_PORTS = (0, 65535)
 class ID(Payload):
     """Identification payload (RFC 2407 §4.6.2): of a peer in phase 1, of its traffic in phase 2.
 
-    `protocol` and `port` are 0 for any. Only the length of addresses is
-    checked here.
+    `protocol` and `port` are 0 for any. Reading checks nothing: with public
+    key encryption all of it is ciphertext (RFC 2409 §5.2).
     """
 
     REPEATS: ClassVar = True
@@ -76,7 +76,9 @@ class ID(Payload):
 
     @property
     def identity(self) -> Identity:
-        """Who that is, in phase 1."""
+        """Who that is, in phase 1. Raises PeerMisbehaved for an address of the wrong length."""
+        if len(self.data) != DATA_OCTETS.get(self.kind, len(self.data)):
+            raise PeerMisbehaved(f"an identity of type {self.kind} with {len(self.data)} octets")
         return Identity(identity_type(self.kind), self.data)
 
     def selector(self) -> TrafficSelector:
@@ -111,10 +113,7 @@ class ID(Payload):
     @classmethod
     def read(cls, body: bytes) -> Self:
         number, protocol, port = cls.LAYOUT.unpack_from(body)
-        kind, data = id_type(number), body[4:]
-        if len(data) != DATA_OCTETS.get(kind, len(data)):
-            raise WireError(f"an identity of type {kind} with {len(data)} octets")
-        return cls(kind, protocol, port, data)
+        return cls(id_type(number), protocol, port, body[4:])
 
     def body(self) -> bytes:
         """The octets that HASH_I and HASH_R cover as well (RFC 2409 §5)."""

@@ -120,8 +120,11 @@ def test_what_is_no_traffic(octets: str, why: str) -> None:
     ("kind", "octets"), [(1, 3), (1, 5), (1, 0), (4, 4), (4, 9), (5, 4), (5, 17), (6, 17), (7, 4), (8, 33)]
 )
 def test_addresses_of_the_wrong_length(kind: int, octets: int) -> None:
-    with pytest.raises(WireError, match="identity"):
-        read(PayloadType.ID, bytes((kind, 0, 0, 0)) + bytes(octets))
+    found = read(PayloadType.ID, bytes((kind, 0, 0, 0)) + bytes(octets))
+    assert isinstance(found, ID)
+    for meaning in (lambda: found.identity, found.selector):
+        with pytest.raises(PeerMisbehaved, match="identity"):
+            meaning()
 
 
 def test_an_identity_of_a_kind_nobody_knows_is_kept() -> None:
