@@ -26,6 +26,8 @@ from ikectl.config.load import load_file
 from ikectl.config.model import Loaded
 from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl, our_version
+from ikectl.daemon.dhcp_client import DhcpHosts
+from ikectl.daemon.dhcp_relay import RelayAgent
 from ikectl.daemon.files import FILES
 from ikectl.daemon.log import EventLog, Levels, setup
 from ikectl.daemon.logins import Logins
@@ -127,6 +129,12 @@ class Daemon:
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
         later = {**answers.later(addresses, names), **logins.later}
         shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe))
+        for dhcp in (
+            RelayAgent(shell, source_address, secrets.token_bytes),
+            DhcpHosts(shell, lambda ask: later[type(ask)](ask), secrets.token_bytes),
+        ):
+            shell.observe(dhcp.observe)
+            stack.callback(dhcp.close)
         control = DaemonControl(shell, kernel, store, pools, options.config)
         socket = ViciSocket(control, options.vici, options.vici_group)
         shell.observe(socket.publish)

@@ -75,6 +75,8 @@ def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
     config, path = child.config, child.path
     if child.mode is not Mode.TUNNEL or not config.policies or child.if_id_out:
         return ()
+    if config.mark_out.fresh:
+        return ()  # only packets with a mark of the child's own are meant, and whoever marks them sees to their way
     wanted: list[Route] = []
     for remote in child.ts_remote:
         inside = [local for local in child.ts_local if local.v6 == remote.v6]
