@@ -107,8 +107,8 @@ class DaemonControl:
         names one alike.
         """
         check_backends(loaded.connections)
-        self._credentials.load_file(loaded)
         self._pools.load_file(loaded.pools)
+        self._credentials.load_file(loaded)
         connections = {connection.name: connection for connection in loaded.connections}
         for name in self._from_file:
             if name not in connections and self._engine.connections.get(name) is self._from_file[name]:

@@ -9,10 +9,11 @@ import pytest
 
 from ikectl.config.credentials import read_certificates, read_key
 from ikectl.config.load import load_file
-from ikectl.config.model import Authority, Certificate, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Pool, PoolAttribute, PrivateKey, SharedSecret
 from ikectl.daemon.files import FILES
 from ikectl.engine.commands import Selection
-from ikectl.errors import ConfigErrors, CredentialError
+from ikectl.errors import ConfigErrors, CredentialError, NoAddress
+from ikectl.sa.asks import Lease, Release
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.secret import Secret
 from ikectl.vici.ports import Control
@@ -67,6 +68,40 @@ async def test_the_file_gives_and_takes(moon: Running, tmp_path: Path) -> None:
     await write(moon, tmp_path, CONF.format(name="two"), CONF.format(name="three"))
     assert names(moon) == ["two", "three"]
     assert list(moon.control.credentials.secrets()) == ["ike-two", "ike-three"]
+
+
+POOL = "pools {{ {name} {{ addrs = 10.9.{net}.0/24\ndns = 10.0.0.1 }} }}\n"
+
+
+async def test_the_file_gives_and_takes_pools(moon: Running, tmp_path: Path) -> None:
+    pools = moon.control.pools
+    await write(moon, tmp_path, POOL.format(name="road", net=1))
+    leased = pools.lease(Lease(("road",), "carol", 4))
+    assert (leased.pool, leased.address) == ("road", bytes((10, 9, 1, 1)))
+    assert leased.attributes == (PoolAttribute(3, bytes((10, 0, 0, 1))),)
+    await pools.load(Pool("client", bytes((10, 8, 0, 1)), bytes((10, 8, 0, 9))))
+    await write(moon, tmp_path, POOL.format(name="other", net=2))
+    assert [pool.name for pool in pools.all()] == ["road", "client", "other"], "road is in use"
+    pools.release(Release("road", "carol", leased.address))
+    await write(moon, tmp_path, POOL.format(name="other", net=2))
+    assert [pool.name for pool in pools.all()] == ["client", "other"]
+    with pytest.raises(NoAddress, match="there is no pool 'road'"):
+        pools.lease(Lease(("road",), "carol", 4))
+
+
+async def test_attributes_of_several_pools_are_told_once(moon: Running, tmp_path: Path) -> None:
+    two = POOL.format(name="one", net=1) + POOL.format(name="two", net=2).replace("dns", "nbns = 10.0.0.2\ndns")
+    await write(moon, tmp_path, two)
+    leased = moon.control.pools.lease(Lease(("one", "two"), "carol", 4))
+    assert [attribute.type for attribute in leased.attributes] == [3, 4]
+
+
+async def test_passwords_come_and_go_with_the_file(moon: Running, tmp_path: Path) -> None:
+    await write(moon, tmp_path, "secrets { xauth-1 { id = carol\nsecret = squeamish } }")
+    assert moon.store.password("carol") == b"squeamish"
+    assert list(moon.control.credentials.secrets()) == ["xauth-1"]
+    await write(moon, tmp_path, "")
+    assert moon.store.password("carol") is None
 
 
 async def test_mistakes_change_nothing(moon: Running, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ikectl.sa.asks import Lease, Release
 from tests.vici.credentials import made
 from tests.vici.serving import Served
 
@@ -103,6 +104,26 @@ def test_load_all(swanctl: Swanctl, served: Served) -> None:
     assert list(memory.credentials.loaded_keys) == [made().key_id]
     assert list(memory.credentials.loaded_secrets) == ["ike-b"]
     assert list(memory.credentials.loaded_authorities) == ["root"]
+
+
+def test_pools(swanctl: Swanctl, served: Served, tmp_path: Path) -> None:
+    road = "pools {\n road {\n addrs = 10.9.0.0/24\n dns = 10.0.0.1, 10.0.0.2\n split_include = 10.1.0.0/16\n }\n}\n"
+    users = "secrets {\n xauth-carol {\n id = carol\n secret = squeamish\n }\n}\n"
+    (tmp_path / "swanctl.conf").write_text(road + users)
+    done = swanctl("--load-all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "loaded xauth secret 'xauth-carol'" in done.stdout
+    assert "loaded pool 'road'" in done.stdout
+    leased = served.call(served.memory.pools.lease, Lease(("road",), "carol", 4))
+    assert [attribute.type for attribute in leased.attributes] == [3, 3, 28676]
+    listed = swanctl("--list-pools", "--leases").stdout.split()
+    assert listed == ["road", "10.9.0.1", "1", "/", "0", "/", "254", "10.9.0.1", "online", "'carol'"]
+    (tmp_path / "swanctl.conf").write_text("")
+    done = swanctl("--load-pools")
+    assert "unloading pool 'road' failed" in done.stdout + done.stderr
+    served.call(served.memory.pools.release, Release("road", "carol", leased.address))
+    assert swanctl("--load-pools").returncode == 0
+    assert not list(served.memory.pools.all())
 
 
 def test_load_all_again_unloads_what_the_files_no_longer_hold(swanctl: Swanctl, served: Served, tmp_path: Path) -> None:
