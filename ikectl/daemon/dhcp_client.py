@@ -98,7 +98,9 @@ class DhcpHosts:
                     self._child_up(sa, connection, child)
             case ChildRekeyed(_, old, new):
                 host = self._host_of(old)
-                if host is not None:
+                if host is not None and is_dhcp(new.config):
+                    host.dhcp[new.uniqueid] = new
+                elif host is not None:
                     host.tunnels.pop(old.uniqueid, None)
                     self._tunnel_up(host, new)
             case ChildDown(_, child):
@@ -137,8 +139,12 @@ class DhcpHosts:
             return
         host.tunnels[child.uniqueid] = child
         host.client.direct = _leads_to(host.tunnels.values(), lease.server)
-        for dhcp in list(host.dhcp.values()):
-            self._terminate(dhcp)
+        self._end_dhcp(host)
+
+    def _end_dhcp(self, host: _Host) -> None:
+        """The DHCP SA has served (RFC 3456 §4.4)."""
+        for child in list(host.dhcp.values()):
+            self._terminate(child)
 
     def _child_down(self, child: ChildSa) -> None:
         host = self._host_of(child)
@@ -208,6 +214,8 @@ class DhcpHosts:
                     )
                     if not renewed:
                         self._begin(self._install(host))
+                    elif host.tunnels:
+                        self._end_dhcp(host)
                 case Ended(why):
                     self._lost(host, why)
         if host.timer is not None:

@@ -77,8 +77,11 @@ class RelayAgent:
             case ChildUp(sa, child):
                 if _relays(sa):
                     self._child_up(sa, child)
-            case ChildRekeyed(_, old, new):
-                if old.uniqueid in self._tunnels:
+            case ChildRekeyed(sa, old, new):
+                if is_dhcp(new.config):
+                    if _relays(sa):
+                        self._child_up(sa, new)
+                elif old.uniqueid in self._tunnels:
                     self._tunnel_up(new)
                     self._tunnel_down(old)
             case ChildDown(_, child):

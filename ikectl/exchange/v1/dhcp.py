@@ -9,6 +9,8 @@ address and the broadcast address, and packets to these are never forwarded.
 from __future__ import annotations
 
 from ikectl.config.model import DHCP_CLIENT, DHCP_MARK, DHCP_SERVER, Child, Connection
+from ikectl.errors import TsUnacceptable
+from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
 
@@ -35,6 +37,20 @@ def asked(connection: Connection, path: Path, client: TrafficSelector, server: T
     clients = _alternatives(path.remote.address, CLIENT_PORT)
     servers = _alternatives(path.local.address, SERVER_PORT)
     return connection.dhcp_child if client in clients and server in servers else None
+
+
+def check_lease(sa: IsakmpSa, client: TrafficSelector) -> None:
+    """Where we relay, a peer has a tunnel for an address that was leased to that very peer, and for no other.
+
+    RFC 3456 §5: a client can set its address as it likes, so selectors must be checked. Raises TsUnacceptable.
+    """
+    connection = sa.connection
+    if connection is None or connection.dhcp is None or connection.dhcp.client:
+        return
+    leased = [TrafficSelector.of_address(address) for address in sa.peer_vips]
+    if not any(client.within(one) for one in leased):
+        held = " and ".join(map(str, leased)) or "no address; a DHCP SA comes first"
+        raise TsUnacceptable(f"the peer asks for a tunnel of {client}, and was leased {held}")
 
 
 def ids(path: Path) -> tuple[TrafficSelector, TrafficSelector]:

@@ -6,7 +6,10 @@ import pytest
 
 from ikectl.config.model import Child, Connection, Dhcp
 from ikectl.crypto.keywords import default_esp
+from ikectl.errors import TsUnacceptable
 from ikectl.exchange.v1 import dhcp
+from ikectl.sa.env import Env
+from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Endpoint, Path
 from ikectl.values.selector import TrafficSelector
 
@@ -95,3 +98,28 @@ def test_ipv6_outside() -> None:
     assert RELAY.dhcp_child is not None
     ours, _ = dhcp.selectors(RELAY.dhcp_child, six)
     assert list(map(str, ours)) == ["255.255.255.255/32[udp/bootps]"]
+
+
+def isakmp_sa(settings: Dhcp | None, *leased: bytes) -> IsakmpSa:
+    env = Env(lambda number: lambda octets: bytes(octets))
+    sa = IsakmpSa(env, env.random_for(1), 1, False, bytes(8), bytes(8), AT_GATEWAY, connection(settings))
+    sa.peer_vips = leased
+    return sa
+
+
+def test_a_tunnel_is_for_the_address_leased_to_that_peer() -> None:
+    """RFC 3456 §5: the address alone says nothing; who was given it is known here."""
+    mine, other = TrafficSelector.of_network("10.1.0.100"), TrafficSelector.of_network("10.1.0.101")
+    sa = isakmp_sa(RELAY.dhcp, bytes((10, 1, 0, 100)))
+    dhcp.check_lease(sa, mine)
+    dhcp.check_lease(sa, selector("10.1.0.100:80"))
+    for refused in (other, TrafficSelector.of_network("10.1.0.100/31"), TrafficSelector.ANY4):
+        with pytest.raises(TsUnacceptable, match=r"was leased 10\.1\.0\.100/32"):
+            dhcp.check_lease(sa, refused)
+    with pytest.raises(TsUnacceptable, match="no address; a DHCP SA comes first"):
+        dhcp.check_lease(isakmp_sa(RELAY.dhcp), mine)
+
+
+@pytest.mark.parametrize("settings", [None, Dhcp(client=True)])
+def test_without_a_relay_leases_do_not_matter(settings: Dhcp | None) -> None:
+    dhcp.check_lease(isakmp_sa(settings), TrafficSelector.ANY4)
