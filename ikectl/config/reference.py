@@ -72,6 +72,79 @@ id = "b.example.org"
 secret = "0sFpZAZqEN6Ti9sqt4ZP5EWcqx"
 ```
 
+## IKEv1
+
+`version = 1` speaks IKEv1 alone, `version = 2` IKEv2 alone; `version = 0`, the default, answers both and starts with
+IKEv2. What only one version can do is refused where the other may be spoken, because a peer would go without it and
+nobody would be told; options that merely tune IKEv1 (`aggressive`, `pull`, `dpd_timeout`, `fragmentation`) may stand
+beside `version = 0`. Three things differ from IKEv2:
+
+- Both sides prove themselves in the same way: `psk`, `pubkey` (signatures with RSA or ECDSA keys), `rsa-encryption`
+  (RFC 2409 §5.2) or `rsa-encryption-revised` (§5.3). The last two are ikectl's own words; both ends need the
+  certificate of the other beforehand, in `certs` or in `x509/`.
+- A child has one selector a side, with one port or all.
+- `rekey_time` and `reauth_time` mean the same: a new phase 1, with the children kept.
+
+**XAUTH** asks a user for a password after phase 1. It is a second round: `auth = xauth` in a `remote` section of the
+gateway, in a `local` section of the client. Who judges is written behind a dash, on the gateway: `xauth` or
+`xauth-generic` (and swanctl's `xauth-eap`) look into `secrets`, `xauth-chap` does so too but has the password hidden by
+a challenge, `xauth-pam` asks PAM, `xauth-radius` a RADIUS server,
+and `xauth-noauth` nobody, for clients that insist on XAUTH after a certificate. `xauth-pam:NAME` names the PAM service
+or the RADIUS section.
+
+```
+connections {
+  road-warriors {                  # the gateway
+    version = 1
+    pools = road
+    local    { auth = pubkey
+               certs = gw.pem }
+    remote-1 { auth = pubkey }
+    remote-2 { auth = xauth }
+    children { all { local_ts = 0.0.0.0/0 } }
+  }
+  office {                         # the client
+    version = 1
+    remote_addrs = gw.example.org
+    vips = 0.0.0.0
+    local-1  { auth = pubkey
+               certs = carol.pem }
+    local-2  { auth = xauth
+               xauth_id = carol }
+    remote   { auth = pubkey
+               id = gw.example.org }
+    children { all { remote_ts = 0.0.0.0/0 } }
+  }
+}
+secrets {
+  xauth-carol { id = carol
+                secret = squeamish }
+}
+pools {
+  road { addrs = 10.9.0.0/24
+         dns = 10.0.0.53
+         split_include = 10.0.0.0/8
+         banner = "Welcome to the office." }
+}
+```
+
+**Hybrid authentication** is the same with a single round on the user's side: the gateway has `local { auth = pubkey }`
+and `remote { auth = xauth }`, the client `local { auth = xauth }` and `remote { auth = pubkey }`.
+
+**Main Mode with a pre-shared key** needs the key before it learns who the peer is. The key is looked up for the `id`
+that the connection found by addresses expects, if that is a single one, and else for the peer's address; a secret's
+`id` may be an address, a network or a range for that.
+
+**Aggressive Mode with a pre-shared key** needs `aggressive_psk = yes` on both sides. There whoever asks, or answers in
+the peer's place, gets a hash made with the key and can try out keys on it at leisure, offline and unseen. Certificates
+do not have this weakness; in Main Mode only who can answer in the peer's place gets that far.
+
+**AH around ESP**: with both `ah_proposals` and `esp_proposals` a child has ESP or AH, whichever is agreed on.
+`bundle = yes` asks for both at once.
+
+**DHCP over IPsec** (RFC 3456): a client with `dhcp = yes` gets its inner address from the DHCP server behind the
+gateway, to which a gateway with `dhcp_server = ADDRESS` relays.
+
 ## Forms of values
 
 | form | what to write |
@@ -90,7 +163,9 @@ peer's may be a network, hold `*` (`*.example.org`, `*@example.org`, `C=CH, CN=*
 `fqdn:^...$` |
 | mark | `value[/mask]`; the mask is `0xffffffff` if not given |
 | auth | `psk`; `pubkey`; or key types with minimum sizes and hashes, as in `rsa-3072-sha256-sha512-ecdsa-256-sha384`; \
-`rsa/pss` demands RSA-PSS. They hold for certificates and for the signature of IKE; after `ike:` for the latter only |
+`rsa/pss` demands RSA-PSS. They hold for certificates and for the signature of IKE; after `ike:` for the latter only. \
+IKEv1 also has `xauth`, `rsa-encryption` and `rsa-encryption-revised`, see above |
+| network, range | `10.0.0.0/8`; `10.0.0.5-10.0.0.9` |
 | secret | text, `0x` and hex, or `0s` and Base64 |
 | list | items separated by commas |
 

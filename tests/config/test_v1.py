@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ikectl.config import reference
 from ikectl.config.build import connection_from_vici, secret_from_vici
 from ikectl.config.model import Auth, AuthKind, Connection, Dhcp, Fragmentation, SecretKind, XauthBackend
 from ikectl.errors import ConfigErrors
 from ikectl.values.identity import Identity
 
+from .conftest import Pki
 from .trees import load_text, mistakes
 
 PSK = "local { auth = psk }\nremote { auth = psk }\n"
@@ -372,3 +374,15 @@ def test_what_goes_to_the_daemon_builds_the_same() -> None:
     tree = configuration.requests[-1].message["gw"]
     assert tree["pools"] == [b"a", b"b"]
     assert connection_from_vici("gw", tree) == configuration.loaded.connections[0]
+
+
+# -- the page ---------------------------------------------------------------
+
+
+def test_the_examples_of_the_page_are_configurations(pki: Pki) -> None:
+    examples = [
+        block for block in reference.markdown().split("```")[1::2] if block.lstrip().startswith("connections {")
+    ]
+    assert len(examples) == 2
+    for example in examples:
+        assert not mistakes(example, **{"x509__gw.pem": pki.gw_pem, "x509__carol.pem": pki.ca_pem})
