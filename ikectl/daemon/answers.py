@@ -42,6 +42,7 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
         asks.Lease: pools.lease,
         asks.Release: pools.release,
         asks.ChooseKeyV1: lambda ask: isakmp.choose(store, ask.local, ask.authorities, ask.method, ask.fingerprint),
+        asks.UsableMethods: lambda ask: isakmp.usable(store, ask.local, ask.methods),
         asks.SignHash: lambda ask: isakmp.sign_hash(store, ask.key_id, ask.method, ask.hash),
         asks.VerifyHash: lambda ask: signature_v1.verify(ask.spki, ask.method, ask.data, ask.hash),
         asks.Encrypt: lambda ask: signature_v1.rsa_encrypt(ask.spki, ask.data),

@@ -54,6 +54,21 @@ def choose(
     return store.first(local, ("IKEv1", wanted, method, fingerprint), make, liked)
 
 
+def usable(store: Store, local: Own, methods: Sequence[AuthMethod]) -> tuple[AuthMethod, ...]:
+    """Those of `methods` that a key of ours suits. Raises CredentialError if there is none."""
+    found: list[AuthMethod] = []
+    refusal = CredentialError("no method needs a key")
+    for method in methods:
+        try:
+            choose(store, local, (), method)
+            found.append(method)
+        except CredentialError as error:
+            refusal = error
+    if not found:
+        raise refusal
+    return tuple(found)
+
+
 def _suits(key: PublicKey, method: AuthMethod, auth: AuthConstraints) -> bool:
     """Whether `method` means this kind of key, and local.auth allows it. RSA is PKCS#1 v1.5 here, never PSS."""
     curve = _CURVES.get(method)

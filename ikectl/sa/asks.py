@@ -162,6 +162,17 @@ class ChooseKeyV1(Ask[IsakmpSigner]):
 
 
 @record
+class UsableMethods(Ask[tuple[v1.AuthMethod, ...]]):
+    """Those of `methods` by which we can prove ourselves as `local` wants, given our keys; their order is kept.
+
+    Raises CredentialError if there is none.
+    """
+
+    local: Local
+    methods: tuple[v1.AuthMethod, ...]
+
+
+@record
 class SignHash(Ask[bytes]):
     """The content of a SIG payload for HASH_I or HASH_R. Raises CredentialError."""
 
