@@ -64,6 +64,8 @@ def options(checked: Checked, errors: Errors) -> None:
         if checked.says("fragmentation") and checked.values["fragmentation"] is not Fragmentation.NO:
             why = "not built yet for IKEv2; set it to no or leave it out"
             _add(checked, "fragmentation", why, errors)
+    else:
+        _liveness(checked, errors)
     if version == 1:
         proposals(checked, "proposals", errors)
     _families(checked, errors)
@@ -72,6 +74,14 @@ def options(checked: Checked, errors: Errors) -> None:
 
 def _harmless(key: str) -> Any:
     return {"pull": True, "dpd_timeout": 0}.get(key, False)
+
+
+def _liveness(checked: Checked, errors: Errors) -> None:
+    delay, timeout = checked.values["dpd_delay"] or 0, checked.values["dpd_timeout"] or 0
+    if timeout and not delay:
+        _add(checked, "dpd_timeout", "nobody asks whether the peer lives; set dpd_delay as well", errors)
+    elif timeout and timeout <= delay:
+        _add(checked, "dpd_timeout", f"the peer is first asked after {delay}s; set more than dpd_delay", errors)
 
 
 def _families(checked: Checked, errors: Errors) -> None:

@@ -245,7 +245,7 @@ def test_what_ikev2_would_go_without_needs_version_1(key: str, version: int) -> 
 def test_what_tunes_ikev1_may_stand_where_it_may_be_spoken(key: str) -> None:
     option = key.split()[0]
     assert refusals(key, 2) == [f"{option}: is for IKEv1, and version = 2 is IKEv2 alone; leave it out"]
-    assert not refusals(key, 0)
+    assert not refusals(f"dpd_delay = 10s\n{key}", 0)
     assert not refusals("aggressive = no\npull = yes\ndpd_timeout = 0", 2)
 
 
@@ -253,6 +253,11 @@ def test_what_tunes_ikev1_may_stand_where_it_may_be_spoken(key: str) -> None:
     ("options", "error"),
     [
         ("vips = 0.0.0.0, 10.0.0.1", "vips: at most one IPv4 and one IPv6 address can be asked for"),
+        ("dpd_timeout = 1m", "dpd_timeout: nobody asks whether the peer lives; set dpd_delay as well"),
+        (
+            "dpd_delay = 30s\ndpd_timeout = 30s",
+            "dpd_timeout: the peer is first asked after 30s; set more than dpd_delay",
+        ),
         ("vips = here", "vips: 'here' is not an address"),
         (
             "proposals = aes256gcm16-prfsha256-modp2048, aes256-sha256-mlkem768",

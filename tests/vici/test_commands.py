@@ -118,6 +118,7 @@ def test_a_connection_of_ikev1_as_tools_list_it(session: vici.Session) -> None:
         {
             "road": {
                 "version": "1",
+                "dpd_delay": "30s",
                 "dpd_timeout": "2m",
                 "reauth_time": "1h",
                 "local": {"auth": "psk"},
