@@ -28,5 +28,7 @@ class Psk(Authentication):
 
     async def verify(self, sa: IsakmpSa, message: Message, remote: Remote, hash: bytes) -> str:
         if not compare_digest(message.one(Hash).data, hash):
-            raise AuthenticationFailed(f"the pre-shared keys of {sa.local_id} and {sa.remote_id} differ (HASH mismatch)")
+            raise AuthenticationFailed(
+                f"the pre-shared keys of {sa.local_id} and {sa.remote_id} differ (HASH mismatch)"
+            )
         return "pre-shared key"
