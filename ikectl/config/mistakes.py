@@ -97,6 +97,10 @@ def _dhcp(checked: Checked, errors: Errors) -> None:
         _add(checked, "dhcp", why, errors)
     elif values["dhcp"] and values["vips"]:
         _add(checked, "dhcp", "the inner address comes by DHCP or by mode config; leave out dhcp or vips", errors)
+    children = checked.section.sections.get("children")
+    for key in ("dhcp", "dhcp_server"):
+        if values[key] and (children is None or not children.sections):
+            _add(checked, key, "DHCP goes by the proposals of the first child; write a child", errors)
     if not values["dhcp_server"]:
         for key in ("dhcp_giaddr", "dhcp_interface"):
             if values[key]:

@@ -13,6 +13,7 @@ from ikectl.values.identity import Identity
 from .conftest import Pki
 from .trees import load_text, mistakes
 
+CHILD = "children { net { } }\n"
 PSK = "local { auth = psk }\nremote { auth = psk }\n"
 
 
@@ -238,7 +239,7 @@ def test_aggressive_mode_with_a_key_needs_a_word_of_consent(version: int) -> Non
 @pytest.mark.parametrize("version", [0, 2])
 def test_what_ikev2_would_go_without_needs_version_1(key: str, version: int) -> None:
     option = key.split()[0]
-    assert refusals(key, version) == [f"{option}: is built for IKEv1 only; set version = 1, or leave it out"]
+    assert refusals(CHILD + key, version) == [f"{option}: is built for IKEv1 only; set version = 1, or leave it out"]
 
 
 @pytest.mark.parametrize("key", ["aggressive = yes", "pull = no", "dpd_timeout = 1m"])
@@ -266,13 +267,14 @@ def test_what_tunes_ikev1_may_stand_where_it_may_be_spoken(key: str) -> None:
         ),
         ("pools = gone", "pools: there is no pool 'gone'"),
         (
-            "dhcp = yes\ndhcp_server = 10.0.0.1",
+            CHILD + "dhcp = yes\ndhcp_server = 10.0.0.1",
             "dhcp: is for the client, dhcp_server for the gateway; keep the one that this host is",
         ),
         (
-            "dhcp = yes\nvips = 0.0.0.0",
+            CHILD + "dhcp = yes\nvips = 0.0.0.0",
             "dhcp: the inner address comes by DHCP or by mode config; leave out dhcp or vips",
         ),
+        ("dhcp = yes", "dhcp: DHCP goes by the proposals of the first child; write a child"),
         ("dhcp_giaddr = 10.0.0.1", "dhcp_giaddr: belongs to the gateway; set dhcp_server as well"),
         ("dhcp_server = ::1", "dhcp_server: '::1' is not an IPv4 address; DHCP over IPsec knows no other"),
     ],
@@ -283,8 +285,8 @@ def test_options_that_do_not_go_together(options: str, error: str) -> None:
 
 def test_dhcp_over_ipsec() -> None:
     assert connection(PSK).dhcp is None
-    assert connection(PSK + "dhcp = yes").dhcp == Dhcp(client=True)
-    relay = connection(PSK + "dhcp_server = 10.0.0.5\ndhcp_giaddr = 10.0.0.1\ndhcp_interface = eth1").dhcp
+    assert connection(PSK + CHILD + "dhcp = yes").dhcp == Dhcp(client=True)
+    relay = connection(PSK + CHILD + "dhcp_server = 10.0.0.5\ndhcp_giaddr = 10.0.0.1\ndhcp_interface = eth1").dhcp
     assert relay == Dhcp(False, bytes((10, 0, 0, 5)), bytes((10, 0, 0, 1)), "eth1")
 
 
