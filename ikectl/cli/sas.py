@@ -118,7 +118,8 @@ def _end(side: str, keys: Tree) -> Text:
         nat = "   behind NAT"
     elif side == "local" and "nat-fake" in keys:
         nat = "   UDP forced"
-    return Text.assemble(_label(side), f"{address:<24} {text(keys.get(f'{side}-id'))}", (nat, "yellow"))
+    user = f"   user {text(keys['remote-xauth-id'])}" if side == "remote" and "remote-xauth-id" in keys else ""
+    return Text.assemble(_label(side), f"{address:<24} {text(keys.get(f'{side}-id'))}{user}", (nat, "yellow"))
 
 
 def _times(keys: Tree, what: dict[str, str]) -> str:

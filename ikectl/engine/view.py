@@ -14,6 +14,7 @@ from ikectl.crypto.proposal import ChildSuite, IkeSuite
 from ikectl.sa.asks import Usage
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
@@ -162,6 +163,8 @@ class IkeSaView:
     path: Path
     local_id: Identity | None
     remote_id: Identity | None
+    user: str = ""
+    """Who the peer's user is, where XAUTH asked."""
     suite: SuiteView | None = None
     """None until one is chosen."""
     nat: NatView = field(default_factory=NatView)
@@ -196,6 +199,7 @@ class IkeSaView:
             path=sa.path,
             local_id=sa.local_id,
             remote_id=sa.remote_id,
+            user=sa.user if isinstance(sa, IsakmpSa) else "",
             suite=SuiteView.of_ike(sa.suite) if sa.suite is not None else None,
             nat=NatView(sa.nat.local, sa.nat.remote, fake),
             established_for=now - sa.established_at if sa.established_at else None,

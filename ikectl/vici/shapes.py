@@ -87,6 +87,8 @@ def ike_keys(sa: IkeSaView) -> Shape:
         "remote-port": str(sa.path.remote.port),
         "remote-id": str(sa.remote_id) if sa.remote_id else "%any",
     }
+    if sa.user:
+        keys["remote-xauth-id"] = sa.user
     if sa.initiator:
         keys["initiator"] = "yes"
     keys["initiator-spi"] = sa.spi_i.hex()

@@ -66,6 +66,7 @@ def test_everything_an_sa_can_say() -> None:
         initiator=True,
         local_id=Identity.parse("gw-a.example.org"),
         remote_id=Identity.parse("C=CH, O=Example, CN=gw-b"),
+        user="joe",
         suite=SuiteView("AES_CBC", 128, "HMAC_SHA1_96", 0, "PRF_HMAC_SHA1", "ECP_256", ("ML_KEM_768", "MODP_3072")),
         nat=NatView(local=True, fake=True),
         established_for=12.9,
@@ -79,6 +80,7 @@ def test_everything_an_sa_can_say() -> None:
     expected = {
         "local-id": "gw-a.example.org",
         "remote-id": "C=CH, O=Example, CN=gw-b",
+        "remote-xauth-id": "joe",
         "initiator": "yes",
         "nat-local": "yes",
         "nat-fake": "yes",
