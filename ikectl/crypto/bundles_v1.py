@@ -17,11 +17,13 @@ from ikectl.crypto.transforms_v1 import (
     ESP_CIPHERS,
     MAX_CONSIDERED,
     PHASE2,
+    REMEMBERED_OFFERS,
     Said,
     group_name,
     groups_of,
     said,
     usable,
+    worth_remembering,
 )
 from ikectl.errors import NoProposalChosen
 from ikectl.iana.v1 import AuthAlgorithm, IpcompTransform, Phase2Attribute, ProtocolId, encapsulation_mode
@@ -134,7 +136,7 @@ class Bundle(NamedTuple):
 
     number: int
     proposals: dict[ProtocolId, Proposal]
-    candidates: dict[ProtocolId, list[Candidate]]
+    candidates: dict[ProtocolId, tuple[Candidate, ...]]
     flaw: str
 
     @property
@@ -156,7 +158,8 @@ def bundles_of(sa: SA) -> list[Bundle]:
         if protocol in bundle.proposals:
             flaw = flaw or f"it has {protocol} twice"
         bundle.proposals[protocol] = proposal
-        bundle.candidates[protocol] = [_candidate(protocol, each) for each in transforms[:left]]
+        read = _candidates if worth_remembering(transforms) else _candidates.__wrapped__
+        bundle.candidates[protocol] = read(protocol, transforms[:left])
         left -= len(bundle.candidates[protocol])
         found[number] = bundle._replace(flaw=flaw)
     return list(found.values())
@@ -168,6 +171,11 @@ def sound_spi(protocol: ProtocolId, spi: bytes) -> bool:
     if protocol == _IPCOMP:
         return len(spi) in (2, 4) and 0 < number <= 0xFFFF and number not in RESERVED_CPIS
     return len(spi) == 4 and number >= RESERVED_SPIS
+
+
+@lru_cache(REMEMBERED_OFFERS)
+def _candidates(protocol: ProtocolId, transforms: tuple[Transform, ...]) -> tuple[Candidate, ...]:
+    return tuple([_candidate(protocol, transform) for transform in transforms])
 
 
 def _candidate(protocol: ProtocolId, transform: Transform) -> Candidate:

@@ -31,6 +31,7 @@ from ikectl.crypto.transforms_v1 import (
     MAX_CONSIDERED,
     NO_LIMIT,
     PHASE1,
+    REMEMBERED_OFFERS,
     Lifetime,
     Said,
     group_name,
@@ -38,6 +39,7 @@ from ikectl.crypto.transforms_v1 import (
     life_attributes,
     said,
     usable,
+    worth_remembering,
 )
 from ikectl.errors import NoProposalChosen, PeerMisbehaved
 from ikectl.iana.v1 import KEY_IKE, AuthMethod, HashId, Phase1Attribute, ProtocolId, auth_method
@@ -62,7 +64,8 @@ __all__ = [
 ]
 
 MAX_OFFERED = 64
-"""Transforms of an offer. More would not fit a datagram that no IP fragment has to carry twice over."""
+"""Transforms of an offer. The first message cannot be fragmented by IKE, and some 35 fill a datagram of 1500 octets;
+what no longer fits is what the operator prefers least."""
 
 MAX_NEAREST = 64
 """How many of the peer's transforms an explanation compares with ours."""
@@ -153,17 +156,28 @@ def offer_phase1(
 
     Raises ValueError if nothing configured has numbers in IKEv1.
     """
-    only = table.KE_BY_METHOD[group].v1_group if group is not None else 0
-    keys = (key for proposal in configured for key in _layout(proposal).keys(methods) if not only or key.group == only)
+    transforms = _written(tuple(configured), tuple(methods), lifetime, group)
+    if not transforms:
+        texts = ", ".join(format_proposal(proposal) for proposal in configured) or "no proposal"
+        wanted = f" with {group}" if group is not None else ""
+        raise ValueError(f"nothing of {texts} can be offered in IKEv1{wanted}; try aes256-sha256-modp2048")
+    return SA((Proposal(1, ProtocolId.ISAKMP, b"", transforms),))
+
+
+@lru_cache(REMEMBERED_LAYOUTS)
+def _written(
+    configured: tuple[Configured, ...],
+    methods: tuple[AuthMethod, ...],
+    lifetime: Lifetime,
+    group: KeyExchangeMethod | None,
+) -> tuple[Transform, ...]:
+    only = table.KE_BY_METHOD[group].v1_group if group is not None else None
+    keys = [key for proposal in configured for key in _layout(proposal).keys(methods) if only in (None, key.group)]
     life = life_attributes(lifetime, PHASE1)
-    transforms = tuple(
+    return tuple(
         Transform(number, KEY_IKE, (*_attributes(key), *life))
         for number, key in enumerate(islice(dict.fromkeys(keys), MAX_OFFERED), 1)
     )
-    if not transforms:
-        texts = ", ".join(format_proposal(proposal) for proposal in configured)
-        raise ValueError(f"nothing of {texts or 'no proposal'} can be offered in IKEv1; try aes256-sha256-modp2048")
-    return SA((Proposal(1, ProtocolId.ISAKMP, b"", transforms),))
 
 
 def _attributes(key: _Key) -> tuple[Attribute, ...]:
@@ -203,6 +217,8 @@ def select_phase1(offered: SA, configured: Sequence[Configured], methods: Sequen
 
 
 class _Candidate(NamedTuple):
+    """One transform. What the attributes say is remembered by the sequence it came in."""
+
     proposal: Proposal
     transform: Transform
     said: Said
@@ -211,13 +227,22 @@ class _Candidate(NamedTuple):
 
 def _candidates(sa: SA) -> Iterator[_Candidate]:
     for proposal in sa.proposals:
-        if proposal.protocol != ProtocolId.ISAKMP:
-            continue
-        for transform in proposal.transforms:
-            stated = said(transform, PHASE1)
-            if transform.id != KEY_IKE:
-                stated = stated._replace(flaw=f"it is no KEY_IKE but {transform.id}")
-            yield _Candidate(proposal, transform, stated, _key(stated))
+        if proposal.protocol == ProtocolId.ISAKMP:
+            transforms = proposal.transforms[:MAX_CONSIDERED]
+            read = _read if worth_remembering(transforms) else _read.__wrapped__
+            for transform, (stated, key) in zip(transforms, read(transforms), strict=True):
+                yield _Candidate(proposal, transform, stated, key)
+
+
+@lru_cache(REMEMBERED_OFFERS)
+def _read(transforms: tuple[Transform, ...]) -> tuple[tuple[Said, _Key], ...]:
+    read: list[tuple[Said, _Key]] = []
+    for transform in transforms:
+        stated = said(transform, PHASE1)
+        if transform.id != KEY_IKE:
+            stated = stated._replace(flaw=f"it is no KEY_IKE but {transform.id}")
+        read.append((stated, _key(stated)))
+    return tuple(read)
 
 
 def _key(stated: Said) -> _Key:

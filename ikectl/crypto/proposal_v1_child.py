@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import islice, product
 
 from ikectl.crypto import transforms as table
 from ikectl.crypto.bundles_v1 import (
     DEFLATE,
+    REMEMBERED_LAYOUTS,
     Bundle,
     Candidate,
     Key,
@@ -128,20 +129,15 @@ def offer_phase2(
     Raises ValueError if nothing configured has numbers in IKEv1 and allows
     the group.
     """
-    keys: dict[ProtocolId, dict[Key, None]] = {}
-    for layout in map(layout_of, configured):
-        if layout.keys and (group in layout.groups or (bundle and layout.silent)):
-            keys.setdefault(layout.protocol, {}).update(dict.fromkeys(layout.keys))
-    alternatives: list[tuple[ProtocolId, ...]] = [(_AH, _ESP)] if bundle else [(protocol,) for protocol in keys]
-    if not alternatives or any(protocol not in keys for each in alternatives for protocol in each):
+    offers = dict(_written(tuple(configured), mode, lifetime, group, bundle))
+    alternatives: list[tuple[ProtocolId, ...]] = [(_AH, _ESP)] if bundle else [(protocol,) for protocol in offers]
+    if not alternatives or any(protocol not in offers for each in alternatives for protocol in each):
         texts = ", ".join(format_proposal(proposal) for proposal in configured) or "no proposal"
         wanted = f" with {group}" if group is not None else ""
         raise ValueError(f"nothing of {texts} can be offered in IKEv1{wanted}; try aes256-sha256-modp2048")
-    common = _common(mode, group, lifetime)
-    offers = {protocol: _written(each, common) for protocol, each in keys.items()}
     if cpi is not None:
         spis = {**spis, _IPCOMP: cpi}
-        offers[_IPCOMP] = _written({DEFLATE: None}, common)
+        offers[_IPCOMP] = (Transform(1, DEFLATE.id, _common(mode, group, lifetime)),)
         alternatives = [(*each, *more) for each in alternatives for more in ((_IPCOMP,), ())]
     return SA(
         tuple(
@@ -159,9 +155,29 @@ def _common(mode: EncapsulationMode, group: KeyExchangeMethod | None, lifetime: 
     return (*grouped, Attribute(_A.ENCAPSULATION_MODE, int(mode)), *life_attributes(lifetime, PHASE2))
 
 
-def _written(keys: Mapping[Key, None], common: tuple[Attribute, ...]) -> tuple[Transform, ...]:
+@lru_cache(REMEMBERED_LAYOUTS)
+def _written(
+    configured: tuple[Configured, ...],
+    mode: EncapsulationMode,
+    lifetime: Lifetime,
+    group: KeyExchangeMethod | None,
+    bundle: bool,
+) -> tuple[tuple[ProtocolId, tuple[Transform, ...]], ...]:
+    """The transforms of each protocol, in the order in which the protocols are configured."""
+    keys: dict[ProtocolId, dict[Key, None]] = {}
+    for layout in map(layout_of, configured):
+        if layout.keys and (group in layout.groups or (bundle and layout.silent)):
+            keys.setdefault(layout.protocol, {}).update(dict.fromkeys(layout.keys))
+    common = _common(mode, group, lifetime)
     return tuple(
-        Transform(number, key.id, (*_own(key), *common)) for number, key in enumerate(islice(keys, MAX_OFFERED), 1)
+        (
+            protocol,
+            tuple(
+                Transform(number, key.id, (*_own(key), *common))
+                for number, key in enumerate(islice(each, MAX_OFFERED), 1)
+            ),
+        )
+        for protocol, each in keys.items()
     )
 
 
@@ -267,6 +283,8 @@ def accepted_phase2(offered: SA, answered: SA) -> Phase2Choice:
     Raises PeerMisbehaved.
     """
     answers = bundles_of(answered)
+    if len(answers) == 2 and _repeats(answers[0], answers[1]):
+        del answers[1]
     if len(answers) != 1 or any(len(each) != 1 for each in answers[0].candidates.values()):
         raise PeerMisbehaved("the peer's answer is not one proposal of one transform for each protocol")
     answer = answers[0]
@@ -285,6 +303,13 @@ def accepted_phase2(offered: SA, answered: SA) -> Phase2Choice:
             raise PeerMisbehaved("the peer's answer has a longer lifetime than we offered")
     leading = next(each for protocol, each in chosen.items() if protocol != _IPCOMP)
     return _choice(answer, chosen, encapsulation_mode(leading.mode), leading.group)
+
+
+def _repeats(first: Bundle, second: Bundle) -> bool:
+    """strongSwan 5.9.8 takes a bundle with IPComp, and repeats it without behind it."""
+    without = {protocol: each for protocol, each in first.proposals.items() if protocol != _IPCOMP}
+    again = {protocol: each._replace(number=first.number) for protocol, each in second.proposals.items()}
+    return _IPCOMP in first.proposals and without == again
 
 
 def _same(protocol: ProtocolId, ours: Candidate, theirs: Candidate) -> bool:

@@ -24,6 +24,13 @@ MAX_CONSIDERED = 256
 MAX_LIFE = 0xFFFFFFFF
 """Longest lifetime reported, in seconds or kilobytes: 136 years, 4 TiB. A longer one bounds nothing."""
 
+REMEMBERED_OFFERS = 64
+"""How many sequences of transforms are remembered as they were understood: peers come in crowds of one kind."""
+
+MAX_REMEMBERED_ATTRIBUTES = 512
+MAX_REMEMBERED_OCTETS = 8
+"""A longer sequence, or one with a longer value, is read afresh each time, so that what strangers leave is bounded."""
+
 DEFAULT_AES_BITS = 128
 """What AES-CBC means without a key length; old peers leave it out, though RFC 3602 §5.3 wants it sent."""
 
@@ -125,6 +132,19 @@ def _lifetime(types: list[int], durations: list[int]) -> Lifetime | None:
     found = dict(zip(types, (min(duration, MAX_LIFE) for duration in durations), strict=True))
     lifetime = Lifetime(found.pop(v1.LifeType.SECONDS, 0), found.pop(v1.LifeType.KILOBYTES, 0))
     return None if found else lifetime
+
+
+def worth_remembering(transforms: tuple[Transform, ...]) -> bool:
+    """Whether a peer's transforms are few and short."""
+    left = MAX_REMEMBERED_ATTRIBUTES
+    for _, _, attributes in transforms:
+        left -= 1 + len(attributes)
+        if left < 0:
+            return False
+        for _, value in attributes:
+            if value.__class__ is bytes and len(value) > MAX_REMEMBERED_OCTETS:
+                return False
+    return True
 
 
 def life_attributes(lifetime: Lifetime, phase: Phase) -> tuple[Attribute, ...]:
