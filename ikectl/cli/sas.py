@@ -119,7 +119,8 @@ def _end(side: str, keys: Tree) -> Text:
     elif side == "local" and "nat-fake" in keys:
         nat = "   UDP forced"
     user = f"   user {text(keys['remote-xauth-id'])}" if side == "remote" and "remote-xauth-id" in keys else ""
-    return Text.assemble(_label(side), f"{address:<24} {text(keys.get(f'{side}-id'))}{user}", (nat, "yellow"))
+    vips = f"   inside {', '.join(texts(keys[f'{side}-vips']))}" if f"{side}-vips" in keys else ""
+    return Text.assemble(_label(side), f"{address:<24} {text(keys.get(f'{side}-id'))}{user}{vips}", (nat, "yellow"))
 
 
 def _times(keys: Tree, what: dict[str, str]) -> str:

@@ -174,6 +174,9 @@ class IkeSaView:
     reauth_in: float | None = None
     if_id_in: int = 0
     if_id_out: int = 0
+    own_vips: tuple[bytes, ...] = ()
+    """Inner addresses the peer gave us, packed; `peer_vips` those we gave it."""
+    peer_vips: tuple[bytes, ...] = ()
     tasks: TasksView = field(default_factory=TasksView)
     children: tuple[ChildSaView, ...] = ()
 
@@ -206,6 +209,8 @@ class IkeSaView:
             rekey_in=_until(sa.rekey_at, now),
             if_id_in=connection.if_id_in if connection else 0,
             if_id_out=connection.if_id_out if connection else 0,
+            own_vips=sa.own_vips,
+            peer_vips=sa.peer_vips,
             tasks=tasks or TasksView(),
             children=children,
         )

@@ -100,6 +100,8 @@ def ike_keys(sa: IkeSaView) -> Shape:
     if sa.suite is not None:
         keys |= _suite(sa.suite)
     keys |= _seconds({"established": sa.established_for, "rekey-time": sa.rekey_in, "reauth-time": sa.reauth_in})
+    vips = {"local-vips": sa.own_vips, "remote-vips": sa.peer_vips}
+    keys |= {key: [str(ipaddress.ip_address(address)) for address in found] for key, found in vips.items() if found}
     tasks = {
         "tasks-queued": sa.tasks.queued,
         "tasks-active": sa.tasks.active,

@@ -87,6 +87,29 @@ office   IKEv2
     assert run("conns").out.startswith(out + "\nbranch")
 
 
+def test_conns_of_ikev1(run: Run, served: Served) -> None:
+    road = {
+        "version": "1",
+        "reauth_time": "8h",
+        "dpd_delay": "30s",
+        "dpd_timeout": "2m",
+        "local": {"auth": "rsa-encryption"},
+        "remote-1": {"auth": "rsa-encryption"},
+        "remote-2": {"auth": "xauth-pam:vpn"},
+    }
+    with Client(served.path) as client:
+        client.request("load-conn", {"road": road})
+    assert (
+        run("conns", "road").out
+        == """\
+road   IKEv1
+  local   %any   by public key rsa-encryption
+  remote  %any   %any by public key rsa-encryption; %any by XAuth pam:vpn
+  times   authenticate every 8h, check the peer after 30s, give it up after 2m
+"""
+    )
+
+
 def test_conns_as_json(run: Run) -> None:
     office, branch = json.loads(run("conns", "--json").out)
     assert (office["name"], office["rekey_time"], office["dpd_delay"]) == ("office", 14400, 30)

@@ -34,6 +34,17 @@ def test_the_picture(run: Run) -> None:
     assert (ran.code, ran.out) == (0, PICTURE)
 
 
+def test_inner_addresses(run: Run, served: Served) -> None:
+    run("up", "office/net")
+    sa = served.memory.sas[1]
+    sa.own_vips, sa.peer_vips = (bytes((10, 9, 0, 1)),), (bytes((10, 8, 0, 1)), bytes((10, 8, 0, 2)))
+    out = run("sas").out
+    assert "gw-a.example.org   inside 10.9.0.1\n" in out
+    assert "gw-b.example.org   inside 10.8.0.1, 10.8.0.2   behind NAT\n" in out
+    (sa_json,) = json.loads(run("sas", "--json").out)
+    assert (sa_json["local-vips"], sa_json["remote-vips"]) == (["10.9.0.1"], ["10.8.0.1", "10.8.0.2"])
+
+
 def test_the_picture_of_one_name(run: Run) -> None:
     run("up", "office/net")
     run("up", "branch")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ikectl.config.model import Connection
 from ikectl.crypto import ke
+from ikectl.daemon.pools import AddressPools
 from ikectl.engine.commands import Initiate, LoadConnection, Rekey, Selection, Terminate
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
@@ -42,6 +43,7 @@ class Host:
         self.address = address
         self.kernel = FakeKernel(Tape(seed, f"{name}/kernel"))
         self.secret = secret
+        self.pools = AddressPools()
         self.events: list[Event] = []
         self.done: dict[int, CommandDone] = {}
         self.tape = Tape(seed, f"{name}/host")
@@ -61,6 +63,8 @@ class Host:
             asks.RemoveAddress: self.kernel.remove_address,
             asks.InstallDns: self.kernel.install_dns,
             asks.RemoveDns: self.kernel.remove_dns,
+            asks.Lease: self.pools.lease,
+            asks.Release: self.pools.release,
             asks.Resolve: self._resolve,
             **(answers or {}),
         }

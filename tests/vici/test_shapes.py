@@ -74,6 +74,8 @@ def test_everything_an_sa_can_say() -> None:
         reauth_in=7.0,
         if_id_in=42,
         if_id_out=0xFFFFFFFF,
+        own_vips=(bytes((10, 9, 0, 1)), bytes(15) + b"\x01"),
+        peer_vips=(bytes((10, 8, 0, 1)),),
         tasks=TasksView(("CHILD_CREATE",), ("IKE_AUTH",), ("INFORMATIONAL",)),
     )
     keys = shapes.ike_keys(sa)
@@ -97,6 +99,8 @@ def test_everything_an_sa_can_say() -> None:
         "established": "12",
         "rekey-time": "0",
         "reauth-time": "7",
+        "local-vips": ["10.9.0.1", "::1"],
+        "remote-vips": ["10.8.0.1"],
         "tasks-queued": ["CHILD_CREATE"],
         "tasks-active": ["IKE_AUTH"],
         "tasks-passive": ["INFORMATIONAL"],
