@@ -72,6 +72,14 @@ class NoProposalChosen(Refused):
     notify = NotifyType.NO_PROPOSAL_CHOSEN
 
 
+class DoiNotSupported(NoProposalChosen):
+    """A domain of interpretation other than IPsec's (RFC 2408 §5.4)."""
+
+
+class SituationNotSupported(NoProposalChosen):
+    """A situation other than identity only (RFC 2407 §4.2, RFC 2408 §5.4)."""
+
+
 class InvalidKe(Refused):
     """The KE payload is of another method than the one we choose (RFC 7296 §1.2, §1.3)."""
 

@@ -12,7 +12,7 @@ from ikectl.engine.driver import Driver
 from ikectl.errors import BackendError
 from ikectl.sa.asks import Resolve, SourceAddress
 from ikectl.sa.association import Association, IkeState
-from ikectl.sa.events import Note
+from ikectl.sa.events import IkeRekeyed, Note
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 
@@ -142,7 +142,7 @@ class Connections:
                 assert first[0] is not None
                 machine.create_child(first[0], first[1], now)
             return
-        machine = self._engine.new_machine(True, NOWHERE, b"", now, connection)
+        machine = self._engine.new_machine(True, NOWHERE, b"", now, connection, connection.version or 2)
         self.joined(machine)
         if child is not None and (child.start_action is Action.START or attempts is not None):
             self._attempts[machine.sa.uniqueid] = (child.name, attempts or 0)
@@ -180,6 +180,37 @@ class Connections:
         first = self._engine.dhcp.before(machine.sa, connection, child, token)
         machine.initiate(*(first or (None, 0)), machine.now)
 
+    def again(self, old: AnyDriver, token: int) -> None:
+        """Run phase 1 of IKEv1 again beside `old`: the new SA then takes over its children."""
+        machine = self._beside(old, 1)
+        part = token
+        machine.initiate(None, part, old.now)
+
+    def fall_back(self, old: AnyDriver, child: Child | None, token: int) -> bool:
+        """Try IKEv1 where the peer gave no usable answer to IKEv2 and the connection takes either."""
+        connection = old.sa.connection
+        if connection is None or not connection.speaks(1):
+            return False
+        machine = self._beside(old, 1)
+        trying = self._attempts.pop(old.sa.uniqueid, None)
+        if trying is not None:
+            self._attempts[machine.sa.uniqueid] = trying
+        machine.initiate(child, token, old.now)
+        return True
+
+    def _beside(self, old: AnyDriver, version: int) -> AnyDriver:
+        """A driver for another SA with the peer of `old`, from where connections begin."""
+        sa = old.sa
+        connection = sa.connection
+        assert connection is not None
+        remote_port = sa.path.remote.port if sa.nat.remote and not sa.nat.local else connection.remote_port
+        path = Path(
+            Endpoint(sa.path.local.address, connection.local_port), Endpoint(sa.path.remote.address, remote_port)
+        )
+        machine = self._engine.new_machine(True, path, b"", old.now, connection, version)
+        self.joined(machine)
+        return machine
+
     def _usable(self, name: str) -> AnyDriver | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
         for machine in self.of(name):
@@ -197,6 +228,22 @@ class Connections:
     def connected(self, local: Identity, remote: Identity) -> bool:
         """Whether an SA stands between these two."""
         return (local, remote) in self._ends
+
+    def kin(self, sa: Association) -> tuple[Association, ...]:
+        """The other SAs of the same version that stand between the ends of `sa`, the newest first."""
+        found = self._ends.get((sa.local_id, sa.remote_id))
+        if not isinstance(found, dict):
+            return ()
+        others = (each.sa for each in reversed(found.values()) if each.sa is not sa and each.sa.VERSION == sa.VERSION)
+        return tuple(other for other in others if other.state is IkeState.ESTABLISHED)
+
+    def first_contact_told(self, machine: AnyDriver) -> None:
+        """INITIAL-CONTACT came behind phase 1 (RFC 2407 §4.6.3.3): the older SAs with the peer are dead."""
+        connection = machine.sa.connection
+        if connection is not None and connection.unique is not Unique.NEVER:
+            for other in self._older(machine):
+                if other.sa.uniqueid < machine.sa.uniqueid:
+                    other.close("the peer says this is its first contact", machine.now)
 
     def first_contact(self, sa: Association) -> bool:
         """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""
@@ -237,6 +284,8 @@ class Connections:
         sa = machine.sa
         connection = sa.connection
         assert connection is not None
+        if sa.VERSION == 1:
+            self._succeed(machine, now)
         if sa.contacted and connection.unique is not Unique.NEVER:
             # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE.
             for other in self._older(machine):
@@ -247,6 +296,22 @@ class Connections:
         self._calls.pop(sa.uniqueid, None)
         self._wanted.pop(connection.name, None)
         self._attempts.pop(sa.uniqueid, None)
+
+    def _succeed(self, machine: AnyDriver, now: float) -> None:
+        """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5)."""
+        sa = machine.sa
+        for other in self.kin(sa):
+            if other.path.remote != sa.path.remote or other.name != sa.name or sa.contacted:
+                continue
+            driver = self._engine.machine_of(other)
+            if driver is not None and driver.sa.uniqueid < sa.uniqueid:
+                sa.take_children(other)
+                sa.own_vips, sa.peer_vips = sa.own_vips or other.own_vips, sa.peer_vips or other.peer_vips
+                other.move(IkeState.REKEYED)
+                other.successor = sa
+                sa.emit(IkeRekeyed(other, sa))
+                self._engine.superseded(other, now)
+                machine.go_on(now)
 
     def _older(self, machine: AnyDriver) -> list[AnyDriver]:
         """The other established SAs between the same identities."""

@@ -119,6 +119,10 @@ class Driver(Generic[S]):
         """The last request again: say the same (RFC 7296 §2.1, RFC 2408 §5.1)."""
         raise NotImplementedError
 
+    def other_version(self, path: Path, now: float) -> None:
+        """Somebody answered in another version of IKE than ours; nothing proves who."""
+        self._drop(path, "a message of another version of IKE")
+
     def superseded(self, now: float) -> None:
         """Another SA took over; what is left is to be deleted."""
         raise NotImplementedError
@@ -301,6 +305,15 @@ class Driver(Generic[S]):
     def _send(self, octets: bytes, path: Path) -> None:
         self.last_sent = self.now
         self.outside.transmit(octets, path)
+
+    def _follow(self, path: Path) -> None:
+        """An authentic message came on another path: go there, if the peer is behind a NAT (RFC 7296 §2.23)."""
+        sa = self.sa
+        if path != sa.path and sa.nat.remote and not sa.nat.local:
+            sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
+            sa.path = path
+            if sa.children:
+                self._errands += ((partial(errands.move_children, sa), self._errand_done),)
 
     # -- timers ---------------------------------------------------------------------
 

@@ -27,14 +27,17 @@ from ikectl.engine.dhcp import DhcpWaits
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Answers, Outside, Question, Transmit
 from ikectl.engine.pending import Pending
-from ikectl.engine.router import NO_SPI, Router
+from ikectl.engine.router import NO_SPI, Router, Stranger
+from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.engine.v2.machine import Machine
+from ikectl.exchange.v1.table import PHASE_1
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
 from ikectl.sa.events import Event
 from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Path
 from ikectl.wire.v2.message import Message
 
@@ -54,13 +57,17 @@ class Engine:
         self._outside.settle = self.commands.settle
         self._outside.born = self._born
         self._outside.changed = self._changed
-        self._outside.supersede = self._superseded
+        self._outside.supersede = self.superseded
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
         self.connections = Connections(self)
         self.dhcp = DhcpWaits(self.commands)
         env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
+        env.kin = self.connections.kin
+        self._outside.again = self.connections.again
+        self._outside.fall_back = self.connections.fall_back
+        self._outside.first_contact = self.connections.first_contact_told
 
     # -- in ------------------------------------------------------------------
 
@@ -68,7 +75,7 @@ class Engine:
         """A UDP payload that arrived on `path`, as it came."""
         stranger = self._router.receive(datagram, path, now)
         if stranger is not None:
-            self._respond(*stranger, path, now)
+            self._respond(stranger, path, now)
 
     def tick(self, now: float) -> None:
         """Time has come to `now`: see to the deadlines that are due."""
@@ -162,33 +169,41 @@ class Engine:
     # -- making SAs ------------------------------------------------------------
 
     def new_machine(
-        self, initiator: bool, path: Path, spi_i: bytes, now: float, connection: Connection | None
-    ) -> Machine:
-        """A machine with an SPI of its own, routed."""
+        self, initiator: bool, path: Path, spi_i: bytes, now: float, connection: Connection | None, version: int = 2
+    ) -> AnyDriver:
+        """A driver for an SA of that version, with an SPI of its own, routed."""
         env = self.env
         uniqueid = env.next_ike()
         random = env.random_for(uniqueid)
         ours = env.next_spi(random)
-        sa = IkeSa(
-            env=env,
-            random=random,
-            uniqueid=uniqueid,
-            initiator=initiator,
-            spi_i=ours if initiator else spi_i,
-            spi_r=NO_SPI if initiator else ours,
-            path=path,
-            connection=connection,
-        )
-        machine = Machine(self._outside, sa, now)
+        ends = (ours, NO_SPI) if initiator else (spi_i, ours)
+        machine: AnyDriver
+        if version == 1:
+            isakmp = IsakmpSa(env, random, uniqueid, initiator, *ends, path, connection)
+            machine = IsakmpMachine(self._outside, isakmp, now)
+        else:
+            machine = Machine(self._outside, IkeSa(env, random, uniqueid, initiator, *ends, path, connection), now)
         self._router.add(machine)
         return machine
 
-    def _respond(self, message: Message, datagram: bytes, path: Path, now: float) -> None:
-        """IKE_SA_INIT from a peer that was let in."""
-        candidates = self.connections.for_addresses(path.local.address, path.remote.address)
-        machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
-        self._router.add_half_open(machine, datagram)
-        machine.answer_init(AnswerIkeSaInit(candidates), message, datagram, path, now)
+    def _respond(self, stranger: Stranger, path: Path, now: float) -> None:
+        """The first message of a peer that was let in."""
+        message, ends = stranger.message, (path.local.address, path.remote.address)
+        version = 2 if isinstance(message, Message) else 1
+        candidates = self.connections.for_addresses(*ends, version)
+        if isinstance(message, Message):
+            if not candidates and self.connections.for_addresses(*ends, 1):
+                self._router.not_version_2(message, path, now)
+                return
+            machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
+            assert isinstance(machine, Machine)
+            self._router.add_half_open(machine, stranger.datagram)
+            machine.answer_init(AnswerIkeSaInit(candidates), message, stranger.datagram, path, now)
+            return
+        isakmp = self.new_machine(False, path, message.cookie_i, now, candidates[0] if candidates else None, 1)
+        assert isinstance(isakmp, IsakmpMachine)
+        self._router.add_half_open(isakmp, stranger.datagram)
+        isakmp.answer_first(PHASE_1[message.exchange](candidates), message, stranger.datagram, path, now)
 
     def _born(self, driver: AnyDriver) -> None:
         """An SA was made by another one and stands already."""
@@ -201,7 +216,7 @@ class Engine:
         now, sa = driver.now, driver.sa
         if sa.successor is not None:
             heir = self.machine_of(sa.successor)
-            self._superseded(sa, now)
+            self.superseded(sa, now)
             if heir is not None:
                 heir.go_on(now)
         if sa.state is IkeState.ESTABLISHED and not sa.established_at:
@@ -218,7 +233,7 @@ class Engine:
             self.connections.closed(driver, now)
             self.dhcp.closed(driver)
 
-    def _superseded(self, sa: Association, now: float) -> None:
+    def superseded(self, sa: Association, now: float) -> None:
         """`sa` was replaced: its successor, if it has one, takes over what it did."""
         machine = self.machine_of(sa)
         if machine is None:

@@ -25,6 +25,13 @@ def begin_child(child: ChildSa, now: float, random: Random) -> None:
     """Set the instants of a child that is installed now."""
     config = child.config
     child.installed_at = now
+    if child.life_time and (not config.life_time or child.life_time < config.life_time):
+        # The peer ends it earlier: be done before that, as much earlier as with our own limit.
+        child.expire_at = now + child.life_time
+        if config.rekey_time:
+            spread = min(config.rand_time, child.life_time // 10)
+            child.rekey_at = now + _soft(child.life_time - child.life_time // 10, spread, random)
+        return
     if config.rekey_time:
         child.rekey_at = now + _soft(config.rekey_time, config.rand_time, random)
     if config.life_time:

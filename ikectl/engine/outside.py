@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from ikectl.config.model import Child
 from ikectl.errors import IkectlError
 from ikectl.sa.asks import AllocSpi, Ask, FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.association import Association
@@ -67,6 +68,12 @@ class Outside:
     """Told when a job of a driver ended, to look at its state."""
     supersede: Callable[[Association, float], None] = lambda sa, now: None
     """Told of another IKE SA that was replaced or has become redundant."""
+    again: Callable[[AnyDriver, int], None] = lambda driver, token: None
+    """Told to run phase 1 of IKEv1 again beside this SA, for the command of that number."""
+    fall_back: Callable[[AnyDriver, Child | None, int], bool] = lambda driver, child, token: False
+    """Asked to try the peer with IKEv1 in the stead of IKEv2; whether that is done."""
+    first_contact: Callable[[AnyDriver], None] = lambda driver: None
+    """Told that the peer of an established SA knows no other SA with us."""
     _order: count[int] = field(default_factory=count)
     _questions: count[int] = field(default_factory=lambda: count(1))
 

@@ -13,10 +13,14 @@ from ikectl.engine.cookies import Cookies
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
 from ikectl.errors import PeerMisbehaved, WireError
+from ikectl.iana import v1
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import Dropped
 from ikectl.values.path import Path
+from ikectl.values.record import record
 from ikectl.wire.header import NON_ESP_MARKER, Header
+from ikectl.wire.v1.message import Message as MessageV1
+from ikectl.wire.v1.notify import Notify as NotifyV1
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Notify
@@ -38,6 +42,14 @@ def site_of(address: bytes) -> bytes:
     A single IPv6 host has a /64 to itself and may speak from any address in it (RFC 4291 §2.5.4, RFC 8981).
     """
     return address[:8] if len(address) == 16 else address
+
+
+@record
+class Stranger:
+    """The first message of a peer that was let in, and its octets, marker taken off."""
+
+    message: Message | MessageV1
+    datagram: bytes
 
 
 class Router:
@@ -65,11 +77,10 @@ class Router:
         """How many of these by `site_of` the address."""
         self._half_open_keys: dict[bytes, tuple[bytes, bytes]] = {}
 
-    def receive(self, datagram: bytes, path: Path, now: float) -> tuple[Message, bytes] | None:
-        """Hand a datagram to its machine; an IKE_SA_INIT request that may have an SA is returned.
+    def receive(self, datagram: bytes, path: Path, now: float) -> Stranger | None:
+        """Hand a datagram to its machine; the first message of a peer that may have an SA is returned.
 
-        `datagram` is a UDP payload as it came. Returns the message and its
-        octets, marker taken off.
+        `datagram` is a UDP payload as it came.
         """
         settings = self._outside.env.settings
         if path.local.port != settings.ike_port:
@@ -83,9 +94,14 @@ class Router:
         except WireError as failure:
             self._drop(path, str(failure))
             return None
-        if header.major != MAJOR_VERSION:
-            self._other_version(header, path, now)
-            return None
+        if header.major == MAJOR_VERSION:
+            return self._receive_v2(header, datagram, path, now)
+        if header.major == 1:
+            return self._receive_v1(header, datagram, path, now)
+        self._other_version(header, path, now)
+        return None
+
+    def _receive_v2(self, header: Header, datagram: bytes, path: Path, now: float) -> Stranger | None:
         initial = header.exchange is ExchangeType.IKE_SA_INIT
         if initial:
             if len(datagram) > MAX_INITIAL_OCTETS:
@@ -95,7 +111,7 @@ class Router:
                 return self._initial(header, datagram, path, now)
         ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
         machine = self.machines.get(ours)
-        if machine is None:
+        if machine is None or header.major != machine.sa.VERSION:
             self._unknown(header, path, now)
         elif not initial and machine.sa.their_spi not in (theirs, NO_SPI):
             self._drop(path, "its other SPI is not that of the SA")
@@ -103,13 +119,58 @@ class Router:
             machine.receive(header, datagram, path, now)
         return None
 
-    def _initial(self, header: Header, datagram: bytes, path: Path, now: float) -> tuple[Message, bytes] | None:
+    def _receive_v1(self, header: Header, datagram: bytes, path: Path, now: float) -> Stranger | None:
+        """Nothing in a message of IKEv1 says which cookie is ours (RFC 2408 §3.1)."""
+        for ours, theirs in ((header.spi_r, header.spi_i), (header.spi_i, header.spi_r)):
+            machine = self.machines.get(ours)
+            if machine is None or machine.sa.their_spi not in (theirs, NO_SPI):
+                continue
+            if machine.sa.VERSION == 1:
+                machine.receive(header, datagram, path, now)
+            else:
+                machine.other_version(path, now)
+            return None
+        if header.spi_r == NO_SPI:
+            return self._initial_v1(header, datagram, path)
+        self._drop(path, "it is for an ISAKMP SA that is not here")
+        return None
+
+    def _initial_v1(self, header: Header, datagram: bytes, path: Path) -> Stranger | None:
+        """Message 1 of main or aggressive mode: in clear, message ID 0 (RFC 2408 §3.1)."""
+        kind, settings = v1.exchange_type(header.exchange), self._outside.env.settings
+        if kind not in (v1.ExchangeType.IDENTITY_PROTECTION, v1.ExchangeType.AGGRESSIVE):
+            self._drop(path, f"{kind} does not begin an ISAKMP SA")
+            return None
+        if header.message_id or header.spi_i == NO_SPI or len(datagram) > MAX_INITIAL_OCTETS:
+            self._drop(path, "the first message of phase 1 has message ID 0, a cookie, and a reasonable size")
+            return None
+        if self._is_repeated(header, datagram, path):
+            return None
+        try:
+            message = MessageV1.read(datagram, header)
+        except WireError as failure:
+            self._drop(path, str(failure))
+            return None
+        of_site = self.half_open_by.get(site_of(path.remote.address), 0)
+        # IKEv1 has no cookies that cost the responder no state, so the limits alone hold (RFC 2408 §2.5.3).
+        if of_site >= settings.block_threshold or self.waiting >= settings.half_open_limit:
+            self._drop(path, "too many half-open SAs")
+            return None
+        return Stranger(message, datagram)
+
+    def _is_repeated(self, header: Header, datagram: bytes, path: Path) -> bool:
+        """Whether the first message of a half-open SA came again; it then gets its answer again."""
+        known = self.half_open.get((header.spi_i, path.remote.address))
+        if known is None or known[1] != datagram:
+            return False
+        known[0].repeat(datagram, path)  # which says nothing while the answer is being made
+        return True
+
+    def _initial(self, header: Header, datagram: bytes, path: Path, now: float) -> Stranger | None:
         if not header.from_initiator or header.message_id or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
             self._drop(path, "an IKE_SA_INIT request has message ID 0, no responder SPI and comes from the initiator")
             return None
-        known = self.half_open.get((header.spi_i, path.remote.address))
-        if known is not None and known[1] == datagram:
-            known[0].repeat(datagram, path)  # which says nothing while the answer is being made
+        if self._is_repeated(header, datagram, path):
             return None
         try:
             message = Message.read(datagram, header)
@@ -124,7 +185,7 @@ class Router:
             return None
         if not self._admitted(message, nonce, header, path, now):
             return None
-        return message, datagram
+        return Stranger(message, datagram)
 
     def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool:
         """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6)."""
@@ -146,7 +207,7 @@ class Router:
         self.machines[machine.sa.our_spi] = machine
 
     def add_half_open(self, machine: AnyDriver, request: bytes) -> None:
-        """Count a responder that waits for IKE_AUTH after that IKE_SA_INIT request."""
+        """Count a responder whose peer has yet to prove itself, and the first message of that."""
         address = machine.sa.path.remote.address
         key = machine.sa.spi_i, address
         self.half_open[key] = machine, request
@@ -196,6 +257,15 @@ class Router:
             return False
         self._last_complaint = now
         return True
+
+    def not_version_2(self, message: Message, path: Path, now: float) -> None:
+        """Tell a peer that begins with IKEv2 that for its address there is IKEv1 alone (RFC 2408 §5.2)."""
+        self._drop(path, "IKEv2, and connections for its address speak IKEv1")
+        if self._may_complain(now):
+            notify = NotifyV1(v1.NotifyType.INVALID_MAJOR_VERSION)
+            cookies = message.spi_i, message.spi_r
+            refusal = MessageV1(*cookies, v1.ExchangeType.INFORMATIONAL, message.message_id, [notify])
+            self._outside.transmit(refusal.write(), path)
 
     def reply_to_stranger(self, header: Header, payloads: list[Notify], path: Path) -> None:
         """An unprotected response that copies the request's SPIs, exchange and number; no state is kept."""

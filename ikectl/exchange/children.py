@@ -13,7 +13,7 @@ from ikectl.sa.child_sa import ChildSa, ChildState, Companion
 from ikectl.sa.events import ChildDown, ChildUp
 from ikectl.values.path import Path
 from ikectl.values.record import record
-from ikectl.values.selector import TrafficSelector
+from ikectl.values.selector import SelectorSpec, TrafficSelector
 
 
 @record
@@ -27,10 +27,32 @@ class Terms:
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
     transport: bool
+    life_time: int = 0
+    """Seconds both agreed on at most; 0: the configuration alone counts."""
     companions: tuple[Companion, ...] = ()
     """The other SAs of a bundle."""
     peer_original: bytes = b""
     """The peer's packed address before its NAT, for transport mode."""
+
+
+Selectors = tuple[TrafficSelector, ...]
+
+
+def own_selectors(sa: Association, config: Child) -> Selectors:
+    """Our side's traffic; `dynamic` is our inner addresses, or without any the address we talk from."""
+    return _resolved(config.local_ts, sa.own_vips or (sa.path.local.address,))
+
+
+def peer_selectors(sa: Association, config: Child) -> Selectors:
+    """The peer's side's traffic; `dynamic` is what we gave it, or without that the address it talks from."""
+    return _resolved(config.remote_ts, sa.peer_vips or (sa.path.remote.address,))
+
+
+def _resolved(specs: tuple[SelectorSpec, ...], addresses: tuple[bytes, ...]) -> Selectors:
+    if len(addresses) == 1:
+        return tuple([spec.resolve(addresses[0]) for spec in specs])
+    found = [spec.resolve(address) for spec in specs for address in addresses]
+    return tuple(dict.fromkeys(found))
 
 
 def describe(
@@ -71,6 +93,7 @@ def describe(
         keys=keys,
         companions=terms.companions,
         peer_original=terms.peer_original,
+        life_time=terms.life_time,
     )
 
 

@@ -112,6 +112,8 @@ class ChildSa:
     """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
     rekey_at: float = 0.0
     expire_at: float = 0.0
+    life_time: int = 0
+    """Seconds that both ends agreed on at most (IKEv1, RFC 2407 §4.5.4); 0: the configuration alone counts."""
     companions: tuple[Companion, ...] = ()
     """The other SAs of its bundle. With ESP the child's own `protocol` is ESP, and AH only without it."""
     peer_original: bytes = b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,9 @@ class Env:
 
     is_first_contact: Callable[[Association], bool] = lambda sa: False
     """Whether nobody else here has or calls the peer of this SA by the same identities; set by the engine."""
+
+    kin: Callable[[Association], Sequence[Association]] = lambda sa: ()
+    """The other SAs that stand between the ends of this one; set by the engine."""
 
     def next_ike(self) -> int:
         """A fresh unique id for an IKE SA."""

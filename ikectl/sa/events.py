@@ -8,9 +8,11 @@ always, 1 tells the story, 2 and more explain it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from ikectl.iana.v2 import ExchangeType, NotifyType, PayloadType
+from ikectl.iana.registry import Registry
+from ikectl.iana.v2 import NotifyType, PayloadType
 from ikectl.values.path import Path
 from ikectl.values.record import record
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from ikectl.sa.association import Association
     from ikectl.sa.child_sa import ChildSa
     from ikectl.wire.payload import Payload
+    from ikectl.wire.v1.payload import Payload as PayloadV1
+
+    AnyPayload = Payload | PayloadV1
 
 
 class Event:
@@ -46,10 +51,11 @@ class MessageSent(Event):
 
     group: ClassVar[str] = "enc"
     sa: Association
-    exchange: ExchangeType
+    exchange: Registry
     message_id: int
-    response: bool
-    payloads: list[Payload]
+    response: bool | None
+    """None in IKEv1, whose messages are neither."""
+    payloads: Sequence[AnyPayload]
     octets: int
     path: Path
 
@@ -64,10 +70,11 @@ class MessageReceived(Event):
 
     group: ClassVar[str] = "enc"
     sa: Association
-    exchange: ExchangeType
+    exchange: Registry
     message_id: int
-    response: bool
-    payloads: list[Payload]
+    response: bool | None
+    """None in IKEv1, whose messages are neither."""
+    payloads: Sequence[AnyPayload]
     octets: int
     path: Path
 
@@ -76,12 +83,14 @@ class MessageReceived(Event):
         return f"received {ladder} ({self.octets} octets from {self.path.remote})"
 
 
-def _ladder(exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload]) -> str:
-    kind = "response" if response else "request"
-    return f"{exchange} {kind} {message_id} [ {' '.join(_short(payload) for payload in payloads)} ]"
+def _ladder(exchange: Registry, message_id: int, response: bool | None, payloads: Sequence[AnyPayload]) -> str:
+    inside = " ".join(_short(payload) for payload in payloads)
+    if response is None:
+        return f"{exchange} {message_id:08x} [ {inside} ]"
+    return f"{exchange} {'response' if response else 'request'} {message_id} [ {inside} ]"
 
 
-SHORT = {
+SHORT: Mapping[int, str] = {
     PayloadType.NONCE: "No",
     PayloadType.IDI: "IDi",
     PayloadType.IDR: "IDr",
@@ -92,7 +101,10 @@ SHORT = {
 }
 
 
-def _short(payload: Payload) -> str:
+def _short(payload: AnyPayload) -> str:
+    own: str | None = getattr(payload, "short", None)
+    if own is not None:
+        return own
     kind = getattr(payload, "type", None)
     if isinstance(kind, NotifyType):
         return f"N({kind})"
@@ -105,12 +117,12 @@ class Retransmitted(Event):
 
     group: ClassVar[str] = "net"
     sa: Association
-    exchange: ExchangeType
+    exchange: Registry
     message_id: int
     tries: int
 
     def text(self) -> str:
-        return f"no answer yet: sent {self.exchange} request {self.message_id} again (repeat {self.tries})"
+        return f"no answer yet: sent {self.exchange} {self.message_id} again (repeat {self.tries})"
 
 
 @record
@@ -120,7 +132,7 @@ class RetransmitTimeout(Event):
     group: ClassVar[str] = "ike"
     level: ClassVar[int] = 0
     sa: Association
-    exchange: ExchangeType
+    exchange: Registry
     tries: int
 
     def text(self) -> str:

@@ -1,18 +1,24 @@
-"""NAT detection: the hashes of RFC 7296 §2.23 and what they imply."""
+"""NAT detection: the hashes of RFC 7296 §2.23 and RFC 3947 §3.2, and what they imply."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 
 from ikectl.values.path import Endpoint
 
+Digest = Callable[[bytes], bytes]
 
-def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint) -> bytes:
-    """SHA-1(SPIi | SPIr | IP | port), 20 octets. SHA-1 is the RFC's choice and guards no secret."""
-    octets = spi_i + spi_r + endpoint.address + endpoint.port.to_bytes(2, "big")
+
+def sha1_digest(octets: bytes) -> bytes:
+    """20 octets. SHA-1 is the choice of RFC 7296 §2.23 and guards no secret."""
     return sha1(octets, usedforsecurity=False).digest()
+
+
+def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint, digest: Digest = sha1_digest) -> bytes:
+    """digest(SPIi | SPIr | IP | port); IKEv1 takes the hash it negotiated (RFC 3947 §3.2)."""
+    return digest(spi_i + spi_r + endpoint.address + endpoint.port.to_bytes(2, "big"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ def judge(
     remote: Endpoint,
     sources: Sequence[bytes],
     destinations: Sequence[bytes],
+    digest: Digest = sha1_digest,
 ) -> Nat:
     """What the NAT_DETECTION hashes of a received message say.
 
@@ -49,6 +56,6 @@ def judge(
     """
     if not sources or not destinations:
         return NO_NAT
-    ours = detection_hash(spi_i, spi_r, local) not in destinations
-    theirs = detection_hash(spi_i, spi_r, remote) not in sources
+    ours = detection_hash(spi_i, spi_r, local, digest) not in destinations
+    theirs = detection_hash(spi_i, spi_r, remote, digest) not in sources
     return Nat(ours, theirs) if ours or theirs else NO_NAT

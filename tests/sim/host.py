@@ -11,7 +11,7 @@ from ikectl.daemon.pools import AddressPools
 from ikectl.engine.commands import Initiate, LoadConnection, Rekey, Selection, Terminate
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
-from ikectl.engine.v2.machine import Machine
+from ikectl.engine.driver import Driver
 from ikectl.errors import BackendError, CredentialError, IkectlError
 from ikectl.sa import asks
 from ikectl.sa.child_sa import ChildSa
@@ -125,7 +125,7 @@ class Host:
         return self._token
 
     @property
-    def machines(self) -> list[Machine]:
+    def machines(self) -> list[Driver[Any]]:
         return list(self.engine.machines())
 
     @property

@@ -58,7 +58,7 @@ def connection(
     return Connection(
         name,
         tuple(parse_proposal(word, Protocol.IKE) for word in ike.split(",")),
-        version=2,
+        version=more.pop("version", 2),
         local_addrs=(AddressSpec.parse(local),),
         remote_addrs=(AddressSpec.parse(remote),),
         local=(Local(auth=Auth(AuthKind.PSK), id=Identity.parse(local_id)),),

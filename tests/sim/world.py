@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import count
 
 from ikectl.engine.outside import Transmit
-from ikectl.sa.association import IkeState
+from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildState
 from ikectl.sa.events import Fault, MessageReceived, MessageSent
 from ikectl.values.path import Endpoint, Path
@@ -159,9 +159,7 @@ class World:
                 self._agree(host, sa, twins[0])
 
     def _agree(self, host: Host, ours: object, theirs: object) -> None:
-        from ikectl.sa.ike_sa import IkeSa
-
-        assert isinstance(ours, IkeSa) and isinstance(theirs, IkeSa)
+        assert isinstance(ours, Association) and isinstance(theirs, Association)
         if ours.keys != theirs.keys:
             raise self.violation(f"{host.name}: keys differ on {ours}")
         mine = {(c.spi_in, c.spi_out) for c in ours.living_children}

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 
 from ikectl.config.model import Child
-from ikectl.engine import errands
 from ikectl.engine.driver import LIVE, Driver, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
@@ -176,6 +175,13 @@ class Machine(Driver[IkeSa]):
     def established(self, now: float) -> None:
         self._alternatives = None
         super().established(now)
+
+    def other_version(self, path: Path, now: float) -> None:
+        """A peer that knows IKEv1 alone answers IKE_SA_INIT so (RFC 2408 §5.2); another answer may come yet."""
+        if isinstance(self.active, IkeSaInit) and self.sa.state is IkeState.CONNECTING:
+            self.doubt = "the peer speaks IKEv1 alone"
+        else:
+            super().other_version(path, now)
 
     # -- taking turns ----------------------------------------------------------
 
@@ -501,11 +507,8 @@ class Machine(Driver[IkeSa]):
             # connection was chosen by the one that IKE_SA_INIT came from.
             if not sa.initiator and path.remote.address == sa.path.remote.address:
                 sa.path = path
-        elif sa.nat.remote and not sa.nat.local:
-            sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
-            sa.path = path
-            if sa.children:
-                self._errands += ((partial(errands.move_children, sa), self._errand_done),)
+        else:
+            self._follow(path)
 
     def _bear(self, birth: Birth | None) -> None:
         """Let an SA that this one made go its own way."""
@@ -608,6 +611,15 @@ class Machine(Driver[IkeSa]):
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""
+        connection = self.sa.connection
+        if (
+            isinstance(exchange, IkeSaInit)
+            and connection is not None
+            and connection.version == 0
+            and self.outside.fall_back(self, exchange.child, exchange.token)
+        ):
+            self.sa.emit(Note(self.sa, f"{why}; trying IKEv1"))
+            exchange.token = 0
         self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else why)
         exchange.token = 0
         self._close(why, End.SILENT)

@@ -17,10 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ikectl.config.model import Child
 from ikectl.iana.v1 import ExchangeType
+from ikectl.sa.association import IkeState
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.record import record
 from ikectl.wire.v1.message import Message
+from ikectl.wire.v1.notify import Notify
 from ikectl.wire.v1.payload import Payload
 
 
@@ -58,8 +61,7 @@ class Done:
     `follow` are exchanges to begin next, before anything that waits already.
     `failed` says why it did not do what it was for, though the SA goes on.
     `retry`: begin that exchange later. `close` ends the SA here and now,
-    without a further message, for the reason it gives; `farewell` goes before
-    that, in an exchange of its own.
+    without a further message, for the reason it gives.
     """
 
     payloads: list[Payload] | None = None
@@ -67,7 +69,12 @@ class Done:
     failed: str | None = None
     retry: Exchange | None = None
     close: str | None = None
-    clear: bool = False
+    wanted: tuple[Child, ...] = ()
+    """Children to bring up anew."""
+    errors: tuple[Notify, ...] = ()
+    """What the peer refuses, in words that name no exchange: whoever sees them all finds out which it is."""
+    first_contact: bool = False
+    """The peer says that it knows no other SA with us (INITIAL-CONTACT)."""
 
 
 @dataclass(slots=True)
@@ -111,6 +118,14 @@ class Exchange:
     def incoming(self) -> Guard:
         """What the HASH of the peer's next message covers."""
         return PLAIN
+
+    def may_begin(self, sa: IsakmpSa) -> bool:
+        """Whether the SA is in a state for our first message."""
+        return sa.state not in (IkeState.CREATED, IkeState.CONNECTING)
+
+    def unanswered(self, sa: IsakmpSa) -> str:
+        """What it most likely means that the peer never answers our last message."""
+        return f"the peer does not answer {self.subject}"
 
     @property
     def subject(self) -> str:

@@ -98,8 +98,8 @@ async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildO
         sa.path,
         {},
         (),
-        tuple(spec.resolve(sa.path.local.address) for spec in config.local_ts),
-        tuple(spec.resolve(sa.path.remote.address) for spec in config.remote_ts),
+        children.own_selectors(sa, config),
+        children.peer_selectors(sa, config),
     )
     try:
         for protocol in dict.fromkeys(proposal.protocol for proposal in wanted):
@@ -189,14 +189,13 @@ def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, withou
     transport = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     fitting: list[tuple[int, Child, tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]] = []
     for order, config in enumerate(configured):
-        ours = [spec.resolve(sa.path.local.address) for spec in config.local_ts]
-        theirs = [spec.resolve(sa.path.remote.address) for spec in config.remote_ts]
+        ours, theirs = children.own_selectors(sa, config), children.peer_selectors(sa, config)
         ts_local, ts_remote = narrow(offered_local, ours), narrow(offered_remote, theirs)
         if not ts_local or not ts_remote:
             continue
         rank = order
         if len(configured) > 1:
-            if list(offered_local) != ours or list(offered_remote) != theirs:
+            if offered_local != ours or offered_remote != theirs:
                 rank += len(configured)
                 if not covers(ts_local, offered_local[:1]) or not covers(ts_remote, offered_remote[:1]):
                     rank += len(configured)
@@ -297,6 +296,5 @@ def _list(selectors: tuple[TrafficSelector, ...]) -> str:
 
 
 def _described(sa: IkeSa, config: Child) -> str:
-    ours = tuple(spec.resolve(sa.path.local.address) for spec in config.local_ts)
-    theirs = tuple(spec.resolve(sa.path.remote.address) for spec in config.remote_ts)
+    ours, theirs = children.own_selectors(sa, config), children.peer_selectors(sa, config)
     return f"{config.name}: {_list(theirs)} === {_list(ours)}"

@@ -1,0 +1,1 @@
+"""One ISAKMP SA at work (IKEv1)."""

@@ -1,0 +1,689 @@
+"""IsakmpMachine: one ISAKMP SA at work. Runs one coroutine at a time.
+
+An ISAKMP SA holds several conversations at once, each under its message ID:
+phase 1 under 0, quick modes, transactions and informational exchanges under
+numbers of their own. Protocol judgement is in `exchange/v1`; here is only the
+order of things: know repeats, open, run, seal, send, repeat by time, end.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ikectl.config.model import Child, Fragmentation
+from ikectl.engine.driver import LIVE, Driver, End
+from ikectl.engine.outside import Outside
+from ikectl.engine.transmit import fraction, wait
+from ikectl.engine.v1.conversation import Conversation, mark
+from ikectl.engine.v1.envelope import PHASE_1, advance, open_message, write
+from ikectl.engine.view import TasksView
+from ikectl.errors import (
+    AuthenticationFailed,
+    CredentialError,
+    IkectlError,
+    IntegrityFailure,
+    NoProposalChosen,
+    Refused,
+    WireError,
+)
+from ikectl.exchange.v1.aggressive import Aggressive
+from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
+from ikectl.exchange.v1.informational import Probe, Tell, TellDelete
+from ikectl.exchange.v1.main import MainMode
+from ikectl.exchange.v1.quick import QuickMode, rekeying
+from ikectl.exchange.v1.quick import wanted as quick_modes
+from ikectl.exchange.v1.refusal import explain, refusal_of
+from ikectl.exchange.v1.table import answer_to
+from ikectl.iana.v1 import ExchangeType, PayloadType, VendorId, exchange_type
+from ikectl.sa.association import IkeState
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import (
+    AuthFailed,
+    MessageReceived,
+    MessageSent,
+    Note,
+    ProposalMismatch,
+    Retransmitted,
+    RetransmitTimeout,
+)
+from ikectl.sa.fragments import Fragments
+from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
+from ikectl.sa.schedule import Name
+from ikectl.values.path import Path
+from ikectl.wire.header import Header
+from ikectl.wire.v1.fragment import Fragment, split
+from ikectl.wire.v1.message import FLAG_ENCRYPTION, Message
+from ikectl.wire.v1.notify import Notify
+from ikectl.wire.v1.payload import Payload
+
+MAX_OURS = 8
+"""Conversations of ours under way at once; more wait for their turn, for a peer may have few places too."""
+MAX_THEIRS = 16
+"""Conversations of the peer under way at once; its next message is dropped, and comes again."""
+MAX_MESSAGE_IDS = 2048
+"""Message IDs remembered, so that no old message can be played again. A probe each 30 seconds for 8 hours fits."""
+FORGET_AFTER = 60.0
+"""Seconds a conversation that is over is kept, to repeat its last message."""
+RESPONDER_TRIES = 3
+"""Repeats by time of a phase 1 message that goes to a peer which has not proven itself."""
+CONFIG_WAIT = 30.0
+"""Seconds the peer has to push a configuration before we go on without one."""
+LOGIN_WAIT = 120.0
+"""Seconds the peer has for XAUTH: a person types."""
+SUCCESSION_WAIT = 30.0
+"""Seconds an SA that a newer one replaced stays, for what is under way on it."""
+FRAGMENT_OCTETS = 1280
+"""A datagram of ours is not longer than this with the IP and UDP headers, when it is cut (RFC 8200 §5)."""
+IP_UDP_OCTETS = 48
+"""Of IPv6, the longer ones."""
+
+
+class IsakmpMachine(Driver[IsakmpSa]):
+    """Drives one IsakmpSa. See the module."""
+
+    __slots__ = ("_fragments", "_retries", "conversations", "doubt", "fragment_id", "handling", "probe_tries", "queue")
+
+    def __init__(self, outside: Outside, sa: IsakmpSa, now: float) -> None:
+        super().__init__(outside, sa, now)
+        self.conversations: dict[int, Conversation] = {}
+        """By message ID; phase 1 has 0."""
+        self.queue: list[Exchange] = []
+        self.handling: Conversation | None = None
+        """Whose message is being taken."""
+        self.doubt = ""
+        """What an unprotected notify said while phase 1 was under way."""
+        self.probe_tries = 0
+        self.fragment_id = 0
+        self._fragments: Fragments | None = None
+        self._retries: dict[int, Exchange] = {}
+
+    # -- what the engine wants done ----------------------------------------------
+
+    def initiate(self, child: Child | None, token: int, now: float) -> None:
+        connection = self.sa.connection
+        assert connection is not None
+        first = Aggressive(token) if connection.aggressive else MainMode(token)
+        if child is not None:
+            # Who wants a child is told when that is up, not when phase 1 is.
+            first.token = 0
+            self.queue += quick_modes(child, token)
+        self.queue.insert(0, first)
+        self.go_on(now)
+
+    def create_child(self, child: Child, token: int, now: float) -> None:
+        self.begin(*quick_modes(child, token), now=now)
+
+    def rekey(self, token: int, now: float) -> None:
+        """Phase 1 is not rekeyed but run again: another SA, which then takes over the children (RFC 2409 §4)."""
+        self.now = now
+        self.outside.again(self, token)
+
+    def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
+        self.begin(rekeying(child, token), now=now)
+
+    def delete(self, why: str, token: int, now: float) -> None:
+        self.begin(TellDelete(tuple(self.sa.living_children), True, why, token), now=now)
+
+    def delete_children(self, children: tuple[ChildSa, ...], why: str, token: int, now: float) -> None:
+        self.begin(TellDelete(children, False, why, token), now=now)
+
+    @property
+    def tasks(self) -> TasksView:
+        under_way = [each for each in self.conversations.values() if not each.over]
+        return TasksView(
+            queued=tuple(type(exchange).__name__ for exchange in self.queue),
+            active=tuple(type(each.exchange).__name__ for each in under_way if each.ours),
+            passive=tuple(type(each.exchange).__name__ for each in under_way if not each.ours),
+        )
+
+    def begin(self, *exchanges: Exchange, now: float) -> None:
+        """Queue exchanges of ours. A command's are refused when too many wait already."""
+        self.now = now
+        for exchange in exchanges:
+            crowded = exchange.token and len(self.queue) >= self.sa.env.settings.max_queue
+            if self.sa.state is IkeState.CLOSED or crowded:
+                self._outcome(exchange.token, self.why or "too many exchanges wait on this IKE SA; try again later")
+            else:
+                self.queue.append(exchange)
+        self._next()
+
+    def answer_first(self, exchange: Exchange, message: Message, datagram: bytes, path: Path, now: float) -> None:
+        """The first message of a peer."""
+        self.now = now
+        self._set("half-open", now + self.sa.env.settings.half_open_timeout)
+        conversation = Conversation(exchange, 0, False, path)
+        self._emit_received(message, datagram, path)
+        self._deliver(conversation, message, b"", datagram, path)
+
+    def repeat(self, datagram: bytes, path: Path) -> None:
+        """The peer's first message came again."""
+        conversation = self.conversations.get(0)
+        if conversation is not None and conversation.may_repeat(mark(datagram)):
+            self._send_all(conversation.sent, path)
+
+    def adopt(self, old: Driver[IsakmpSa], now: float) -> None:
+        """As every driver, and take over the quick modes that waited there."""
+        super().adopt(old, now)
+        assert isinstance(old, IsakmpMachine)
+        self.queue += [exchange for exchange in old.queue if isinstance(exchange, QuickMode)]
+        old.queue = [exchange for exchange in old.queue if not isinstance(exchange, QuickMode)]
+
+    def superseded(self, now: float) -> None:
+        self.now = now
+        for name in ("rekey", "expire", "liveness", "keepalive", "probe"):
+            self.schedule.clear(name)
+        self._set("succession", now + SUCCESSION_WAIT)
+
+    def established(self, now: float) -> None:
+        super().established(now)
+        self.schedule.clear("login")
+        sa, connection = self.sa, self.sa.connection
+        if connection is None:
+            return
+        period = connection.isakmp_time
+        if sa.life_time and (not period or sa.life_time < period + connection.over_time):
+            # The shorter of both wishes holds (RFC 2407 §4.5.4), and we are to be done a little before its end.
+            period = max(sa.life_time - max(sa.life_time // 10, 1), 1)
+            sa.expire_at = now + sa.life_time
+        else:
+            sa.expire_at = now + period + connection.over_time if period else 0.0
+        if period:
+            spread = min(connection.rand_time, period // 2)
+            sa.rekey_at = now + max(period - spread * fraction(sa.random), 1.0)
+            self._set("rekey", sa.rekey_at)
+            self._set("expire", sa.expire_at)
+        if Awaited.CONFIG in sa.awaited:
+            self._set("config", now + CONFIG_WAIT)
+
+    # -- our turns ---------------------------------------------------------------
+
+    def _begin_next(self) -> bool:
+        if self.sa.state is IkeState.CLOSED:
+            return False
+        ours = [each for each in self.conversations.values() if each.ours and not each.over]
+        if len(ours) >= MAX_OURS or any(each.exchange.ALONE for each in ours):
+            return False
+        for place, exchange in enumerate(self.queue):
+            if exchange.may_begin(self.sa) and not (exchange.ALONE and ours):
+                del self.queue[place]
+                self._start(exchange)
+                return True
+            if exchange.ALONE:
+                return False  # what waits behind it must not overtake it
+        return False
+
+    def _start(self, exchange: Exchange) -> None:
+        conversation = Conversation(exchange, 0 if exchange.type in PHASE_1 else self._fresh_id(), True)
+        self.handling = conversation
+        self._run(exchange.begin(self.sa), partial(self._taken, conversation, b"", b"", None))
+
+    def _fresh_id(self) -> int:
+        """A message ID: random, not 0, unused (RFC 2409 §5.5)."""
+        while True:
+            number = int.from_bytes(self.sa.random(4), "big")
+            if number and number not in self.sa.message_ids and number not in self.conversations:
+                return number
+
+    # -- arriving messages -------------------------------------------------------
+
+    def _take(self, header: Header, datagram: bytes, path: Path) -> None:
+        try:
+            if int(header.next_payload) == PayloadType.FRAGMENT:
+                self._take_fragment(header, datagram, path)
+            else:
+                self._take_whole(header, datagram, path)
+        except Exception as defect:
+            self._fault(defect)
+
+    def _take_fragment(self, header: Header, datagram: bytes, path: Path) -> None:
+        connection = self.sa.connection
+        if self.sa.state is IkeState.CLOSED or (
+            connection is not None and connection.fragmentation is Fragmentation.NO
+        ):
+            self._drop(path, "a fragment, and fragmentation is switched off")
+            return
+        try:
+            (fragment,) = Message.read(datagram, header).payloads
+            if not isinstance(fragment, Fragment):
+                raise WireError("a fragment among other payloads")
+            if self._fragments is None:
+                self._fragments = Fragments()
+            whole = self._fragments.add(fragment)
+            if whole is None:
+                return
+            inner = Header.read(whole)
+        except (WireError, ValueError) as failure:
+            self._drop(path, str(failure))
+            return
+        if (inner.spi_i, inner.spi_r) != (header.spi_i, header.spi_r) or int(
+            inner.next_payload
+        ) == PayloadType.FRAGMENT:
+            self._drop(path, "fragments of a message that is not of this SA")
+            return
+        self._take_whole(inner, whole, path)
+
+    def _take_whole(self, header: Header, datagram: bytes, path: Path) -> None:
+        sa, kind = self.sa, exchange_type(header.exchange)
+        if sa.state is IkeState.CLOSED:
+            return
+        if kind is ExchangeType.INFORMATIONAL and not header.flags & FLAG_ENCRYPTION:
+            self._hear_unprotected(header, datagram, path)
+            return
+        conversation = self.conversations.get(header.message_id)
+        marked = mark(datagram)
+        if conversation is None:
+            conversation = self._new_conversation(header, kind, path)
+            if conversation is None:
+                return
+        elif marked in conversation.marks:
+            if conversation.may_repeat(marked):
+                self._send_all(conversation.sent, path)
+            return
+        elif conversation.over or conversation.exchange.type is not kind:
+            self._drop(path, f"{kind} under a message ID that served already")
+            return
+        if kind in PHASE_1 and path.remote.address != sa.path.remote.address:
+            self._drop(path, "phase 1 goes on from another address")
+            return
+        try:
+            message, iv = open_message(sa, conversation, header, datagram)
+        except (IntegrityFailure, WireError) as failure:
+            self._drop(path, str(failure))
+            if kind in PHASE_1 and header.flags & FLAG_ENCRYPTION:
+                self._undecryptable(str(failure))
+            return
+        if kind not in PHASE_1:
+            self._heard(path)
+        self._emit_received(message, datagram, path)
+        self._deliver(conversation, message, iv, datagram, path)
+
+    def _new_conversation(self, header: Header, kind: ExchangeType, path: Path) -> Conversation | None:
+        """For a message ID not seen yet; nothing is kept of it until the message proves itself."""
+        sa, number = self.sa, header.message_id
+        answer = answer_to(sa, kind)
+        if answer is None or number == 0:
+            self._drop(path, f"{kind} is not answered by an SA that is {sa.state.name}")
+            return None
+        if number in sa.message_ids:
+            self._drop(path, "a message ID that served already")
+            return None
+        if sum(not each.ours and not each.over for each in self.conversations.values()) >= MAX_THEIRS:
+            self._drop(path, "too many exchanges of the peer are under way")
+            return None
+        return Conversation(answer(), number, False)
+
+    def _undecryptable(self, why: str) -> None:
+        """Message 5 or 6 of main mode makes no sense: with pre-shared keys most likely because they differ."""
+        if not self.doubt:
+            self.doubt = (
+                f"the peer's phase 1 message was no use ({why}): most likely the pre-shared keys differ"
+                if self.sa.handshake is not None and self.sa.handshake.psk
+                else f"the peer's phase 1 message was no use: {why}"
+            )
+            self.sa.emit(Note(self.sa, self.doubt))
+
+    def _hear_unprotected(self, header: Header, datagram: bytes, path: Path) -> None:
+        """A notify anybody may have sent: it may tell the operator something, and changes no state (§5.7)."""
+        sa = self.sa
+        try:
+            message = Message.read(datagram, header)
+        except WireError as failure:
+            self._drop(path, str(failure))
+            return
+        errors = [str(notify.type) for notify in message.errors]
+        if sa.state is not IkeState.CONNECTING or not errors or self.doubt:
+            self._drop(path, "an unprotected informational message")
+            return
+        self.doubt = f"the peer answered {', '.join(errors[:4])}"
+        phase1 = self.conversations.get(0)
+        sa.emit(Note(sa, f"{self.doubt} (not authenticated; waiting for another answer)"))
+        if phase1 is None or not phase1.ours:
+            self.doubt = ""
+
+    def _deliver(self, conversation: Conversation, message: Message, iv: bytes, datagram: bytes, path: Path) -> None:
+        self.handling = conversation
+        finish = partial(self._taken, conversation, mark(datagram), iv, path)
+        self._run(conversation.exchange.take(self.sa, message), finish)
+
+    def _taken(
+        self,
+        conversation: Conversation,
+        marked: bytes,
+        iv: bytes,
+        path: Path | None,
+        turn: Turn | None,
+        error: BaseException | None,
+    ) -> None:
+        """A message was judged, or our exchange has its first one; `path` is where the message came from."""
+        self.handling = None
+        if error is not None:
+            self._failed(conversation, iv, path, error)
+            return
+        if isinstance(turn, Ignore):
+            assert path is not None
+            self._drop(path, turn.why)
+            return
+        assert turn is not None
+        self._keep(conversation)
+        if path is not None:
+            conversation.heard(marked)
+            if iv:
+                advance(self.sa, conversation, iv)
+            if not conversation.ours:
+                conversation.path = path
+                if conversation.exchange.type in PHASE_1 and self.sa.state is not IkeState.CONNECTING:
+                    self.sa.path = path  # proven just now, from where it came
+        if isinstance(turn, Say):
+            self._say(conversation, turn.payloads, clear=turn.clear, commit=turn.commit)
+            self._wait(conversation)
+            self._watch_children()
+        else:
+            self._settle(conversation, turn)
+
+    def _keep(self, conversation: Conversation) -> None:
+        number = conversation.message_id
+        if number in self.conversations:
+            return
+        self.conversations[number] = conversation
+        if number:
+            ids = self.sa.message_ids
+            ids[number] = None
+            if len(ids) > MAX_MESSAGE_IDS:
+                del ids[next(iter(ids))]
+
+    def _say(
+        self, conversation: Conversation, payloads: list[Payload], *, clear: bool = False, commit: bool = False
+    ) -> None:
+        sa = self.sa
+        octets, payloads = write(sa, conversation, payloads, clear=clear, commit=commit)
+        conversation.said(self._cut(octets))
+        path = conversation.path or sa.path
+        self._send_all(conversation.sent, path)
+        kind, number = conversation.exchange.type, conversation.message_id
+        sa.emit(MessageSent(sa, kind, number, None, payloads, len(octets), path))
+
+    def _cut(self, octets: bytes) -> tuple[bytes, ...]:
+        """The datagrams that carry a message: fragments where both ends like them and it is too long."""
+        sa = self.sa
+        connection = sa.connection
+        limit = FRAGMENT_OCTETS - IP_UDP_OCTETS
+        if connection is None or len(octets) <= limit:
+            return (octets,)
+        wish = connection.fragmentation
+        if wish is Fragmentation.FORCE or (wish is Fragmentation.YES and VendorId.FRAGMENTATION in sa.peer):
+            self.fragment_id = self.fragment_id % 0xFFFF + 1
+            return tuple(split(octets, limit, self.fragment_id))
+        return (octets,)
+
+    def _send_all(self, datagrams: tuple[bytes, ...], path: Path) -> None:
+        for datagram in datagrams:
+            self._send(datagram, path)
+
+    def _wait(self, conversation: Conversation) -> None:
+        """Repeat our message until the peer answers, where that is for us to do."""
+        if conversation.exchange.REPEATS:
+            at = self.now + wait(self.sa.env.settings, conversation.tries, self.sa.random)
+            self._set(("retransmit", conversation.message_id), at)
+
+    def _settle(self, conversation: Conversation, done: Done) -> None:
+        """The exchange is over, with or without a last message."""
+        exchange = conversation.exchange
+        if done.payloads is not None:
+            self._say(conversation, done.payloads)
+        self._finished(conversation)
+        self.doubt = ""
+        if done.close is not None:
+            self._outcome(exchange.token, None if isinstance(exchange, TellDelete) else done.close)
+            self._close(done.close, End.OURS if conversation.ours else End.DELETED)
+            return
+        self.queue[:0] = done.follow
+        for config in done.wanted:
+            self.queue += quick_modes(config)
+        if done.errors:
+            self._hear_refusal(done.errors)
+        if done.first_contact:
+            self.outside.first_contact(self)
+        if done.retry is not None:
+            self._later(done.retry)
+        if done.failed is not None:
+            self._outcome(exchange.token, done.failed)
+        elif done.retry is None and not any(each.token == exchange.token for each in done.follow):
+            self._outcome(exchange.token, None)
+        self._see_to_login()
+        self.outside.changed(self)
+        self._watch_children()
+
+    def _hear_refusal(self, errors: tuple[Notify, ...]) -> None:
+        """The peer said no, under protection, in an exchange of its own: find what it is about by its SPI."""
+        why = explain([notify.type for notify in errors])
+        if self.sa.state is IkeState.CONNECTING:
+            self.doubt = why
+            return
+        ours = [each for each in self.conversations.values() if each.ours and not each.over]
+        modes = [each for each in ours if isinstance(each.exchange, QuickMode)]
+        for notify in errors:
+            named = [each for each in modes if isinstance(each.exchange, QuickMode) and each.exchange.names(notify.spi)]
+            refused = (named or modes)[:1]
+            for conversation in refused:
+                modes.remove(conversation)
+                self._refused(conversation, why)
+
+    def _refused(self, conversation: Conversation, why: str) -> None:
+        exchange = conversation.exchange
+        assert isinstance(exchange, QuickMode)
+        self._finished(conversation)
+        self._outcome(exchange.token, f"{exchange.subject}: {why}")
+        exchange.token = 0
+        if exchange.old is not None:
+            self._later(QuickMode(exchange.config, None, 0, exchange.old))
+        self._errands += ((partial(exchange.refused, self.sa, why), self._errand_done),)
+
+    def _finished(self, conversation: Conversation) -> None:
+        number = conversation.message_id
+        conversation.over = True
+        self.schedule.clear(("retransmit", number))
+        if conversation.sent:
+            self._set(("forget", number), self.now + FORGET_AFTER)
+        else:
+            self.conversations.pop(number, None)
+
+    def _see_to_login(self) -> None:
+        """Phase 1 is done and XAUTH is not: the peer, or its user, has a while for it."""
+        if self.sa.state is IkeState.AUTHENTICATING and self.schedule.at("login") is None:
+            self.schedule.clear("half-open")
+            self._set("login", self.now + LOGIN_WAIT)
+
+    def _emit_received(self, message: Message, datagram: bytes, path: Path) -> None:
+        sa = self.sa
+        sa.emit(MessageReceived(sa, message.exchange, message.message_id, None, message.payloads, len(datagram), path))
+
+    def _heard(self, path: Path) -> None:
+        """An authentic message came: the peer lives, and this is where (RFC 3947 §7 leaves moving to us)."""
+        self.last_heard = self.now
+        self.probe_tries = 0
+        self.schedule.clear("probe")
+        self._follow(path)
+
+    # -- what goes wrong -----------------------------------------------------------
+
+    def _failed(self, conversation: Conversation, iv: bytes, path: Path | None, error: BaseException) -> None:
+        """The exchange cannot go on."""
+        exchange, sa = conversation.exchange, self.sa
+        if not isinstance(error, IkectlError):
+            self._fault(error)
+            return
+        why = f"{exchange.subject}: {error}"
+        initial = exchange.type in PHASE_1
+        self._emit_failure(initial, error, why)
+        if initial and not isinstance(error, Refused) and path is not None and sa.state is not IkeState.CREATED:
+            # Malformed or illegal, and from nobody in particular: as if it never came, so that who sends
+            # faster than the peer cannot end our attempt (RFC 2408 §5.1).
+            self.doubt = self.doubt or why
+            return
+        if iv:
+            advance(sa, conversation, iv)  # it was authentic or at least readable: the peer's chain goes on from here
+        self._finished(conversation)
+        self._outcome(exchange.token, why)
+        notify = refusal_of(error) if path is not None else None
+        tell = None if notify is None else Tell([notify])
+
+        def finish(_: None, failure: BaseException | None) -> None:
+            if failure is not None and not isinstance(failure, IkectlError):
+                self._fault(failure)
+                return
+            if tell is not None and initial:
+                self._say(Conversation(tell, self._fresh_id(), True, path), tell.payloads, clear=sa.keys is None)
+            elif tell is not None:
+                self.queue.insert(0, tell)
+            if initial:
+                self._close(str(error))
+            elif sa.state is not IkeState.CLOSED:
+                self.outside.changed(self)
+
+        self._run(exchange.abandon(sa, why), finish)
+
+    def _emit_failure(self, initial: bool, error: IkectlError, why: str) -> None:
+        """The event that tells operators."""
+        sa = self.sa
+        if initial and isinstance(error, AuthenticationFailed):
+            sa.emit(AuthFailed(sa, True, str(error)))
+        elif initial and isinstance(error, CredentialError):
+            sa.emit(AuthFailed(sa, False, str(error)))
+        elif initial and isinstance(error, NoProposalChosen):
+            sa.emit(ProposalMismatch(sa, "", str(error)))
+        else:
+            sa.emit(Note(sa, why))
+
+    # -- timers ---------------------------------------------------------------------
+
+    def _watch_children(self) -> None:
+        """As every driver; and what our quick mode replaced is deleted a little later (nobody acknowledges deletes)."""
+        super()._watch_children()
+        for child in self.sa.children.values():
+            successor = child.successor
+            ours = child.state is ChildState.REKEYED and successor is not None and successor.initiator
+            if ours and self.schedule.at(("retire", child.spi_in)) is None:
+                self._set(("retire", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
+
+    def _named_timer(self, name: Name) -> None:
+        if name == "half-open":
+            if self.sa.state is IkeState.CONNECTING:
+                self._close(self.doubt or "the peer did not go on with phase 1")
+        elif name == "login":
+            if self.sa.state is IkeState.AUTHENTICATING:
+                self._close("the peer did not finish XAUTH")
+        elif name == "config":
+            if Awaited.CONFIG in self.sa.awaited:
+                self.sa.emit(Note(self.sa, "the peer pushed no configuration; going on without"))
+                self.sa.awaited -= {Awaited.CONFIG}
+        elif name == "rekey":
+            self.rekey(0, self.now)
+        elif name == "expire":
+            self.queue.insert(0, TellDelete((), True, "its lifetime ended"))
+        elif name == "succession":
+            self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA"))
+        elif name == "probe":
+            self._probe()
+        else:
+            super()._named_timer(name)
+
+    def _numbered_timer(self, name: str, number: int) -> None:
+        if name == "retransmit":
+            conversation = self.conversations.get(number)
+            if conversation is not None and not conversation.over:
+                self._retransmit(conversation)
+        elif name == "retire":
+            child = self.sa.children.get(number)
+            if child is not None:
+                self.delete_children((child,), "rekeyed", 0, self.now)
+        elif name == "forget":
+            self.conversations.pop(number, None)
+        elif name == "retry":
+            retry = self._retries.pop(number, None)
+            if retry is not None:
+                self.begin(retry, now=self.now)
+        else:
+            super()._numbered_timer(name, number)
+
+    def _retransmit(self, conversation: Conversation) -> None:
+        exchange, settings = conversation.exchange, self.sa.env.settings
+        stranger = exchange.type in PHASE_1 and not conversation.ours
+        tries = RESPONDER_TRIES if stranger else settings.retransmit_tries
+        if self.doubt and exchange.type in PHASE_1 and conversation.ours:
+            self._give_up(conversation, self.doubt)
+        elif conversation.tries < tries:
+            conversation.tries += 1
+            self.sa.emit(Retransmitted(self.sa, exchange.type, conversation.message_id, conversation.tries))
+            self._send_all(conversation.sent, conversation.path or self.sa.path)
+            self._wait(conversation)
+        elif stranger:
+            return  # the half-open timer ends it
+        else:
+            if conversation.ours:
+                self.sa.emit(RetransmitTimeout(self.sa, exchange.type, conversation.tries))
+            self._give_up(conversation, exchange.unanswered(self.sa))
+
+    def _give_up(self, conversation: Conversation, why: str) -> None:
+        """No answer. To what the peer began, it has lost interest; else it is dead."""
+        if conversation.ours:
+            self._outcome(conversation.exchange.token, why)
+            conversation.exchange.token = 0
+            self._close(why, End.SILENT)
+            return
+        self._finished(conversation)
+        self._errands += ((partial(conversation.exchange.abandon, self.sa, why), self._errand_done),)
+
+    def _ask_liveness(self) -> None:
+        if self.sa.dpd and self.schedule.at("probe") is None:
+            self._probe()
+
+    def _probe(self) -> None:
+        """R-U-THERE, again and again until an answer or the end of our patience (RFC 3706 §5.4, §5.5)."""
+        sa, settings = self.sa, self.sa.env.settings
+        connection = sa.connection
+        assert connection is not None
+        silent_for = self.now - self.last_heard
+        if connection.dpd_timeout:
+            dead = silent_for >= connection.dpd_timeout + connection.dpd_delay
+            pause = min(float(connection.dpd_delay), max(connection.dpd_timeout / 3, 1.0))
+        else:
+            dead = self.probe_tries > settings.retransmit_tries
+            pause = wait(settings, self.probe_tries, sa.random)
+        if dead:
+            sa.emit(Note(sa, f"the peer answered none of {self.probe_tries} R-U-THERE in {silent_for:.0f} seconds"))
+            self._close("the peer does not answer R-U-THERE", End.SILENT)
+            return
+        self.probe_tries += 1
+        self.queue.insert(0, Probe())
+        self._set("probe", self.now + pause)
+
+    def _later(self, exchange: Exchange) -> None:
+        """Try again after a while."""
+        number = len(self._retries) + 1
+        while number in self._retries:
+            number += 1
+        self._retries[number] = exchange
+        delay = self.sa.env.settings.busy_retry * (1 + fraction(self.sa.random))
+        self._set(("retry", number), self.now + delay)
+
+    # -- the end -----------------------------------------------------------------------
+
+    def _close(self, why: str, end: End = End.OURS) -> None:
+        sa = self.sa
+        if sa.state is IkeState.CLOSED:
+            return
+        kin = next(iter(sa.env.kin(sa)), None)
+        if isinstance(kin, IsakmpSa) and sa.state in LIVE and sa.children:
+            # Phase 2 outlives its phase 1 where another one stands between the same ends (RFC 2408 §4).
+            kin.take_children(sa)
+            sa.successor = kin
+        pending = [each for each in self.conversations.values() if not each.over]
+        waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []
+        if sa.successor is None:
+            self.queue, self._retries = [], {}
+        self.conversations = {}
+        for exchange in (*(each.exchange for each in pending if each.ours), *waiting):
+            # Whoever wanted something deleted has it.
+            self._outcome(exchange.token, None if isinstance(exchange, TellDelete) else why)
+        exchanges = [*(each.exchange for each in pending), *waiting]
+        self._tear_down(why, end, [partial(each.abandon, sa, why) for each in exchanges], lambda was_live: False)

@@ -1,0 +1,298 @@
+"""How quick mode agrees on a child: offer, choice, selectors, keys (RFC 2409 §5.5, RFC 2407 §4.5).
+
+One negotiation makes one child, of one selector at each end: IKEv1 cannot
+narrow, so the responder takes what is offered as it is, or refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ikectl.config.model import Child, Mode
+from ikectl.crypto.kdf_v1 import derive_child
+from ikectl.crypto.proposal_v1 import Lifetime, Phase2Choice, offer_phase2, phase2_group, select_phase2
+from ikectl.errors import NoProposalChosen, PeerMisbehaved, TsUnacceptable
+from ikectl.exchange import children
+from ikectl.exchange.children import Terms
+from ikectl.exchange.v1.natt import MODES, is_draft, mode_of
+from ikectl.iana.v1 import EncapsulationMode, NotifyType, Phase2Attribute, ProtocolId
+from ikectl.iana.v2 import KeyExchangeMethod, Protocol
+from ikectl.sa.asks import AllocSpi, FreeSpi
+from ikectl.sa.child_sa import ChildSa, Companion
+from ikectl.sa.isakmp_sa import IsakmpSa
+from ikectl.values.path import Path
+from ikectl.values.selector import TrafficSelector
+from ikectl.wire.v1.attributes import number
+from ikectl.wire.v1.identity import ID
+from ikectl.wire.v1.message import Message
+from ikectl.wire.v1.nat import NatOa, NatOaDraft, OriginalAddress
+from ikectl.wire.v1.notify import responder_lifetime
+from ikectl.wire.v1.payload import Payload
+from ikectl.wire.v1.sa import SA
+
+PROTOCOLS = {ProtocolId.ESP: Protocol.ESP, ProtocolId.AH: Protocol.AH, ProtocolId.IPCOMP: Protocol.IPCOMP}
+SPI_OCTETS = {ProtocolId.ESP: 4, ProtocolId.AH: 4, ProtocolId.IPCOMP: 2}
+
+TRANSPORT = frozenset(
+    {EncapsulationMode.TRANSPORT, EncapsulationMode.UDP_TRANSPORT, EncapsulationMode.UDP_TRANSPORT_DRAFT}
+)
+
+Pair = tuple[TrafficSelector, TrafficSelector]
+"""Our side's and the peer's side's traffic."""
+
+
+# -- SPIs ------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class Spis:
+    """Inbound SPIs that we reserved, by protocol."""
+
+    path: Path
+    held: dict[ProtocolId, int] = field(default_factory=dict)
+
+    async def reserve(self, protocols: tuple[ProtocolId, ...]) -> None:
+        """One for each. Raises BackendError; whatever is held then is for `give_back`."""
+        for protocol in protocols:
+            self.held[protocol] = await AllocSpi(PROTOCOLS[protocol], self.path)
+
+    async def give_back(self, keep: tuple[ProtocolId, ...] = ()) -> None:
+        """All but those of the protocols in use."""
+        for protocol in [each for each in self.held if each not in keep]:
+            await FreeSpi(PROTOCOLS[protocol], self.path, self.held.pop(protocol))
+
+    def octets(self) -> Mapping[ProtocolId, bytes]:
+        """As they go into proposals."""
+        return {protocol: spi.to_bytes(SPI_OCTETS[protocol], "big") for protocol, spi in self.held.items()}
+
+
+def protocols_of(config: Child) -> tuple[ProtocolId, ...]:
+    """What a child may come to use."""
+    found = [ProtocolId.ESP] if config.esp_proposals else []
+    found += [ProtocolId.AH] if config.ah_proposals else []
+    return (*found, ProtocolId.IPCOMP) if config.ipcomp else tuple(found)
+
+
+# -- offering and choosing ----------------------------------------------------------
+
+
+def group_of(config: Child) -> KeyExchangeMethod | None:
+    """The group to offer for PFS; None without."""
+    return phase2_group(config.proposals, bundle=config.bundle)
+
+
+def lifetime_of(config: Child) -> Lifetime:
+    return Lifetime(config.life_time, config.life_bytes // 1024)
+
+
+def offer(sa: IsakmpSa, config: Child, spis: Spis, group: KeyExchangeMethod | None) -> SA:
+    """Our SA payload. Raises NoProposalChosen if the configuration leaves nothing to offer."""
+    octets = spis.octets()
+    try:
+        return offer_phase2(
+            config.proposals,
+            octets,
+            mode_of(sa, config.mode is Mode.TRANSPORT),
+            lifetime_of(config),
+            group,
+            octets.get(ProtocolId.IPCOMP),
+            config.bundle,
+        )
+    except ValueError as failure:
+        raise NoProposalChosen(str(failure)) from None
+
+
+def modes(sa: IsakmpSa, transport: bool) -> tuple[EncapsulationMode, ...]:
+    """The encapsulation modes we take as responder, the right one first.
+
+    Behind a NAT either numbering of UDP encapsulation is taken: peers announce
+    the RFC and use the drafts' numbers (Windows XP and 2003).
+    """
+    draft = is_draft(sa)
+    right = MODES[transport, sa.nat.found, draft]
+    return (right, MODES[transport, True, not draft]) if sa.nat.found else (right,)
+
+
+def choose(sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child, ...]) -> tuple[Child, Phase2Choice]:
+    """Which of `configured` the peer's quick mode is for, and on what terms.
+
+    Raises TsUnacceptable, NoProposalChosen.
+    """
+    ours, theirs = wanted
+    fitting = [
+        config
+        for config in configured
+        if any(ours.within(each) for each in children.own_selectors(sa, config))
+        and any(theirs.within(each) for each in children.peer_selectors(sa, config))
+    ]
+    if not fitting:
+        raise TsUnacceptable(f"the peer offers {theirs} === {ours}; {described(sa, configured)}")
+    fitting.sort(key=lambda config: (ours not in children.own_selectors(sa, config)) + _looseness(sa, config, theirs))
+    failure: NoProposalChosen | None = None
+    for config in fitting:
+        try:
+            chosen = select_phase2(
+                message.one(SA),
+                config.proposals,
+                modes(sa, config.mode is Mode.TRANSPORT),
+                ipcomp=config.ipcomp,
+                bundle=config.bundle,
+            )
+        except NoProposalChosen as refusal:
+            failure = failure or refusal
+            continue
+        return config, chosen
+    assert failure is not None
+    raise failure
+
+
+def _looseness(sa: IsakmpSa, config: Child, theirs: TrafficSelector) -> int:
+    return int(theirs not in children.peer_selectors(sa, config))
+
+
+def described(sa: IsakmpSa, configured: tuple[Child, ...]) -> str:
+    """What would have fitted, for the operator."""
+    if not configured:
+        return "no child is configured"
+    texts = [
+        f"{config.name}: {_list(children.peer_selectors(sa, config))} === {_list(children.own_selectors(sa, config))}"
+        for config in configured[:5]
+    ]
+    return "configured are " + "; ".join(texts)
+
+
+def _list(selectors: tuple[TrafficSelector, ...]) -> str:
+    return " ".join(map(str, selectors))
+
+
+# -- selectors -------------------------------------------------------------------------
+
+
+def client_ids(message: Message) -> tuple[ID, ID] | None:
+    """IDci and IDcr; None where the message has none. Raises PeerMisbehaved for one alone."""
+    ids = message.all(ID)
+    if not ids:
+        return None
+    if len(ids) != 2:
+        raise PeerMisbehaved(f"quick mode with {len(ids)} IDs; there are two or none")
+    return ids[0], ids[1]
+
+
+def host_pair(path: Path) -> Pair:
+    """Without client identities the ends speak for themselves (RFC 2409 §5.5)."""
+    return TrafficSelector.of_address(path.local.address), TrafficSelector.of_address(path.remote.address)
+
+
+def through_nat(sa: IsakmpSa, pair: Pair) -> Pair:
+    """In transport mode behind a NAT the addresses are those that packets really have here.
+
+    What the ends say in their IDs are their own views (RFC 3947 §5.2); the
+    kernel sees the addresses of the IKE SA, and so may the configuration.
+    """
+    path = sa.path
+    return (
+        _with_address(pair[0], path.local.address) if sa.nat.local else pair[0],
+        _with_address(pair[1], path.remote.address) if sa.nat.remote else pair[1],
+    )
+
+
+def _with_address(selector: TrafficSelector, address: bytes) -> TrafficSelector:
+    if selector.start != selector.end:
+        raise TsUnacceptable(f"{selector} in transport mode: only a single address can be")
+    number = int.from_bytes(address, "big")
+    return replace(selector, start=number, end=number, v6=len(address) == 16)
+
+
+# -- NAT-OA ------------------------------------------------------------------------------
+
+
+def original_addresses(sa: IsakmpSa, transport: bool) -> list[Payload]:
+    """NAT-OA payloads: the initiator's and the responder's addresses as we see them (RFC 3947 §5.2)."""
+    if not transport or not sa.nat.found:
+        return []
+    kind: type[OriginalAddress] = NatOaDraft if is_draft(sa) else NatOa
+    ours, theirs = sa.path.local.address, sa.path.remote.address
+    return [kind.of(ours), kind.of(theirs)]
+
+
+def peer_original(sa: IsakmpSa, message: Message, initiator: bool) -> bytes:
+    """The peer's own address as it says itself; empty if it does not.
+
+    The initiator's comes first (RFC 3947 §5.2); the drafts have each end say its own alone.
+    """
+    said: list[OriginalAddress] = [*message.all(NatOa), *message.all(NatOaDraft)]
+    if not said or not sa.nat.remote:
+        return b""
+    found = said[-1] if initiator and len(said) > 1 else said[0]
+    return found.address if len(found.address) == len(sa.path.remote.address) else b""
+
+
+# -- what an offer and an answer say beside --------------------------------------------------
+
+
+def is_transport(offered: SA) -> bool:
+    """Whether the first transform that names a mode names transport mode."""
+    for proposal in offered.proposals:
+        for transform in proposal.transforms:
+            for attribute in transform.attributes:
+                if attribute.type == Phase2Attribute.ENCAPSULATION_MODE:
+                    return number(attribute) in TRANSPORT
+    return False
+
+
+def responder_seconds(message: Message) -> int:
+    """The shortest lifetime of a RESPONDER-LIFETIME; 0 if there is none (RFC 2407 §4.6.3.1)."""
+    notify = message.notify(NotifyType.RESPONDER_LIFETIME)
+    if notify is None:
+        return 0
+    said = [number(each) for each in responder_lifetime(notify) if each.type == Phase2Attribute.LIFE_DURATION]
+    return min(said, default=0)
+
+
+# -- what comes of it ----------------------------------------------------------------------
+
+
+def build(
+    sa: IsakmpSa,
+    config: Child,
+    initiator: bool,
+    choice: Phase2Choice,
+    spis: Spis,
+    pair: Pair,
+    nonces: tuple[bytes, bytes],
+    shared: bytes,
+    original: bytes = b"",
+) -> ChildSa:
+    """The facts of the child, keys derived for every SA of its bundle, nothing installed."""
+    assert sa.suite is not None and sa.keys is not None
+    prf, skeyid_d = sa.suite.prf, sa.keys.skeyid_d
+    companions: list[Companion] = []
+    leading: Companion | None = None
+    # The child itself is the ESP of a bundle, and AH only without it.
+    for part in sorted(choice.parts, key=lambda each: each.protocol is not ProtocolId.ESP):
+        protocol, spi_in, spi_out = PROTOCOLS[part.protocol], spis.held[part.protocol], part.spi
+        own = spis.octets()[part.protocol]
+        keys = None
+        if part.suite is not None:
+            spi_i, spi_r = (own, spi_out) if initiator else (spi_out, own)
+            keys = derive_child(prf, part.suite, skeyid_d, part.protocol, spi_i, spi_r, *nonces, shared)
+        made = Companion(protocol, spi_in, int.from_bytes(spi_out, "big"), part.suite, keys)
+        if leading is None and part.suite is not None:
+            leading = made
+        else:
+            companions.append(made)
+    assert leading is not None and leading.suite is not None
+    terms = Terms(
+        leading.protocol,
+        leading.suite,
+        leading.spi_in,
+        leading.spi_out,
+        pair[:1],
+        pair[1:],
+        choice.mode in TRANSPORT,
+        choice.lifetime.seconds,
+        tuple(companions),
+        original if choice.mode in TRANSPORT else b"",
+    )
+    return children.describe(sa, config, initiator, terms, spis.path, leading.keys)

@@ -1,0 +1,377 @@
+"""Quick mode: three messages make, or renew, one child (RFC 2409 §5.5).
+
+     initiator                                  responder
+     HASH(1), SA, Ni [, KE] [, IDci, IDcr]  -->               1
+                      <--  HASH(2), SA, Nr [, KE] [, IDci, IDcr]   2
+     HASH(3)                                -->               3
+
+The responder can receive before it sends message 2, the initiator does both
+halves before message 3, and the responder begins to send when that has come:
+so no packet finds an end that does not know its SA. A fourth message,
+CONNECTED, goes to an initiator that set the commit bit (RFC 2408 §3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ikectl.config.model import Child, Mode
+from ikectl.crypto.ke import KePair
+from ikectl.crypto.proposal_v1 import accepted_phase2
+from ikectl.crypto.transforms import KE_BY_METHOD
+from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, Refused, TsUnacceptable
+from ikectl.exchange import children
+from ikectl.exchange.v1 import child as agreement
+from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, Turn
+from ikectl.exchange.v1.child import Pair, Spis
+from ikectl.exchange.v1.informational import TellDelete
+from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS
+from ikectl.exchange.v1.succession import inferior, standing, take_over
+from ikectl.iana.v1 import ExchangeType, NotifyType
+from ikectl.iana.v2 import KeyExchangeMethod
+from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import ChildFailed, ProposalMismatch, TsMismatch
+from ikectl.sa.isakmp_sa import IsakmpSa
+from ikectl.wire.v1.identity import ID
+from ikectl.wire.v1.keying import KE, Nonce
+from ikectl.wire.v1.message import Message
+from ikectl.wire.v1.notify import Notify
+from ikectl.wire.v1.payload import Payload
+from ikectl.wire.v1.sa import SA
+
+MAX_PAIRS = 64
+"""Quick modes that one child of many selectors may need: every one is an SA pair at both ends."""
+
+CONNECTED = Notify(NotifyType.CONNECTED)
+
+
+def wanted(config: Child, token: int = 0) -> list[QuickMode]:
+    """The quick modes that bring up a child: one for each pair of selectors, for IKEv1 has one in each ID."""
+    places = [(ours, theirs) for ours in range(len(config.local_ts)) for theirs in range(len(config.remote_ts))]
+    exchanges = [QuickMode(config, place) for place in places[:MAX_PAIRS]]
+    exchanges[-1].token = token
+    return exchanges
+
+
+def rekeying(old: ChildSa, token: int = 0) -> QuickMode:
+    """The quick mode that renews a child."""
+    return QuickMode(old.config, None, token, old)
+
+
+@dataclass(slots=True, eq=False)
+class QuickMode(Exchange):
+    """Quick mode, initiator's half, for a new child or one that renews `old`."""
+
+    type: ClassVar[ExchangeType] = ExchangeType.QUICK_MODE
+
+    config: Child
+    place: tuple[int, int] | None = (0, 0)
+    """Which of the configured selectors."""
+    token: int = 0
+    old: ChildSa | None = None
+    spis: Spis | None = None
+    offered: SA | None = None
+    pair: KePair | None = None
+    nonces: tuple[bytes, bytes] = (b"", b"")
+    said: tuple[ID, ID] | None = None
+    """IDci and IDcr as we sent them; None if we sent none."""
+    before: tuple[ChildSa, ...] = ()
+    """What stood for the same traffic when we began."""
+    made: ChildSa | None = None
+    """The child, while we wait for CONNECTED."""
+
+    def may_begin(self, sa: IsakmpSa) -> bool:
+        return sa.may_have_children
+
+    async def begin(self, sa: IsakmpSa) -> Turn:
+        """Raises BackendError, NoProposalChosen."""
+        pair = self._pair(sa)
+        if pair is None:
+            return Done()  # it stands already, or is gone, or a better one stands beside it
+        if self.old is not None:
+            self.before = (self.old, *standing(sa, self.old))
+            self.old.move(ChildState.REKEYING)
+        config = self.config
+        self.spis = Spis(sa.path)
+        await self.spis.reserve(agreement.protocols_of(config))
+        group = agreement.group_of(config)
+        self.offered = agreement.offer(sa, config, self.spis, group)
+        self.nonces = (sa.random(NONCE_OCTETS), b"")
+        payloads: list[Payload] = [self.offered, Nonce(self.nonces[0])]
+        if group is not None:
+            self.pair = await GenerateKe(group, sa.random)
+            payloads.append(KE(self.pair.public))
+        transport = config.mode is Mode.TRANSPORT
+        if not (transport and pair == agreement.host_pair(sa.path)):
+            self.said = _ids(pair)
+            payloads += self.said
+        return Say([*payloads, *agreement.original_addresses(sa, transport)])
+
+    def _pair(self, sa: IsakmpSa) -> Pair | None:
+        """The traffic to ask for; None if there is nothing to ask any more."""
+        if self.old is not None:
+            old = self.old
+            if old.ike is not sa or old.state is not ChildState.INSTALLED or inferior(sa, old):
+                return None
+            return old.ts_local[0], old.ts_remote[0]
+        assert self.place is not None
+        ours, theirs = children.own_selectors(sa, self.config), children.peer_selectors(sa, self.config)
+        if self.place[0] >= len(ours) or self.place[1] >= len(theirs):
+            return None
+        pair = ours[self.place[0]], theirs[self.place[1]]
+        standing = any(
+            child.usable
+            and child.name == self.config.name
+            and (child.ts_local, child.ts_remote) == (pair[:1], pair[1:])
+            for child in sa.children.values()
+        )
+        return None if standing else pair
+
+    async def take(self, sa: IsakmpSa, message: Message) -> Turn:
+        if self.made is not None:
+            return await self._take_connected(sa, message)
+        try:
+            return await self._take_answer(sa, message)
+        except (Refused, PeerMisbehaved, BackendError) as failure:
+            # The peer believes in a child that we cannot have.
+            why = f"child {self.config.name}: {failure}"
+            _tell(sa, self.config.name, failure)
+            unborn = self._unborn()
+            await self.abandon(sa, why)
+            return Done(follow=unborn, failed=why)
+
+    async def _take_answer(self, sa: IsakmpSa, message: Message) -> Turn:
+        assert self.offered is not None and self.spis is not None
+        choice = accepted_phase2(self.offered, message.one(SA))
+        nonce_r = _nonce(message)
+        self._check_ids(message)
+        shared = await self._combine(message, choice.group)
+        self.nonces = (self.nonces[0], nonce_r)
+        await self.spis.give_back(keep=tuple(part.protocol for part in choice.parts))
+        pair = self._real_pair(sa)
+        original = agreement.peer_original(sa, message, True)
+        made = agreement.build(sa, self.config, True, choice, self.spis, pair, self.nonces, shared, original)
+        _hear_lifetime(sa, made, message)
+        self.spis.held = {}  # they are the child's from here on
+        await children.install(sa, made, outbound=not message.commit, replaces=self.old)
+        if message.commit:
+            self.made = made
+            return Say([])
+        await self._stand(sa, made)
+        return Done([])
+
+    async def _take_connected(self, sa: IsakmpSa, message: Message) -> Turn:
+        """The peer is ready to receive (RFC 2408 §3.1)."""
+        assert self.made is not None
+        if message.notify(NotifyType.CONNECTED) is None:
+            return Ignore("no CONNECTED, which we wait for")
+        made, self.made = self.made, None
+        await children.switch_outbound(made)
+        await self._stand(sa, made)
+        return Done()
+
+    async def _stand(self, sa: IsakmpSa, made: ChildSa) -> None:
+        if not await take_over(sa, made, self.before):
+            children.announce(sa, made)
+
+    def _real_pair(self, sa: IsakmpSa) -> Pair:
+        """What goes into the kernel."""
+        pair = agreement.host_pair(sa.path) if self.said is None else (self.said[0].selector(), self.said[1].selector())
+        return agreement.through_nat(sa, pair) if self.config.mode is Mode.TRANSPORT else pair
+
+    def _check_ids(self, message: Message) -> None:
+        """What we sent must come back as it is (RFC 2409 §5.5). Raises TsUnacceptable."""
+        answered = agreement.client_ids(message)
+        ours = None if self.said is None else _selectors(self.said)
+        theirs = None if answered is None else _selectors(answered)
+        if ours != theirs and not (ours is None and self.config.mode is Mode.TRANSPORT):
+            raise TsUnacceptable(f"the peer answered {_shown(theirs)}, and we asked for {_shown(ours)}")
+
+    async def _combine(self, message: Message, group: KeyExchangeMethod | None) -> bytes:
+        ke = message.get(KE)
+        if group is None or self.pair is None:
+            if ke is not None:
+                raise PeerMisbehaved("a key exchange that we did not ask for")
+            return b""
+        if ke is None:
+            raise PeerMisbehaved("quick mode without the key exchange we asked for")
+        return await CombineKe(self.pair, ke.public)
+
+    def _unborn(self) -> tuple[Exchange, ...]:
+        """A delete for what the peer set up and we did not."""
+        if self.spis is None:
+            return ()
+        held = self.spis.held.items()
+        return (TellDelete.of_spis(tuple(held), "could not be set up here"),) if held else ()
+
+    async def refused(self, sa: IsakmpSa, why: str) -> None:
+        """The peer said no, in an exchange of its own."""
+        sa.emit(ChildFailed(sa, self.config.name, why))
+        await self.abandon(sa, why)
+
+    async def abandon(self, sa: IsakmpSa, why: str) -> None:
+        self.pair = None
+        if self.spis is not None:
+            await self.spis.give_back()
+        if self.made is not None:
+            made, self.made = self.made, None
+            await children.remove(sa, made, why)
+        if self.old is not None and self.old.state is ChildState.REKEYING:
+            self.old.move(ChildState.INSTALLED)
+
+    def outgoing(self) -> Guard:
+        if not self.nonces[1]:
+            return PLAIN
+        return Guard(b"\0", self.nonces[0] + self.nonces[1], alone=True)
+
+    def incoming(self) -> Guard:
+        return PLAIN if self.nonces[1] else Guard(b"", self.nonces[0])
+
+    def names(self, spi: bytes) -> bool:
+        """Whether a refusal with that SPI is about this exchange."""
+        return self.spis is not None and spi in self.spis.octets().values()
+
+    @property
+    def subject(self) -> str:
+        return f"{'rekeying of ' if self.old is not None else ''}child {self.config.name}"
+
+
+@dataclass(slots=True, eq=False)
+class AnswerQuickMode(Exchange):
+    """Quick mode, responder's half. Message 2 is repeated by time: without 3 we do not know that it came."""
+
+    type: ClassVar[ExchangeType] = ExchangeType.QUICK_MODE
+
+    token: int = 0
+    nonces: tuple[bytes, bytes] = (b"", b"")
+    spis: Spis | None = None
+    made: ChildSa | None = None
+    before: tuple[ChildSa, ...] = ()
+    """What stood for the same traffic when the peer began."""
+    commit: bool = False
+    """The initiator waits for CONNECTED."""
+
+    async def take(self, sa: IsakmpSa, message: Message) -> Turn:
+        if self.made is None:
+            return await self._take_offer(sa, message)
+        return await self._take_confirmation(sa)
+
+    async def _take_offer(self, sa: IsakmpSa, message: Message) -> Turn:
+        """Message 1 offers; 2 chooses. Raises Refused, PeerMisbehaved."""
+        assert sa.connection is not None
+        if len(sa.children) >= 2 * sa.env.settings.max_children:
+            raise NoProposalChosen("too many children on this IKE SA")
+        nonce_i, ids = _nonce(message), agreement.client_ids(message)
+        transport = _asks_transport(message)
+        try:
+            pair = agreement.host_pair(sa.path) if ids is None else (ids[1].selector(), ids[0].selector())
+            if transport:
+                pair = agreement.through_nat(sa, pair)
+            config, choice = agreement.choose(sa, message, pair, sa.connection.children)
+        except Refused as refusal:
+            _tell(sa, "", refusal)
+            raise
+        self.nonces = (nonce_i, sa.random(NONCE_OCTETS))
+        payloads: list[Payload] = [Nonce(self.nonces[1])]
+        shared = b""
+        if choice.group is not None:
+            public, shared = await AnswerKe(choice.group, _public(message, choice.group), sa.random)
+            payloads.append(KE(public))
+        elif message.get(KE) is not None:
+            raise PeerMisbehaved("a key exchange without a group")
+        self.spis = Spis(sa.path)
+        try:
+            await self.spis.reserve(tuple(part.protocol for part in choice.parts))
+            original = agreement.peer_original(sa, message, False)
+            answer = choice.with_spis(self.spis.octets())
+            made = agreement.build(sa, config, False, choice, self.spis, pair, self.nonces, shared, original)
+            self.spis.held = {}
+            self.before = standing(sa, made)
+            await children.install(sa, made, outbound=False)
+        except IkectlError:
+            await self.spis.give_back()
+            raise
+        self.made, self.commit = made, message.commit
+        return Say([answer, *payloads, *(ids or ()), *agreement.original_addresses(sa, transport)])
+
+    async def _take_confirmation(self, sa: IsakmpSa) -> Turn:
+        """Message 3: the initiator has our answer and can receive."""
+        assert self.made is not None
+        made = self.made
+        if made.state is ChildState.DELETED:
+            return Done()
+        await children.switch_outbound(made)
+        if not await take_over(sa, made, self.before):
+            children.announce(sa, made)
+        return Done([CONNECTED] if self.commit else None)
+
+    async def abandon(self, sa: IsakmpSa, why: str) -> None:
+        if self.spis is not None:
+            await self.spis.give_back()
+        if self.made is not None and not self.made.outbound:
+            await children.remove(sa, self.made, None)
+
+    def outgoing(self) -> Guard:
+        return Guard(b"", self.nonces[0]) if self.made is None or not self.made.outbound else PLAIN
+
+    def incoming(self) -> Guard:
+        return PLAIN if self.made is None else Guard(b"\0", self.nonces[0] + self.nonces[1], alone=True)
+
+    @property
+    def subject(self) -> str:
+        return f"child {self.made.name}" if self.made is not None else "a child the peer asks for"
+
+
+def _ids(pair: Pair) -> tuple[ID, ID]:
+    """IDci is of the initiator, us. Raises TsUnacceptable for ports that IKEv1 cannot say."""
+    try:
+        return ID.of_selector(pair[0]), ID.of_selector(pair[1])
+    except ValueError as failure:
+        raise TsUnacceptable(str(failure)) from None
+
+
+def _selectors(ids: Iterable[ID]) -> list[object]:
+    return [each.selector() for each in ids]
+
+
+def _shown(selectors: list[object] | None) -> str:
+    return " === ".join(map(str, selectors)) if selectors else "no client identities"
+
+
+def _nonce(message: Message) -> bytes:
+    nonce = message.one(Nonce).value
+    if len(nonce) not in NONCE_LENGTHS:
+        raise PeerMisbehaved(f"a nonce of {len(nonce)} octets; 8 to 256 are legal (RFC 2409 §5)")
+    return nonce
+
+
+def _public(message: Message, group: KeyExchangeMethod) -> bytes:
+    public, octets = message.one(KE).public, KE_BY_METHOD[group].initiator_octets
+    if len(public) != octets:
+        raise PeerMisbehaved(f"a public value of {len(public)} octets; {group} has {octets}")
+    return public
+
+
+def _asks_transport(message: Message) -> bool:
+    """Whether the first transform offered is of transport mode."""
+    return agreement.is_transport(message.one(SA))
+
+
+def _hear_lifetime(sa: IsakmpSa, made: ChildSa, message: Message) -> None:
+    """RESPONDER-LIFETIME beside message 2 (RFC 2407 §4.6.3.1)."""
+    seconds = agreement.responder_seconds(message)
+    if seconds:
+        made.life_time = min(filter(None, (made.life_time, seconds)))
+
+
+def _tell(sa: IsakmpSa, child: str, failure: IkectlError) -> None:
+    """The event that tells operators why there is no child."""
+    if isinstance(failure, TsUnacceptable):
+        sa.emit(TsMismatch(sa, child, str(failure)))
+    elif isinstance(failure, NoProposalChosen):
+        sa.emit(ProposalMismatch(sa, child, str(failure)))
+    else:
+        sa.emit(ChildFailed(sa, child, str(failure)))

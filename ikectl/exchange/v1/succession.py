@@ -1,0 +1,70 @@
+"""Succession: which of several children for the same traffic goes on, without an exchange of its own.
+
+IKEv1 knows no rekeying: a quick mode for the same traffic makes another pair
+of SAs, and both stand (RFC 2409 §5.5). So the end that installs a new child
+looks which older one it renews. When both ends renew at the same time there
+are two new ones: both carry packets, and only the better one is renewed again.
+"""
+
+from __future__ import annotations
+
+from ikectl.sa.asks import RemoveChild
+from ikectl.sa.child_sa import ChildSa, ChildState
+from ikectl.sa.events import ChildRekeyed
+from ikectl.sa.isakmp_sa import IsakmpSa
+
+TWIN_WINDOW = 60.0
+"""Seconds between the births of two children that still were made at the same time: a quick mode under heavy
+loss takes no longer, and no lifetime is shorter."""
+
+
+def alike(one: ChildSa, other: ChildSa) -> bool:
+    """Whether both are for the same traffic."""
+    return one is not other and one.policy_key == other.policy_key and one.config.name == other.config.name
+
+
+def order(child: ChildSa) -> tuple[int, int]:
+    """What both ends know of a child alike, to decide between twins."""
+    return min(child.spi_in, child.spi_out), max(child.spi_in, child.spi_out)
+
+
+def twins(one: ChildSa, other: ChildSa) -> bool:
+    """Whether two children come of both ends' beginning at once."""
+    return one.initiator != other.initiator and abs(one.installed_at - other.installed_at) < TWIN_WINDOW
+
+
+def inferior(sa: IsakmpSa, child: ChildSa) -> bool:
+    """Whether another child for the same traffic is the one to be renewed."""
+    for other in sa.children.values():
+        if not alike(child, other) or not other.usable:
+            continue
+        if twins(child, other):
+            if order(other) > order(child):
+                return True
+        elif other.installed_at > child.installed_at:
+            return True
+    return False
+
+
+def standing(sa: IsakmpSa, child: ChildSa) -> tuple[ChildSa, ...]:
+    """The children that one like `child` would renew, were its exchange to begin now."""
+    return tuple(other for other in sa.children.values() if alike(child, other) and other.usable)
+
+
+async def take_over(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> bool:
+    """`new` carries the traffic of those that stood `before` its exchange; whether there was one.
+
+    What came up meanwhile is no elder of it, but its twin.
+    """
+    replaced = False
+    for old in before:
+        if old.ike is not sa or not old.usable:
+            continue
+        old.successor = new
+        old.move(ChildState.REKEYED)
+        # Send on the new child alone; the old one receives what is under way until it is deleted.
+        await RemoveChild(old, False, True)
+        old.outbound = False
+        sa.emit(ChildRekeyed(sa, old, new))
+        replaced = True
+    return replaced

@@ -1,0 +1,38 @@
+"""The map of IKEv1: which class answers what the peer begins, in which state."""
+
+from __future__ import annotations
+
+from ikectl.exchange.v1.aggressive import AnswerAggressive
+from ikectl.exchange.v1.base import Exchange
+from ikectl.exchange.v1.informational import AnswerInformational
+from ikectl.exchange.v1.main import AnswerMainMode
+from ikectl.exchange.v1.quick import AnswerQuickMode
+from ikectl.exchange.v1.xauth import AnswerXauth
+from ikectl.iana.v1 import ExchangeType
+from ikectl.sa.association import IkeState
+from ikectl.sa.isakmp_sa import IsakmpSa
+
+# fmt: off
+PHASE_1: dict[ExchangeType, type[AnswerMainMode] | type[AnswerAggressive]] = {
+    ExchangeType.IDENTITY_PROTECTION: AnswerMainMode,
+    ExchangeType.AGGRESSIVE:          AnswerAggressive,
+}
+"""What begins an ISAKMP SA, and who answers."""
+
+ANSWERS: dict[tuple[IkeState, ExchangeType], type[Exchange]] = {
+    (IkeState.CONNECTING,     ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.AUTHENTICATING, ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.AUTHENTICATING, ExchangeType.TRANSACTION):   AnswerXauth,
+    (IkeState.ESTABLISHED,    ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.ESTABLISHED,    ExchangeType.QUICK_MODE):    AnswerQuickMode,
+    (IkeState.REKEYED,        ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.DELETING,       ExchangeType.INFORMATIONAL): AnswerInformational,
+}
+# fmt: on
+"""Quick mode on an SA that a newer one replaced is not answered: the
+peer has the newer one too, and repeats itself there."""
+
+
+def answer_to(sa: IsakmpSa, exchange: ExchangeType) -> type[Exchange] | None:
+    """The class that answers a message of `exchange` in the present state; None if nothing does."""
+    return ANSWERS.get((sa.state, exchange))
