@@ -99,6 +99,8 @@ class RelayAgent:
         assert sa.connection is not None and sa.connection.dhcp is not None
         settings = sa.connection.dhcp
         try:
+            if child.path.local.is_v6 and not settings.giaddr:
+                raise BackendError("DHCP over IPsec between IPv6 addresses needs dhcp_giaddr: answers come from there")
             self._listen()
             giaddr = settings.giaddr or self._source(settings.server)
         except BackendError as error:
@@ -147,9 +149,9 @@ class RelayAgent:
         lease = self._relay.leases.of(sa.uniqueid)
         for number in lease.children if lease is not None else ():
             # IKEv1's children outlive their IKE SA where another one of the same peer takes them over.
-            heir = self._tunnels[number].ike
-            if heir is not sa:
-                self._ike_moved(sa.uniqueid, heir)
+            tunnel = self._tunnels.get(number)
+            if tunnel is not None and tunnel.ike is not sa:
+                self._ike_moved(sa.uniqueid, tunnel.ike)
                 break
         self._ended(self._relay.leases.ike_gone(sa.uniqueid))
 
@@ -171,7 +173,7 @@ class RelayAgent:
             try:
                 if number:
                     self._to_server(self._relay.from_client(number, arrival.octets, self._shell.now))
-                elif arrival.mark == 0:
+                else:
                     self._to_client(self._relay.from_server(arrival.octets, arrival.source, self._shell.now))
             except IkectlError as refusal:
                 self._refused(arrival, number, refusal)

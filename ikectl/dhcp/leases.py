@@ -122,9 +122,9 @@ class Leases:
         """
         ended = []
         standing = self._by_address.get(ack.yiaddr)
-        if standing is not None and standing.identity != holder.identity:
+        if standing is not None and (standing.identity, standing.client) != (holder.identity, holder.client):
             if standing.until > now:
-                raise NotRelayed(f"the address is leased to {standing.identity}")
+                raise NotRelayed(f"the address is leased to another client, of {standing.identity}")
             ended.append(self._drop(standing))
             standing = None
         former = self.of(holder.ike)

@@ -230,7 +230,7 @@ def test_an_address_that_is_leased_is_not_granted_to_another_peer() -> None:
     other = replace(DISCOVER, options=((53, b"\1"), (Option.CLIENT_ID, b"other")))
     relay = standing(1, 2)
     granted(relay, 1, lease=100)
-    with pytest.raises(NotRelayed, match=r"leased to peer-1"):
+    with pytest.raises(NotRelayed, match=r"leased to another client, of peer-1"):
         granted(relay, 2, other, now=50.0)
     back = granted(relay, 2, other, now=102.0)
     assert [lease.identity for lease in back.ended] == ["peer-1"]
