@@ -62,14 +62,16 @@ def ids(path: Path) -> tuple[TrafficSelector, TrafficSelector]:
     )
 
 
-def selectors(child: Child, path: Path, giaddr: bytes = b"") -> Pair:
+def selectors(sa: IsakmpSa, child: Child) -> Pair:
     """What the kernel gets for a DHCP SA, ours first.
 
     The peer's addresses are any: a client may have none or its former one, a
     gateway may answer from its inner address.
     """
     ours, theirs = (CLIENT_PORT, SERVER_PORT) if child.local_ts == (DHCP_CLIENT,) else (SERVER_PORT, CLIENT_PORT)
-    own = [BROADCAST, *(address for address in (path.local.address, giaddr) if len(address) == 4)]
+    assert sa.connection is not None and sa.connection.dhcp is not None
+    named = (BROADCAST, sa.path.local.address, sa.connection.dhcp.giaddr)
+    own = [address for address in named if len(address) == 4]
     return (
         tuple(TrafficSelector.of_address(address, UDP, ours) for address in dict.fromkeys(own)),
         (TrafficSelector.of_network("0.0.0.0/0", UDP, theirs),),

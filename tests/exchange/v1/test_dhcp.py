@@ -72,8 +72,9 @@ def test_the_connection_knows_the_child_by_name() -> None:
 
 def test_packets_for_other_hosts_do_not_pass_the_gateway() -> None:
     """Only what is for the gateway itself, which the kernel never forwards."""
+    sa = isakmp_sa(Dhcp(server=bytes((10, 1, 0, 10)), giaddr=bytes((10, 1, 0, 1))))
     assert RELAY.dhcp_child is not None
-    ours, theirs = dhcp.selectors(RELAY.dhcp_child, AT_GATEWAY, bytes((10, 1, 0, 1)))
+    ours, theirs = dhcp.selectors(sa, RELAY.dhcp_child)
     assert list(map(str, ours)) == [
         "255.255.255.255/32[udp/bootps]",
         "192.0.2.1/32[udp/bootps]",
@@ -83,9 +84,9 @@ def test_packets_for_other_hosts_do_not_pass_the_gateway() -> None:
 
 
 def test_the_client_takes_what_is_for_itself() -> None:
-    child = connection(Dhcp(client=True)).dhcp_child
-    assert child is not None
-    ours, theirs = dhcp.selectors(child, AT_HOST)
+    sa = isakmp_sa(Dhcp(client=True), path=AT_HOST)
+    assert sa.connection is not None and sa.connection.dhcp_child is not None
+    ours, theirs = dhcp.selectors(sa, sa.connection.dhcp_child)
     assert list(map(str, ours)) == ["255.255.255.255/32[udp/bootpc]", "192.0.2.9/32[udp/bootpc]"]
     assert list(map(str, theirs)) == ["0.0.0.0/0[udp/bootps]"]
 
@@ -96,13 +97,13 @@ def test_ipv6_outside() -> None:
     client, server = dhcp.ids(six)
     assert dhcp.asked(RELAY, six, client, server) is not None
     assert RELAY.dhcp_child is not None
-    ours, _ = dhcp.selectors(RELAY.dhcp_child, six)
+    ours, _ = dhcp.selectors(isakmp_sa(RELAY.dhcp, path=six), RELAY.dhcp_child)
     assert list(map(str, ours)) == ["255.255.255.255/32[udp/bootps]"]
 
 
-def isakmp_sa(settings: Dhcp | None, *leased: bytes) -> IsakmpSa:
+def isakmp_sa(settings: Dhcp | None, *leased: bytes, path: Path = AT_GATEWAY) -> IsakmpSa:
     env = Env(lambda number: lambda octets: bytes(octets))
-    sa = IsakmpSa(env, env.random_for(1), 1, False, bytes(8), bytes(8), AT_GATEWAY, connection(settings))
+    sa = IsakmpSa(env, env.random_for(1), 1, False, bytes(8), bytes(8), path, connection(settings))
     sa.peer_vips = leased
     return sa
 
