@@ -61,6 +61,8 @@ _A = Phase2Attribute
 
 _PROTOCOLS = {_AH: Protocol.AH, _ESP: Protocol.ESP}
 
+_SPI_OCTETS = {_AH: 4, _ESP: 4, _IPCOMP: 2}
+
 _PLAIN_MODES = {
     EncapsulationMode.UDP_TUNNEL: EncapsulationMode.TUNNEL,
     EncapsulationMode.UDP_TUNNEL_DRAFT: EncapsulationMode.TUNNEL,
@@ -71,7 +73,7 @@ _PLAIN_MODES = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One protocol of what was chosen. The SPI is the one that came in the SA payload."""
+    """One protocol of what was chosen. The SPI is the one that came in the SA payload, of IPComp two octets of CPI."""
 
     protocol: ProtocolId
     spi: bytes
@@ -251,7 +253,10 @@ def _match(
 def _choice(bundle: Bundle, chosen: dict[ProtocolId, Candidate], mode: EncapsulationMode, group: int) -> Phase2Choice:
     method = GROUPS[group].id if group else None
     proposals = [bundle.proposals[kind]._replace(transforms=(each.transform,)) for kind, each in chosen.items()]
-    parts = [Part(kind, bundle.proposals[kind].spi, _suite(kind, each.key, method)) for kind, each in chosen.items()]
+    parts = [
+        Part(kind, bundle.proposals[kind].spi[-_SPI_OCTETS[kind] :], _suite(kind, each.key, method))
+        for kind, each in chosen.items()
+    ]
     lifetime = reduce(Lifetime.meet, (each.said.lifetime for each in chosen.values()), NO_LIMIT)
     return Phase2Choice(SA(tuple(proposals)), tuple(parts), mode, method, lifetime)
 

@@ -348,7 +348,7 @@ def test_ipcomp_of_a_peer(transform: tuple[int, dict[int, int | bytes]], spi: by
         with pytest.raises(NoProposalChosen, match=why):
             select_phase2(offer, configured, [M.UDP_TUNNEL], ipcomp=True)
     else:
-        assert select_phase2(offer, configured, [M.UDP_TUNNEL], ipcomp=True).parts[1].spi == spi
+        assert select_phase2(offer, configured, [M.UDP_TUNNEL], ipcomp=True).parts[1].spi == spi[-2:]
 
 
 def test_a_number_is_taken_whole_or_not_at_all() -> None:
@@ -405,6 +405,57 @@ def test_a_refusal_names_attribute_by_attribute_what_failed(
     with pytest.raises(NoProposalChosen) as caught:
         select_phase2(offer, [esp("aes256-sha256")], [M.TUNNEL])
     assert str(caught.value) == f"nearest is the peer's proposal 2 for ESP: {why}"
+
+
+WORDS = {
+    Protocol.ESP: ("aes256 aes128 3des camellia192", "sha256 sha1 md5", "esn noesn", "modp2048 modp1024 none"),
+    Protocol.AH: ("", "sha256 sha1 md5", "esn noesn", "modp2048 modp1024 none"),
+}
+
+
+@st.composite
+def proposals(draw: st.DrawFn, protocol: Protocol = Protocol.ESP) -> Configured:
+    """Any proposal out of a few words, in any order of preference."""
+    words: list[str] = []
+    for kind, some in enumerate(WORDS[protocol]):
+        least = 1 if kind < 2 and some else 0
+        words += draw(st.lists(st.sampled_from(some.split()), min_size=least, unique=True)) if some else []
+    return parse_proposal("-".join(words), protocol)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(proposals(), min_size=1, max_size=3),
+    st.lists(proposals(), min_size=1, max_size=3),
+    proposals(Protocol.AH),
+    proposals(Protocol.AH),
+    st.booleans(),
+    st.booleans(),
+)
+def test_what_one_end_chooses_the_other_accepts(
+    initiator: list[Configured],
+    responder: list[Configured],
+    initiator_ah: Configured,
+    responder_ah: Configured,
+    bundle: bool,
+    ipcomp: bool,
+) -> None:
+    """And both have it configured: the suite's algorithms, and the group or none."""
+    ends = [[*initiator, initiator_ah], [*responder, responder_ah]]
+    try:
+        group = phase2_group(ends[0], bundle=bundle)
+        offer = offer_phase2(ends[0], SPIS, M.TUNNEL, LIFE, group, CPI if ipcomp else None, bundle)
+        chosen = agree(offer, ends[1], ipcomp=ipcomp, bundle=bundle)
+    except (NoProposalChosen, ValueError):
+        return
+    assert {IPCOMP} <= {each.protocol for each in chosen.parts} or not ipcomp
+    for each in chosen.parts:
+        for configured in ends if each.suite is not None else ():
+            assert each.suite is not None
+            theirs = [p for p in configured if p.protocol is each.suite.protocol]
+            rows = [row.transform for row in (each.suite.encryption, each.suite.integrity) if row is not None]
+            assert any(all(row in p.transforms for row in rows) for p in theirs)
+    assert chosen.group is group
 
 
 attribute = st.builds(Attribute, st.integers(1, 12), st.integers(0, 0xFFFF) | st.binary(max_size=40))
