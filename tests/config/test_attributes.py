@@ -6,6 +6,8 @@ import ipaddress
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ikectl.config.attributes import ROWS
 from ikectl.config.build import pool_from_vici
@@ -163,3 +165,25 @@ def test_what_goes_to_the_daemon_builds_the_same() -> None:
 
 def test_an_attribute_is_a_value() -> None:
     assert PoolAttribute(3, b"\x0a\x00\x00\x01") in pool("addrs = 10.9.0.0/24\ndns = 10.0.0.1").attributes
+
+
+OCTETS = st.one_of(
+    st.binary(max_size=40), st.sampled_from([b"10.9.0.0/24", b"10.0.0.1", b"::1/64", b"yes", b"1h", b"0x00"])
+)
+KEYS = st.one_of(
+    st.sampled_from([option.key for option in POOL.options]), st.integers(0, 70000).map(str), st.text(max_size=9)
+)
+TREES = st.dictionaries(KEYS, st.one_of(OCTETS, st.lists(OCTETS, max_size=4)), max_size=6)
+
+
+@given(st.text(max_size=20), TREES)
+def test_any_message_is_a_pool_or_mistakes(name: str, tree: dict[str, bytes | list[bytes]]) -> None:
+    try:
+        found = pool_from_vici(name, {"addrs": b"10.9.0.0/24", **tree})
+    except ConfigErrors as errors:
+        assert errors.errors
+        return
+    assert len(found.low) == len(found.high) in (4, 16) and found.low <= found.high
+    for number, value in found.attributes:
+        assert 0 < number < 0x8000
+        assert 0 <= value <= 0xFFFF if isinstance(value, int) else len(value) <= 8192

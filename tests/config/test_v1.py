@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ikectl.config import reference
+from ikectl.config import reference, schema
 from ikectl.config.build import connection_from_vici, secret_from_vici
 from ikectl.config.model import Auth, AuthKind, Connection, Dhcp, Fragmentation, SecretKind, XauthBackend
+from ikectl.config.schema import CONNECTION
+from ikectl.config.tree import ViciTree
 from ikectl.errors import ConfigErrors
 from ikectl.values.identity import Identity
 
@@ -393,3 +397,34 @@ def test_the_examples_of_the_page_are_configurations(pki: Pki) -> None:
     assert len(examples) == 2
     for example in examples:
         assert not mistakes(example, **{"x509__gw.pem": pki.gw_pem, "x509__carol.pem": pki.ca_pem})
+
+
+# -- anything at all --------------------------------------------------------
+
+AUTHS = st.sampled_from(
+    [b"psk", b"pubkey", b"xauth", b"xauth-pam", b"rsa-encryption", b"rsa", b"ecdsa", b"nonsense", b""]
+)
+WORDS = st.sampled_from([b"yes", b"no", b"1", b"0.0.0.0", b"10.0.0.1", b"1h", b"force", b"x", b"", b"\xff"])
+SIDES = st.dictionaries(
+    st.sampled_from(["local", "local-2", "remote", "remote-2", "remote-3"]),
+    st.fixed_dictionaries({}, optional={"auth": AUTHS, "round": WORDS, "xauth_id": WORDS, "id": WORDS}),
+)
+OPTIONS = st.dictionaries(st.sampled_from([option.key for option in CONNECTION.options]), WORDS, max_size=5)
+CHILDREN = st.dictionaries(st.sampled_from([option.key for option in schema.CHILD.options]), WORDS, max_size=3)
+
+
+@given(st.sampled_from([b"0", b"1", b"2", b"3"]), SIDES, OPTIONS, CHILDREN)
+def test_any_message_is_a_connection_or_mistakes(
+    version: bytes, sides: dict[str, dict[str, bytes]], options: dict[str, bytes], child: dict[str, bytes]
+) -> None:
+    tree: ViciTree = {**options, "version": version, **sides, "children": {"net": child}}
+    try:
+        found = connection_from_vici("gw", tree)
+    except ConfigErrors as errors:
+        assert errors.errors
+        return
+    if any(side.auth.kind is AuthKind.XAUTH for side in (*found.local, *found.remote)):
+        assert found.version == 1, "IKEv2 would let in without the password"
+    if found.aggressive and AuthKind.PSK in (found.local[0].auth.kind, found.remote[0].auth.kind):
+        assert found.aggressive_psk
+    assert 0 <= found.rand_time <= max(found.isakmp_time, found.rekey_time)
