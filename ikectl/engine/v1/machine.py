@@ -72,6 +72,8 @@ LOGIN_WAIT = 120.0
 """Seconds the peer has for XAUTH: a person types."""
 SUCCESSION_WAIT = 30.0
 """Seconds an SA that a newer one replaced stays, for what is under way on it."""
+RETIRE_AFTER = 120.0
+"""Seconds until we delete a child that the peer renewed and did not delete."""
 FRAGMENT_OCTETS = 1280
 """A datagram of ours is not longer than this with the IP and UDP headers, when it is cut (RFC 8200 §5)."""
 IP_UDP_OCTETS = 48
@@ -557,13 +559,18 @@ class IsakmpMachine(Driver[IsakmpSa]):
     # -- timers ---------------------------------------------------------------------
 
     def _watch_children(self) -> None:
-        """As every driver; and what our quick mode replaced is deleted a little later (nobody acknowledges deletes)."""
+        """As every driver; and children that were renewed are deleted: soon by who renewed them, else by us in the end.
+
+        Nobody acknowledges deletes, so the peer's may be lost, and some peers send none.
+        """
         super()._watch_children()
         for child in self.sa.children.values():
             successor = child.successor
-            ours = child.state is ChildState.REKEYED and successor is not None and successor.initiator
-            if ours and self.schedule.at(("retire", child.spi_in)) is None:
-                self._set(("retire", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
+            if child.state is not ChildState.REKEYED or successor is None:
+                continue
+            if self.schedule.at(("retire", child.spi_in)) is None:
+                soon = self.sa.env.settings.delete_rekeyed_delay
+                self._set(("retire", child.spi_in), self.now + (soon if successor.initiator else RETIRE_AFTER))
 
     def _named_timer(self, name: Name) -> None:
         if name == "half-open":
