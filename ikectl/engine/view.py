@@ -11,6 +11,7 @@ from typing import Self
 
 from ikectl.config.model import Mark
 from ikectl.crypto.proposal import ChildSuite, IkeSuite
+from ikectl.crypto.suite_v1 import IsakmpSuite
 from ikectl.sa.asks import Usage
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
@@ -39,7 +40,15 @@ class SuiteView:
     """Additional key exchanges in order (RFC 9370)."""
 
     @classmethod
-    def of_ike(cls, suite: IkeSuite) -> Self:
+    def of_ike(cls, suite: IkeSuite | IsakmpSuite) -> Self:
+        """IKEv1 has no integrity algorithm of its own, and one key exchange."""
+        if isinstance(suite, IsakmpSuite):
+            return cls(
+                encryption=suite.encryption.name,
+                encryption_bits=suite.encryption.transform.key_bits,
+                prf=suite.prf_row.name,
+                ke=suite.ke.name,
+            )
         return cls(
             encryption=suite.encryption.name,
             encryption_bits=suite.encryption.transform.key_bits,
