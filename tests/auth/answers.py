@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from ikectl.crypto import signature
+from ikectl.crypto import ke, signature, signature_v1
 from ikectl.errors import IkectlError
+from ikectl.pki import isakmp
 from ikectl.pki.store import Store
+from ikectl.sa import asks
 from ikectl.sa.asks import Ask, CheckChain, ChooseKey, SharedSecret, Sign, Verify
 from tests.pki.certs import NOW
 
@@ -23,6 +25,15 @@ def answers(store: Store) -> Mapping[type, Callable[[Any], object]]:
         Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
         CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW),
         Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
+        asks.UsableMethods: lambda ask: isakmp.usable(store, ask.local, ask.methods),
+        asks.ChooseKeyV1: lambda ask: isakmp.choose(store, ask.local, ask.authorities, ask.method, ask.fingerprint),
+        asks.SignHash: lambda ask: isakmp.sign_hash(store, ask.key_id, ask.method, ask.hash),
+        asks.VerifyHash: lambda ask: signature_v1.verify(ask.spki, ask.method, ask.data, ask.hash),
+        asks.Encrypt: lambda ask: signature_v1.rsa_encrypt(ask.spki, ask.data),
+        asks.Decrypt: lambda ask: isakmp.decrypt(store, ask.key_id, ask.data, ask.random),
+        asks.KnownCertificate: lambda ask: store.known(ask.remote, ask.identity, NOW),
+        asks.AuthorityNames: lambda ask: store.authority_names(ask.remotes),
+        asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
     }
 
 
