@@ -67,7 +67,9 @@ class Signature(Authentication):
 
     async def prove(self, sa: IsakmpSa, local: Local, hash: bytes) -> list[Payload]:
         if not self._means.we_prove:
-            return [Hash(hash)]
+            # Who asks for a certificate must get an empty one (hybrid-auth-05 §4.2).
+            asked = sa.handshake is not None and sa.handshake.asked
+            return [*([CERT(CertEncoding.X509_SIGNATURE, b"")] if asked else []), Hash(hash)]
         signer = await self._signer(sa, local)
         signature = await SignHash(signer.key_id, self._method, hash)
         certificates = signer.certificates if _wanted(sa, local) else ()

@@ -218,12 +218,14 @@ class AnswerMainMode(Exchange):
 
     async def _take_proof(self, sa: IsakmpSa, message: Message) -> Turn:
         """Message 5 proves the initiator; 6 proves us."""
-        method = self.method
-        assert method is not None and self.theirs is not None
+        method, shake = self.method, sa.handshake
+        assert method is not None and self.theirs is not None and shake is not None
         if not message.encrypted:
             return Ignore("the proof must come encrypted")
         named, body = phase1.peers_id(message, method, self.theirs)
         connection = await phase1.judge_initiator(sa, message, method, named, body)
+        if message.all(CERTREQ):  # it may be in any message (RFC 2408 §3.10)
+            shake.asked, shake.authorities = True, authorities(message)
         own = phase1.our_id(sa)
         proof = await method.prove(sa, connection.local[0], phase1.hash_of(sa, False, own.body()))
         payloads: list[Payload] = [] if method.IDENTITY_WITH_KEYS else [own]

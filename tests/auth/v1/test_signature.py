@@ -284,6 +284,19 @@ def test_hybrid_mode(method: AuthMethod) -> None:
 
 
 @pytest.mark.conformance("v1-36")
+def test_a_user_that_is_asked_for_a_certificate_sends_an_empty_one() -> None:
+    """§4.2 of the draft: a CERT whose data has zero length."""
+    gateway, user = hybrid(AuthMethod.HYBRID_INIT_RSA, leaf("sun"))
+    assert user.sa.handshake is not None
+    user.sa.handshake.asked = True
+
+    proof = user.prove()
+
+    assert proof == [CERT(CertEncoding.X509_SIGNATURE, b""), Hash(HASH)]
+    assert "log in" in gateway.verify(proof)
+
+
+@pytest.mark.conformance("v1-36")
 def test_hybrid_mode_refuses_what_is_not_due() -> None:
     gateway, user = hybrid(AuthMethod.HYBRID_INIT_RSA, leaf("sun"))
 

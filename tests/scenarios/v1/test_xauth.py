@@ -10,17 +10,22 @@ from typing import Any
 import pytest
 
 from ikectl.auth.xauth import MAX_TRIES
+from ikectl.config.auth import read_auth
 from ikectl.config.model import Auth, AuthKind, Child, Connection, Local, Remote
 from ikectl.engine.outside import Question, Transmit
 from ikectl.errors import BackendError, CredentialError, IkectlError
 from ikectl.iana.v1 import AuthMethod, ExchangeType
+from ikectl.pki.store import Store
 from ikectl.sa import asks
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import AuthFailed, IkeDown, IkeUp, MessageSent
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
 from ikectl.values.secret import Secret
+from ikectl.wire.v1.keying import Hash, Signature
 from ikectl.wire.v1.transaction import Attributes
+from tests.auth.answers import answers
+from tests.pki.certs import Authority
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.site import Site, child, connection
@@ -339,8 +344,8 @@ def test_a_login_that_is_answered_late_keeps_nobody_waiting() -> None:
 
 
 def test_no_event_and_no_view_holds_a_password() -> None:
-    for answers in (user(), user(b"foobaz", replies=(b"foobax",))):
-        made = site(moon_answers=answers)
+    for side in (user(), user(b"foobaz", replies=(b"foobax",))):
+        made = site(moon_answers=side)
         made.up()
         for host in (made.moon, made.sun):
             told = [f"{event!r} {event.text()}" for event in host.events]
@@ -363,3 +368,90 @@ def test_the_state_while_the_user_types() -> None:
     assert states[0] is IkeState.AUTHENTICATING
     assert sa_of(made.sun).state is IkeState.ESTABLISHED
     assert not made.sun.saw(IkeDown)
+
+
+# -- after certificates, and hybrid ------------------------------------------------------------------
+
+
+def certified(moon: str, sun: str, **more: Any) -> Site:
+    """Rounds as `auth` options of moon's side and of sun's; whose first is `pubkey` has a certificate of one CA."""
+    ca = Authority.root("CA", "rsa-2048")
+    made = site(**more)
+    ends = (made.moon, moon.split(), sun.split()), (made.sun, sun.split(), moon.split())
+    for host, ours, theirs in ends:
+        store = Store()
+        store.add_certificate(ca.der, ca=True)
+        if ours[0] == "pubkey":
+            leaf = ca.leaf(f"{host.name}.example.org", "rsa-2048", names=(f"{host.name}.example.org",))
+            store.add_certificate(leaf.der)
+            store.add_key(leaf.key_pem)
+        host.answers.update({kind: answer for kind, answer in answers(store).items() if kind is not asks.SharedSecret})
+        (plain,) = host.engine.connections.all
+        local, remote = plain.local[0], plain.remote[0]
+        host.load(
+            replace(
+                plain,
+                local=tuple(replace(local, auth=read_auth(word), xauth_id="joe") for word in ours),
+                remote=tuple(replace(remote, auth=read_auth(word)) for word in theirs),
+            )
+        )
+    return made
+
+
+@pytest.mark.conformance("v1-34")
+def test_a_user_behind_a_certificate() -> None:
+    made = certified("pubkey xauth", "pubkey")
+
+    token = made.up()
+
+    assert made.moon.done[token].error is None, made.moon.done[token].error
+    assert stands(made)
+    assert sa_of(made.sun).method is AuthMethod.XAUTH_INIT_RSA
+    assert sa_of(made.sun).user == "joe"
+
+
+@pytest.mark.conformance("v1-36")
+@pytest.mark.parametrize("aggressive", [False, True], ids=["main mode", "aggressive mode"])
+def test_hybrid(aggressive: bool) -> None:
+    """The gateway signs; the user's end sends a HASH instead, and its user logs in (hybrid-auth-05 §4.2)."""
+    made = certified("xauth", "pubkey", aggressive=aggressive)
+
+    token = made.up()
+
+    assert made.moon.done[token].error is None, made.moon.done[token].error
+    assert stands(made)
+    assert sa_of(made.moon).method is AuthMethod.HYBRID_INIT_RSA
+    assert sa_of(made.sun).user == "joe"
+    signed, hashed = (
+        {type(payload) for event in host.saw(MessageSent) for payload in event.payloads if event.message_id == 0}
+        for host in (made.sun, made.moon)
+    )
+    assert Signature in signed
+    assert Hash not in signed
+    assert Hash in hashed
+    assert Signature not in hashed
+
+
+@pytest.mark.conformance("v1-36")
+def test_hybrid_where_the_gateway_calls() -> None:
+    made = certified("pubkey", "xauth", moon_answers=gateway(), sun_answers=user())
+
+    token = made.up()
+
+    assert made.moon.done[token].error is None, made.moon.done[token].error
+    assert stands(made)
+    assert sa_of(made.sun).method is AuthMethod.HYBRID_RESP_RSA
+    assert sa_of(made.moon).user == "joe"
+
+
+@pytest.mark.conformance("v1-36")
+def test_hybrid_without_the_right_password_is_nothing() -> None:
+    """§4: the SA must not be used before the login, and is discarded when that fails."""
+    made = certified("xauth", "pubkey", moon_answers=user(b"wrong"))
+
+    token = made.up()
+
+    assert "XAUTH" in (made.moon.done[token].error or "")
+    assert bare(made.moon)
+    assert bare(made.sun)
+    assert not made.sun.saw(IkeUp)
