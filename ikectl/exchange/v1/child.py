@@ -15,6 +15,7 @@ from ikectl.crypto.proposal_v1 import Lifetime, Phase2Choice, offer_phase2, phas
 from ikectl.errors import NoProposalChosen, PeerMisbehaved, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.children import Terms
+from ikectl.exchange.v1 import dhcp
 from ikectl.exchange.v1.natt import MODES, is_draft, mode_of
 from ikectl.iana.v1 import EncapsulationMode, NotifyType, Phase2Attribute, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
@@ -120,6 +121,12 @@ def choose(sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child
     Raises TsUnacceptable, NoProposalChosen.
     """
     ours, theirs = wanted
+    assert sa.connection is not None
+    relayed = dhcp.asked(sa.connection, sa.path, theirs, ours)
+    if relayed is not None:
+        configured = (relayed,)
+    else:
+        dhcp.check_lease(sa, theirs)
     fitting = [
         config
         for config in configured
@@ -288,11 +295,10 @@ def build(
         leading.suite,
         leading.spi_in,
         leading.spi_out,
-        pair[:1],
-        pair[1:],
+        *(dhcp.selectors(sa, config) if dhcp.is_dhcp(config) else (pair[:1], pair[1:])),
         choice.mode in TRANSPORT,
         choice.lifetime.seconds,
         tuple(companions),
         original if choice.mode in TRANSPORT else b"",
     )
-    return children.describe(sa, config, initiator, terms, spis.path, leading.keys)
+    return children.describe(sa.home, config, initiator, terms, spis.path, leading.keys)

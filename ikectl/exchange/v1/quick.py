@@ -24,6 +24,7 @@ from ikectl.crypto.transforms import KE_BY_METHOD
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, Refused, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.v1 import child as agreement
+from ikectl.exchange.v1 import dhcp
 from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, Turn
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
@@ -114,10 +115,12 @@ class QuickMode(Exchange):
         """The traffic to ask for; None if there is nothing to ask any more."""
         if self.old is not None:
             old = self.old
-            if old.ike is not sa or old.state is not ChildState.INSTALLED or inferior(sa, old):
+            if old.ike is not sa.home or old.state is not ChildState.INSTALLED or inferior(sa, old):
                 return None
             return old.ts_local[0], old.ts_remote[0]
         assert self.place is not None
+        if dhcp.is_dhcp(self.config):
+            return dhcp.ids(sa.path)
         ours, theirs = children.own_selectors(sa, self.config), children.peer_selectors(sa, self.config)
         if self.place[0] >= len(ours) or self.place[1] >= len(theirs):
             return None
@@ -156,7 +159,7 @@ class QuickMode(Exchange):
         made = agreement.build(sa, self.config, True, choice, self.spis, pair, self.nonces, shared, original)
         _hear_lifetime(sa, made, message)
         self.spis.held = {}  # they are the child's from here on
-        await children.install(sa, made, outbound=not message.commit, replaces=self.old)
+        await children.install(sa.home, made, outbound=not message.commit, replaces=self.old)
         if message.commit:
             self.made = made
             return Say([])
@@ -207,6 +210,10 @@ class QuickMode(Exchange):
         held = self.spis.held.items()
         return (TellDelete.of_spis(tuple(held), "could not be set up here"),) if held else ()
 
+    def anew(self) -> QuickMode:
+        """The same from the start, on another ISAKMP SA."""
+        return QuickMode(self.config, self.place, 0, self.old)
+
     async def refused(self, sa: IsakmpSa, why: str) -> None:
         """The peer said no, in an exchange of its own."""
         sa.emit(ChildFailed(sa, self.config.name, why))
@@ -218,7 +225,7 @@ class QuickMode(Exchange):
             await self.spis.give_back()
         if self.made is not None:
             made, self.made = self.made, None
-            await children.remove(sa, made, why)
+            await children.remove(sa.home, made, why)
         if self.old is not None and self.old.state is ChildState.REKEYING:
             self.old.move(ChildState.INSTALLED)
 
@@ -262,7 +269,7 @@ class AnswerQuickMode(Exchange):
     async def _take_offer(self, sa: IsakmpSa, message: Message) -> Turn:
         """Message 1 offers; 2 chooses. Raises Refused, PeerMisbehaved."""
         assert sa.connection is not None
-        if len(sa.children) >= 2 * sa.env.settings.max_children:
+        if len(sa.home.children) >= 2 * sa.env.settings.max_children:
             raise NoProposalChosen("too many children on this IKE SA")
         nonce_i, ids = _nonce(message), agreement.client_ids(message)
         transport = _asks_transport(message)
@@ -290,7 +297,7 @@ class AnswerQuickMode(Exchange):
             made = agreement.build(sa, config, False, choice, self.spis, pair, self.nonces, shared, original)
             self.spis.held = {}
             self.before = standing(sa, made)
-            await children.install(sa, made, outbound=False)
+            await children.install(sa.home, made, outbound=False)
         except IkectlError:
             await self.spis.give_back()
             raise
@@ -312,7 +319,7 @@ class AnswerQuickMode(Exchange):
         if self.spis is not None:
             await self.spis.give_back()
         if self.made is not None and not self.made.outbound:
-            await children.remove(sa, self.made, None)
+            await children.remove(sa.home, self.made, None)
 
     def outgoing(self) -> Guard:
         return Guard(b"", self.nonces[0]) if self.made is None or not self.made.outbound else PLAIN
