@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ikectl.config.model import Auth, AuthKind, Fragmentation, Local, Remote, XauthBackend
+from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Fragmentation, Local, Remote, XauthBackend
 from ikectl.config.read import Checked
 from ikectl.config.tree import Errors, Place
 from ikectl.crypto import transforms as table
@@ -224,12 +224,12 @@ def child_options(checked: Checked, version: int | None, errors: Errors) -> None
     for key in ("local_ts", "remote_ts"):
         for why in _v1_selectors(values[key]):
             _add(checked, key, why, errors)
+    if len(values["local_ts"]) * len(values["remote_ts"]) > MAX_PAIRS:
+        _add(checked, "local_ts", f"IKEv1 takes a Quick Mode for each pair of networks, {MAX_PAIRS} at most", errors)
 
 
 def _v1_selectors(specs: tuple[SelectorSpec, ...]) -> Iterator[str]:
-    """A Quick Mode names one network a side, with one port or all (RFC 2407 §4.6.2)."""
-    if len(specs) > 1:
-        yield "an IKEv1 child has one selector a side; write a child for each"
+    """A Quick Mode names one port or all (RFC 2407 §4.6.2)."""
     for spec in specs:
         low, high = spec.start_port, spec.end_port
         if low != high and (low, high) != (0, 0xFFFF):

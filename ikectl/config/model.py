@@ -20,6 +20,9 @@ from ikectl.values.secret import Secret
 from ikectl.values.selector import SelectorSpec
 from ikectl.wire.v2.sa import Proposal
 
+MAX_PAIRS = 64
+"""Pairs of selectors of an IKEv1 child: each is a Quick Mode and an SA pair of its own."""
+
 NO_ADDRESS_MATCH = 0
 ANY_ADDRESS_MATCH = 1
 EXACT_ADDRESS_MATCH = 200

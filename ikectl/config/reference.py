@@ -82,7 +82,7 @@ beside `version = 0`. Three things differ from IKEv2:
 - Both sides prove themselves in the same way: `psk`, `pubkey` (signatures with RSA or ECDSA keys), `rsa-encryption`
   (RFC 2409 §5.2) or `rsa-encryption-revised` (§5.3). The last two are ikectl's own words; both ends need the
   certificate of the other beforehand, in `certs` or in `x509/`.
-- A child has one selector a side, with one port or all.
+- A child of several networks is brought up by a Quick Mode for each pair of them; a selector has one port or all.
 - `rekey_time` and `reauth_time` mean the same: a new phase 1, with the children kept.
 
 **XAUTH** asks a user for a password after phase 1. It is a second round: `auth = xauth` in a `remote` section of the

@@ -13,6 +13,7 @@ from ikectl.errors import BackendError
 from ikectl.sa.asks import Resolve, SourceAddress
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import IkeRekeyed, Note
+from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 
@@ -300,7 +301,9 @@ class Connections:
     def _succeed(self, machine: AnyDriver, now: float) -> None:
         """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5)."""
         sa = machine.sa
+        assert isinstance(sa, IsakmpSa)
         for other in self.kin(sa):
+            assert isinstance(other, IsakmpSa)
             if other.path.remote != sa.path.remote or other.name != sa.name or sa.contacted:
                 continue
             driver = self._engine.machine_of(other)
@@ -308,7 +311,7 @@ class Connections:
                 sa.take_children(other)
                 sa.own_vips, sa.peer_vips = sa.own_vips or other.own_vips, sa.peer_vips or other.peer_vips
                 other.move(IkeState.REKEYED)
-                other.successor = sa
+                other.heir = other.successor = sa
                 sa.emit(IkeRekeyed(other, sa))
                 self._engine.superseded(other, now)
                 machine.go_on(now)

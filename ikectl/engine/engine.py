@@ -6,7 +6,7 @@ Datagrams, time, commands and answers go in; datagrams, questions and events com
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ikectl.config.model import Connection
@@ -30,6 +30,7 @@ from ikectl.engine.pending import Pending
 from ikectl.engine.router import NO_SPI, Router, Stranger
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.engine.v2.machine import Machine
+from ikectl.exchange.v1.base import Exchange
 from ikectl.exchange.v1.table import PHASE_1
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
 from ikectl.sa.association import Association, IkeState
@@ -67,6 +68,7 @@ class Engine:
         env.kin = self.connections.kin
         self._outside.again = self.connections.again
         self._outside.fall_back = self.connections.fall_back
+        self._outside.hand_over = self._handed_over
         self._outside.first_contact = self.connections.first_contact_told
 
     # -- in ------------------------------------------------------------------
@@ -232,6 +234,12 @@ class Engine:
             self.connections.left(driver)
             self.connections.closed(driver, now)
             self.dhcp.closed(driver)
+
+    def _handed_over(self, sa: Association, exchanges: Sequence[Exchange]) -> None:
+        """Another SA has more to do, or other children."""
+        driver = self.machine_of(sa)
+        if isinstance(driver, IsakmpMachine):
+            driver.take_on(exchanges)
 
     def superseded(self, sa: Association, now: float) -> None:
         """`sa` was replaced: its successor, if it has one, takes over what it did."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,8 @@ class Outside:
     """Told of another IKE SA that was replaced or has become redundant."""
     again: Callable[[AnyDriver, int], None] = lambda driver, token: None
     """Told to run phase 1 of IKEv1 again beside this SA, for the command of that number."""
+    hand_over: Callable[[Association, Sequence[Any]], None] = lambda sa, exchanges: None
+    """Told of exchanges to begin on another SA, and that its children may be others than before."""
     fall_back: Callable[[AnyDriver, Child | None, int], bool] = lambda driver, child, token: False
     """Asked to try the peer with IKEv1 in the stead of IKEv2; whether that is done."""
     first_contact: Callable[[AnyDriver], None] = lambda driver: None

@@ -82,6 +82,8 @@ class IsakmpSa(Association):
     """What the peer's vendor ids announced."""
     natt: VendorId | None = None
     """The form of NAT traversal that both ends know; None: none."""
+    heir: IsakmpSa | None = None
+    """The newer ISAKMP SA that took over the children, for as long as this one lasts."""
     life_time: int = 0
     """Seconds the peer wants the SA to live at most; 0: it did not say."""
     awaited: frozenset[Awaited] = frozenset()
@@ -103,6 +105,14 @@ class IsakmpSa(Association):
     @property
     def cookie_r(self) -> bytes:
         return self.spi_r
+
+    @property
+    def home(self) -> IsakmpSa:
+        """Where children belong: this SA or the newest that took over; what is under way here makes its there."""
+        home = self
+        while home.heir is not None:
+            home = home.heir
+        return home
 
     @property
     def dpd(self) -> bool:

@@ -311,8 +311,8 @@ def test_a_bundle_is_ah_around_esp() -> None:
     [
         ("bundle = yes", "bundle: is AH around ESP; set both ah_proposals and esp_proposals"),
         (
-            "local_ts = 10.0.0.0/8, 11.0.0.0/8",
-            "local_ts: an IKEv1 child has one selector a side; write a child for each",
+            "local_ts = " + ", ".join(f"10.{n}.0.0/16" for n in range(65)),
+            "local_ts: IKEv1 takes a Quick Mode for each pair of networks, 64 at most",
         ),
         (
             "remote_ts = 10.0.0.0/8[tcp/80-90]",

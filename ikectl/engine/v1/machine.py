@@ -8,6 +8,7 @@ order of things: know repeats, open, run, seal, send, repeat by time, end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ikectl.config.model import Child, Fragmentation
@@ -148,6 +149,16 @@ class IsakmpMachine(Driver[IsakmpSa]):
             else:
                 self.queue.append(exchange)
         self._next()
+
+    def take_on(self, exchanges: Sequence[Exchange]) -> None:
+        """Exchanges and children of an older SA whose place this one has.
+
+        Begins nothing by itself, because it may be amid the handling of a message: the next deadline does.
+        """
+        self.queue += exchanges
+        self._watch_children()
+        if exchanges:
+            self._set("turn", self.now)
 
     def answer_first(self, exchange: Exchange, message: Message, datagram: bytes, path: Path, now: float) -> None:
         """The first message of a peer."""
@@ -564,6 +575,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
         Nobody acknowledges deletes, so the peer's may be lost, and some peers send none.
         """
         super()._watch_children()
+        if self.sa.heir is not None:
+            self.outside.hand_over(self.sa.home, ())  # what a quick mode under way here made belongs there
         for child in self.sa.children.values():
             successor = child.successor
             if child.state is not ChildState.REKEYED or successor is None:
@@ -588,7 +601,12 @@ class IsakmpMachine(Driver[IsakmpSa]):
         elif name == "expire":
             self.queue.insert(0, TellDelete((), True, "its lifetime ended"))
         elif name == "succession":
+            if any(each.ours and not each.over for each in self.conversations.values()):
+                self._set("succession", self.now + SUCCESSION_WAIT)
+                return
             self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA"))
+        elif name == "turn":
+            pass  # the next exchange begins after any deadline
         elif name == "probe":
             self._probe()
         else:
@@ -680,10 +698,10 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if sa.state is IkeState.CLOSED:
             return
         kin = next(iter(sa.env.kin(sa)), None)
-        if isinstance(kin, IsakmpSa) and sa.state in LIVE and sa.children:
+        if isinstance(kin, IsakmpSa) and sa.state in LIVE and sa.children and sa.heir is None:
             # Phase 2 outlives its phase 1 where another one stands between the same ends (RFC 2408 §4).
             kin.take_children(sa)
-            sa.successor = kin
+            sa.heir = sa.successor = kin
         pending = [each for each in self.conversations.values() if not each.over]
         waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []
         if sa.successor is None:
@@ -693,4 +711,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             # Whoever wanted something deleted has it.
             self._outcome(exchange.token, None if isinstance(exchange, TellDelete) else why)
         exchanges = [*(each.exchange for each in pending), *waiting]
+        unfinished = [each.exchange for each in pending if each.ours and isinstance(each.exchange, QuickMode)]
+        if sa.heir is not None and unfinished:
+            self.outside.hand_over(sa.home, tuple(each.anew() for each in unfinished))
         self._tear_down(why, end, [partial(each.abandon, sa, why) for each in exchanges], lambda was_live: False)

@@ -59,12 +59,13 @@ class TellDelete(Exchange):
 
     async def begin(self, sa: IsakmpSa) -> Turn:
         # While this waited for its turn the peer may have deleted some, or all went to a newer ISAKMP SA.
-        gone = [c for c in self.children if sa.children.get(c.spi_in) is c and c.state is not ChildState.DELETED]
+        home = sa.home
+        gone = [c for c in self.children if home.children.get(c.spi_in) is c and c.state is not ChildState.DELETED]
         named = [(IDS[child.protocol], child.spi_in) for child in gone]
         named += [(IDS[each.protocol], each.spi_in) for child in gone for each in child.companions]
         named += self.spis
         for child in gone:
-            await children.remove(sa, child, self.why if child.successor is None else None)
+            await children.remove(home, child, self.why if child.successor is None else None)
         deletes: list[Payload] = [
             Delete(
                 protocol, tuple(spi.to_bytes(SPI_OCTETS[protocol], "big") for kind, spi in named if kind is protocol)

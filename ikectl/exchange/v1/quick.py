@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.config.model import Child, Mode
+from ikectl.config.model import MAX_PAIRS, Child, Mode
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import accepted_phase2
 from ikectl.crypto.transforms import KE_BY_METHOD
@@ -42,9 +42,6 @@ from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import Notify
 from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import SA
-
-MAX_PAIRS = 64
-"""Quick modes that one child of many selectors may need: every one is an SA pair at both ends."""
 
 CONNECTED = Notify(NotifyType.CONNECTED)
 

@@ -35,7 +35,7 @@ def twins(one: ChildSa, other: ChildSa) -> bool:
 
 def inferior(sa: IsakmpSa, child: ChildSa) -> bool:
     """Whether another child for the same traffic is the one to be renewed."""
-    for other in sa.children.values():
+    for other in sa.home.children.values():
         if not alike(child, other) or not other.usable:
             continue
         if twins(child, other):
@@ -47,8 +47,12 @@ def inferior(sa: IsakmpSa, child: ChildSa) -> bool:
 
 
 def standing(sa: IsakmpSa, child: ChildSa) -> tuple[ChildSa, ...]:
-    """The children that one like `child` would renew, were its exchange to begin now."""
-    return tuple(other for other in sa.children.values() if alike(child, other) and other.usable)
+    """The children that one like `child` would renew, were its exchange to begin now.
+
+    One whose own exchange is still under way is no elder, but a twin.
+    """
+    found = sa.home.children.values()
+    return tuple(other for other in found if alike(child, other) and other.usable and other.outbound)
 
 
 async def take_over(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> bool:
@@ -58,7 +62,7 @@ async def take_over(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> 
     """
     replaced = False
     for old in before:
-        if old.ike is not sa or not old.usable:
+        if old.ike is not sa.home or not old.usable:
             continue
         old.successor = new
         old.move(ChildState.REKEYED)
