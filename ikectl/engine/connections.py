@@ -204,10 +204,12 @@ class Connections:
         sa = old.sa
         connection = sa.connection
         assert connection is not None
-        remote_port = sa.path.remote.port if sa.nat.remote and not sa.nat.local else connection.remote_port
-        path = Path(
-            Endpoint(sa.path.local.address, connection.local_port), Endpoint(sa.path.remote.address, remote_port)
-        )
+        path = sa.path  # through a NAT only the ports in use lead to the peer (RFC 3947 §4)
+        if not sa.nat.found:
+            path = Path(
+                Endpoint(sa.path.local.address, connection.local_port),
+                Endpoint(sa.path.remote.address, connection.remote_port),
+            )
         machine = self._engine.new_machine(True, path, b"", old.now, connection, version)
         self.joined(machine)
         return machine

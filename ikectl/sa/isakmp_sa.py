@@ -15,6 +15,7 @@ from ikectl.crypto.kdf_v1 import IsakmpKeys
 from ikectl.crypto.suite_v1 import IsakmpSuite
 from ikectl.iana.v1 import AuthMethod, VendorId
 from ikectl.sa.association import Association, IkeState
+from ikectl.values.path import Path
 from ikectl.values.secret import NO_SECRET, Secret
 
 S = IkeState
@@ -61,6 +62,8 @@ class Phase1:
     """The peer sent a CERTREQ."""
     authorities: tuple[bytes, ...] = ()
     """DER names of the authorities the peer's CERTREQs want; empty: any."""
+    arrived: Path | None = None
+    """Between which ends the message under judgement came: NAT-D is about these, and ports may have changed."""
     candidates: tuple[Connection, ...] = ()
     """Responder: connections that fit addresses and proposals, best first."""
 

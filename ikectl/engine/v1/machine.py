@@ -54,7 +54,7 @@ from ikectl.values.path import Path
 from ikectl.wire.header import Header
 from ikectl.wire.v1.fragment import Fragment, split
 from ikectl.wire.v1.message import FLAG_ENCRYPTION, Message
-from ikectl.wire.v1.notify import Notify
+from ikectl.wire.v1.notify import Notify, isakmp_delete
 from ikectl.wire.v1.payload import Payload
 
 MAX_OURS = 8
@@ -290,7 +290,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
                 return
         elif marked in conversation.marks:
             if conversation.may_repeat(marked):
-                self._send_all(conversation.sent, path)
+                # We know where we send what we began; a peer may come from elsewhere by now.
+                self._send_all(conversation.sent, sa.path if conversation.ours else path)
             return
         elif conversation.over or conversation.exchange.type is not kind:
             self._drop(path, f"{kind} under a message ID that served already")
@@ -355,6 +356,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
     def _deliver(self, conversation: Conversation, message: Message, iv: bytes, datagram: bytes, path: Path) -> None:
         self.handling = conversation
+        if self.sa.handshake is not None:
+            self.sa.handshake.arrived = path
         finish = partial(self._taken, conversation, mark(datagram), iv, path)
         self._run(conversation.exchange.take(self.sa, message), finish)
 
@@ -539,6 +542,9 @@ class IsakmpMachine(Driver[IsakmpSa]):
         self._outcome(exchange.token, why)
         notify = refusal_of(error) if path is not None else None
         tell = None if notify is None else Tell([notify])
+        if tell is not None and initial and sa.keys is not None:
+            # The peer may have been done with phase 1, and would believe in an SA that never was.
+            tell.payloads.append(isakmp_delete(sa.spi_i, sa.spi_r))
 
         def finish(_: None, failure: BaseException | None) -> None:
             if failure is not None and not isinstance(failure, IkectlError):

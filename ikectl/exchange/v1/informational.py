@@ -14,6 +14,7 @@ from ikectl.exchange import children
 from ikectl.exchange.v1.base import Done, Exchange, Turn
 from ikectl.exchange.v1.child import PROTOCOLS, SPI_OCTETS
 from ikectl.exchange.v1.phase1 import hear_lifetime
+from ikectl.exchange.v1.refusal import explain
 from ikectl.iana.v1 import ExchangeType, NotifyType, ProtocolId
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -106,7 +107,8 @@ class AnswerInformational(Exchange):
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:
         deletes = message.all(Delete)
         if any(self._is_whole(sa, delete) for delete in deletes):
-            return Done(close="deleted by the peer")
+            why = [notify.type for notify in message.errors]
+            return Done(close=explain(why) if why else "deleted by the peer")
         follow: list[Exchange] = []
         wanted: list[Child] = []
         for delete in deletes:

@@ -72,8 +72,9 @@ def judge_nat(sa: IsakmpSa, message: Message) -> None:
     """Take the verdict of the peer's NAT-D payloads into the facts."""
     assert sa.suite is not None
     hashes: list[bytes] = [each.hash for each in (*message.all(NatD), *message.all(NatDDraft))]
+    path = (sa.handshake.arrived if sa.handshake is not None else None) or sa.path
     if sa.natt is not None:
-        sa.nat = judge(sa.spi_i, sa.spi_r, sa.path.local, sa.path.remote, hashes[1:], hashes[:1], sa.suite.digest)
+        sa.nat = judge(sa.spi_i, sa.spi_r, path.local, path.remote, hashes[1:], hashes[:1], sa.suite.digest)
         if sa.connection is not None and sa.connection.encap:
             sa.nat = Nat(True, sa.nat.remote)
 
