@@ -9,7 +9,7 @@ from typing import Protocol
 from ikectl.iana.v2 import Protocol as Ipsec
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
-from ikectl.values.path import Path
+from ikectl.values.path import Endpoint, Path
 
 FIRST_CPI, LAST_CPI = 256, 61439
 """What two ends may negotiate; those below are fixed by number, those above private (RFC 3173 §3.3)."""
@@ -31,6 +31,17 @@ class Expired:
 
     child: ChildSa
     hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A packet of `child` that proved itself came from elsewhere: its peer's NAT has a new address or port for it.
+
+    Nothing has changed yet: what is sent still goes to `child.path`.
+    """
+
+    child: ChildSa
+    remote: Endpoint
 
 
 class KernelBackend(Protocol):
@@ -67,10 +78,13 @@ class KernelBackend(Protocol):
         """What `child` carried so far, as counted by its own SAs and not by companions."""
 
     def fileno(self) -> int:
-        """Readable when `expired` has something to tell."""
+        """Readable when `expired` or `mappings` has something to tell."""
 
     def expired(self) -> Sequence[Expired]:
         """The limits reached since the last call."""
+
+    def mappings(self) -> Sequence[Mapped]:
+        """The peers behind a NAT that moved since the last call, with their latest ends (RFC 7296 §2.23)."""
 
     def close(self) -> None:
         """Remove everything that was put into the kernel and still stands there."""

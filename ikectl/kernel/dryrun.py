@@ -10,7 +10,7 @@ from itertools import count
 from ikectl.config.model import Mark, Mode
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.algorithms import kernel_suite
-from ikectl.kernel.backend import FIRST_CPI, Expired, Features
+from ikectl.kernel.backend import FIRST_CPI, Expired, Features, Mapped
 from ikectl.kernel.bundle import Part, parts
 from ikectl.kernel.policies import Change, Flow, PolicyTable, Template, Wish, inbound_wishes, outbound_wishes
 from ikectl.sa.asks import Usage
@@ -77,6 +77,9 @@ class DryRun:
         return self._wake
 
     def expired(self) -> Sequence[Expired]:
+        return ()
+
+    def mappings(self) -> Sequence[Mapped]:
         return ()
 
     def close(self) -> None:

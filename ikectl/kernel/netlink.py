@@ -12,32 +12,28 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 from typing import Any, Self, TypeVar
 
 import xfrm
 from ikectl.config.model import HwOffload
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
-from ikectl.kernel.backend import FIRST_CPI, LAST_CPI, Expired, Features
-from ikectl.kernel.policies import FIRST_INDEX, LAST_INDEX, PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
+from ikectl.kernel.backend import Expired, Features, Mapped
+from ikectl.kernel.features import look, spi_range
+from ikectl.kernel.leftovers import sweep
+from ikectl.kernel.policies import PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
 from ikectl.kernel.translate import (
-    COMPRESSION,
     PROTOS,
     address,
     explain,
     inbound_sas,
-    no_protocol,
     outbound_sas,
     policy_request,
 )
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.values.path import Endpoint, Path
-from xfrm.events import Expire, Overrun
-
-SPI_LOW, SPI_HIGH = 0xC0000000, 0xCFFFFFFF
-"""Our inbound SPIs; far from those that administrators choose by hand."""
+from xfrm.events import Expire, Mapping, Overrun
 
 THRESHOLD4, THRESHOLD6 = xfrm.HashThreshold(0, 32), xfrm.HashThreshold(0, 128)
 """Policies towards a single remote address are found by hash: thousands of remote hosts cost nothing.
@@ -107,6 +103,9 @@ class NetlinkKernel:
         self._standing: dict[ChildSa, _Standing] = {}
         self._children: dict[tuple[int, int, xfrm.Address], ChildSa] = {}
         """To find whose limit was reached: by protocol, SPI, destination."""
+        self._expired: dict[ChildSa, bool] = {}
+        self._mapped: dict[ChildSa, Endpoint] = {}
+        """What events told and nobody asked for yet: per child whether a limit was hard, and its peer's new end."""
         self._larval: dict[tuple[int, int], xfrm.SaId] = {}
         self._thresholds: xfrm.Request[Any] | None = None
         """What sets them back to what they were."""
@@ -118,7 +117,7 @@ class NetlinkKernel:
         try:
             channel = xfrm.Channel(netns)
             try:
-                events = xfrm.EventStream((xfrm.Group.EXPIRE,), netns)
+                events = xfrm.EventStream((xfrm.Group.EXPIRE, xfrm.Group.MAPPING), netns)
             except xfrm.XfrmError:
                 channel.close()
                 raise
@@ -137,16 +136,14 @@ class NetlinkKernel:
     def features(self) -> Features:
         """What the kernel has; found out at the first look."""
         if self._features is None:
-            esp, ah, comp = map(self._has, (xfrm.Proto.ESP, xfrm.Proto.AH, xfrm.Proto.COMP))
-            lacking = tuple(no_protocol(name) for name, there in (("esp", esp), ("ah", ah)) if not there)
-            self._features = Features(esp, ah, comp, lacking)
+            self._features = look(self._channel)
         return self._features
 
     # -- SPIs ------------------------------------------------------------------
 
     def alloc_spi(self, protocol: Protocol, path: Path) -> int:
         source, destination, proto = address(path.remote.address), address(path.local.address), PROTOS[protocol]
-        low, high = (FIRST_CPI, LAST_CPI) if protocol is Protocol.IPCOMP else (SPI_LOW, SPI_HIGH)
+        low, high = spi_range(proto)
         spi = self._ask(xfrm.AllocSpi(source, destination, proto, low=low, high=high))
         self._larval[proto, spi] = xfrm.SaId(destination, spi, proto)
         return spi
@@ -247,6 +244,8 @@ class NetlinkKernel:
             standing.inbound = None
         if standing.inbound is None and standing.outbound is None:
             del self._standing[child]
+            self._expired.pop(child, None)
+            self._mapped.pop(child, None)
         self._delete(requests)
 
     def _strike(self, half: _Half, requests: list[xfrm.Request[Any]]) -> None:
@@ -343,7 +342,17 @@ class NetlinkKernel:
         return self._events.fileno()
 
     def expired(self) -> Sequence[Expired]:
-        found: dict[ChildSa, bool] = {}
+        self._listen()
+        found, self._expired = self._expired, {}
+        return [Expired(child, hard) for child, hard in found.items()]
+
+    def mappings(self) -> Sequence[Mapped]:
+        self._listen()
+        found, self._mapped = self._mapped, {}
+        return [Mapped(child, remote) for child, remote in found.items() if remote != child.path.remote]
+
+    def _listen(self) -> None:
+        """Take in every event that waits."""
         while True:
             try:
                 event = self._events.pending()
@@ -351,13 +360,17 @@ class NetlinkKernel:
                 continue  # a later kernel's; what we know of is known to us
             match event:
                 case None:
-                    return [Expired(child, hard) for child, hard in found.items()]
+                    return
                 case Expire(info, hard):
                     child = self._children.get((info.sa.proto, info.sa.spi, info.sa.dst))
                     if child is not None:
-                        found[child] = hard or found.get(child, False)
+                        self._expired[child] = hard or self._expired.get(child, False)
+                case Mapping(id, _, _, _, address, port):
+                    child = self._children.get((id.proto, id.spi, id.dst))
+                    if child is not None:
+                        self._mapped[child] = Endpoint(address.packed, port)
                 case Overrun():
-                    found.update((child, True) for child in self._vanished())
+                    self._expired.update((child, True) for child in self._vanished())
                 case _:
                     pass
 
@@ -377,31 +390,8 @@ class NetlinkKernel:
     # -- beginning and end ---------------------------------------------------------
 
     def sweep(self) -> int:
-        """Remove what a daemon that was killed left behind; how many policies and SAs that was.
-
-        Policies are known by the range of their index, which is ours alone;
-        SAs by being what such a policy demands. Raises XfrmError.
-        """
-        policies = [
-            info.policy
-            for found in self._channel.dump(xfrm.DumpPolicy())
-            for info in found
-            if FIRST_INDEX <= info.policy.index <= LAST_INDEX
-        ]
-        if not policies:
-            return 0
-        wanted = {_demand(template) for policy in policies for template in policy.templates}
-        requests: list[xfrm.Request[Any]] = [
-            xfrm.DelPolicy(xfrm.PolicyIndex(policy.index, policy.mark, policy.if_id)) for policy in policies
-        ]
-        for found in self._channel.dump(xfrm.DumpSa()):
-            for info in found:
-                sa = info.sa
-                ends = (None, None) if sa.mode == xfrm.Mode.TRANSPORT else (sa.src, sa.dst)
-                if (*ends, sa.proto, sa.mode, sa.reqid) in wanted:
-                    requests.append(xfrm.DelSa(sa.id))
-        self._channel.batch(requests)
-        return len(requests)
+        """Remove what a daemon that was killed left behind; how many policies and SAs that was. Raises XfrmError."""
+        return sweep(self._channel)
 
     def _set_thresholds(self) -> None:
         before = self._channel.ask(xfrm.GetSpdInfo())
@@ -422,23 +412,9 @@ class NetlinkKernel:
         finally:
             self._table, self._thresholds = PolicyTable(), None
             self._standing, self._children, self._larval = {}, {}, {}
+            self._expired, self._mapped = {}, {}
             self._channel.close()
             self._events.close()
-
-    def _has(self, proto: xfrm.Proto) -> bool:
-        """Whether the kernel can make an SA of this protocol: one between nobody is made and removed."""
-        here = IPv4Address("127.0.0.1")
-        comp = xfrm.Comp(COMPRESSION) if proto == xfrm.Proto.COMP else None
-        mac = None if comp else xfrm.Auth("hmac(sha256)", bytes(32), 128)
-        cipher = xfrm.Crypt("ecb(cipher_null)", b"") if proto == xfrm.Proto.ESP else None
-        low, high = (FIRST_CPI, LAST_CPI) if comp else (SPI_LOW, SPI_HIGH)
-        try:
-            spi = self._channel.ask(xfrm.AllocSpi(here, here, proto, low=low, high=high))
-            sa = xfrm.Sa(here, here, spi, proto, xfrm.Mode.TRANSPORT, crypt=cipher, auth=mac, comp=comp)
-            outcome, _ = self._channel.batch([xfrm.UpdSa(sa), xfrm.DelSa(sa.id)])
-        except xfrm.XfrmError as error:
-            outcome = error
-        return not (isinstance(outcome, xfrm.Unsupported) and (outcome.protocol or not outcome.algorithms))
 
     def _ask(self, request: xfrm.Request[T]) -> T:
         try:
@@ -457,11 +433,6 @@ def _idle(info: xfrm.SaInfo | None) -> float | None:
 def _reserved(child: ChildSa) -> list[tuple[Protocol, int]]:
     """The inbound SPIs of a child, by protocol."""
     return [(child.protocol, child.spi_in), *((one.protocol, one.spi_in) for one in child.companions)]
-
-
-def _demand(template: xfrm.Template) -> tuple[object, ...]:
-    ends = (None, None) if template.mode == xfrm.Mode.TRANSPORT else (template.src, template.dst)
-    return (*ends, template.proto, template.mode, template.reqid)
 
 
 def bypass(sock: socket.socket) -> None:

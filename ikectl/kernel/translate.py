@@ -19,6 +19,9 @@ from ikectl.sa.child_sa import ChildSa
 LIFE_MARGIN = 60
 """Seconds after its hard lifetime that the kernel ends an SA by itself, should nobody be left to do it."""
 
+MAPPING_EVERY = 5
+"""Seconds between two reports that a peer's NAT has a new port for it; without, every packet would bring one."""
+
 PROTOS: Final = {Protocol.ESP: xfrm.Proto.ESP, Protocol.AH: xfrm.Proto.AH, Protocol.IPCOMP: xfrm.Proto.COMP}
 COMPRESSION: Final = "deflate"
 """What the kernel calls IPCOMP_DEFLATE (RFC 2394), the only one it has."""
@@ -54,13 +57,15 @@ def _own_first(child: ChildSa, make: Callable[[Part], xfrm.Sa]) -> tuple[xfrm.Sa
 def _inbound(child: ChildSa, part: Part, random: Callable[[int], bytes], interface: int | None) -> xfrm.Sa:
     path, config, marks = child.path, child.config, child.marks
     esn = part.suite is not None and part.suite.esn
+    encap = _encap(child, part, path.remote.port, path.local.port)
     if esn and not config.replay_window:
         raise BackendError("extended sequence numbers need replay protection: set replay_window, or leave out esn")
     return xfrm.Sa(
         src=address(path.remote.address),
         dst=address(path.local.address),
         spi=part.spi_in,
-        encap=_encap(child, part, path.remote.port, path.local.port),
+        encap=encap,
+        mapping_max_age_for=MAPPING_EVERY if encap else 0,
         replay=xfrm.Replay(window=config.replay_window) if part.suite is not None else xfrm.NO_REPLAY,
         flags=_flags(child, part) | (xfrm.SaFlag.DECAP_DSCP if config.copy_dscp in (CopyDscp.IN, CopyDscp.YES) else 0),
         mark=_mark(marks.into) if config.mark_in_sa else None,

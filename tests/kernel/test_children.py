@@ -6,6 +6,7 @@ import select
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -17,12 +18,14 @@ from ikectl.crypto import transforms
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.algorithms import AEADS, CIPHERS, MACS
-from ikectl.kernel.backend import Expired
+from ikectl.kernel.backend import Expired, Mapped
 from ikectl.kernel.netlink import NetlinkKernel
 from ikectl.kernel.policies import FIRST_INDEX
 from ikectl.values.path import Endpoint, Path
-from tests.kernel.children import LEFT_INNER, RIGHT_INNER, Ends, adapters, child, moved, path, selectors
+from tests.kernel.children import LEFT_INNER, RIGHT_INNER, Ends, adapters, child, keys, moved, path, selectors
+from tests.kernel.test_xfrm_traffic import encap_socket
 from tests.kernel.xfrm_pair import LEFT6, LEFT_ADDRESS, RIGHT, RIGHT6, RIGHT_ADDRESS, Pair, ip_batch, pair, ping
+from tests.lab.namespaces import entered
 from xfrm import (
     Aead,
     Channel,
@@ -515,3 +518,33 @@ def test_moved_children_keep_their_keys(ends: Ends, pair: Pair) -> None:
     old, mine.path = mine.path, moved(mine.path, remote="192.0.2.22")
     ends.left.move(mine, old)
     assert pair.left.ask(GetSa(SaId(ip_address("192.0.2.22"), mine.spi_out))).sa.aead == key
+
+
+# -- a peer's NAT ------------------------------------------------------------------------
+
+
+def test_a_new_port_of_the_peers_nat_is_told_once(ends: Ends, pair: Pair) -> None:
+    way = Path(Endpoint.parse(str(LEFT_ADDRESS), 4500), Endpoint.parse(str(RIGHT_ADDRESS), 4500))
+    with ExitStack() as sockets:
+        sockets.enter_context(encap_socket(LEFT_ADDRESS, 4500))
+        with entered(RIGHT):
+            sockets.enter_context(encap_socket(RIGHT_ADDRESS, 4500))
+        mine, theirs = ends.up(way, encap=True)
+        assert reached()
+        assert list(ends.left.mappings()) == []
+        # From now on the right side's packets carry another source port, as if its NAT had forgotten it.
+        old = theirs.path
+        theirs.path = Path(Endpoint.parse(str(RIGHT_ADDRESS), 4501), old.remote)
+        ends.right.remove(theirs, inbound=False)
+        theirs.keys = keys(theirs.suite, 1)
+        ends.right.install(theirs, inbound=False)
+        for _ in range(3):
+            reached()
+        assert list(ends.left.expired()) == []  # which reads the same events
+        assert list(ends.left.mappings()) == [Mapped(mine, Endpoint.parse(str(RIGHT_ADDRESS), 4501))]
+        assert list(ends.left.mappings()) == []
+        # Packets go there once the child was moved, and nothing is new any more.
+        before, mine.path = mine.path, Path(mine.path.local, Endpoint.parse(str(RIGHT_ADDRESS), 4501))
+        ends.left.move(mine, before)
+        reached()
+        assert list(ends.left.mappings()) == []
