@@ -39,7 +39,8 @@ def choose(
     Raises:
         CredentialError: no certificate, no key, or none that suits the method.
     """
-    wanted = frozenset(authorities)
+    # Only names that can decide anything: what is remembered must not grow by what peers say.
+    wanted = _issuers(store, local).intersection(authorities)
 
     def make(certificate: Certificate, key: PublicKey, sent: tuple[bytes, ...]) -> IsakmpSigner:
         if fingerprint is not None and not fingerprint.is_of(certificate.der):
@@ -52,6 +53,13 @@ def choose(
         return not wanted or any(member.issuer.data in wanted for member in path)
 
     return store.first(local, ("IKEv1", wanted, method, fingerprint), make, liked)
+
+
+def _issuers(store: Store, local: Own) -> frozenset[bytes]:
+    """DER names of all who issued a certificate that may be on a path of ours."""
+    held = (certificate for certificate, _, _ in store.certificates())
+    own = (Certificate.of_peer(der) for der in local.certs)
+    return frozenset(certificate.issuer.data for certificate in (*held, *own))
 
 
 def usable(store: Store, local: Own, methods: Sequence[AuthMethod]) -> tuple[AuthMethod, ...]:

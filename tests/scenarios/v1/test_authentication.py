@@ -100,7 +100,7 @@ def refused(site: Site, by: str) -> str:
     token = site.up()
     assert site.moon.done[token].error is not None
     assert bare(site.moon) and bare(site.sun)
-    failures = [event.why for event in getattr(site, by).saw(AuthFailed)]
+    failures: list[str] = [event.why for event in getattr(site, by).saw(AuthFailed)]
     assert failures, [event.text() for event in getattr(site, by).events]
     return failures[0]
 
