@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 AnyDriver = Driver[Any]
 
+TWIN_WINDOW = 60.0
+"""Seconds between two phases 1 with one peer that both ends began at once, each before it knew of the other's."""
 RECONNECT_WAIT = 2.0
 """Seconds before a lost connection is started again; doubles up to RECONNECT_LONGEST."""
 RECONNECT_LONGEST = 300.0
@@ -301,22 +303,30 @@ class Connections:
         self._attempts.pop(sa.uniqueid, None)
 
     def _succeed(self, machine: AnyDriver, now: float) -> None:
-        """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5)."""
+        """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5).
+
+        Of two that both ends began at once the same one must win at either end: that of the greater cookies.
+        """
         sa = machine.sa
-        assert isinstance(sa, IsakmpSa)
         for other in self.kin(sa):
-            assert isinstance(other, IsakmpSa)
             if other.path.remote != sa.path.remote or other.name != sa.name or sa.contacted:
                 continue
-            driver = self._engine.machine_of(other)
-            if driver is not None and driver.sa.uniqueid < sa.uniqueid:
-                sa.take_children(other)
-                sa.own_vips, sa.peer_vips = sa.own_vips or other.own_vips, sa.peer_vips or other.peer_vips
-                other.move(IkeState.REKEYED)
-                other.heir = other.successor = sa
-                sa.emit(IkeRekeyed(other, sa))
-                self._engine.superseded(other, now)
-                machine.go_on(now)
+            twins = other.initiator != sa.initiator and now - other.established_at < TWIN_WINDOW
+            if twins and other.spi_i + other.spi_r > sa.spi_i + sa.spi_r:
+                self._take_over(sa, other, now)
+                return
+            self._take_over(other, sa, now)
+
+    def _take_over(self, old: Association, new: Association, now: float) -> None:
+        heir = self._engine.machine_of(new)
+        assert isinstance(old, IsakmpSa) and isinstance(new, IsakmpSa) and heir is not None
+        new.take_children(old)
+        new.own_vips, new.peer_vips = new.own_vips or old.own_vips, new.peer_vips or old.peer_vips
+        old.move(IkeState.REKEYED)
+        old.heir = old.successor = new
+        new.emit(IkeRekeyed(old, new))
+        self._engine.superseded(old, now)
+        heir.go_on(now)
 
     def _older(self, machine: AnyDriver) -> list[AnyDriver]:
         """The other established SAs between the same identities."""

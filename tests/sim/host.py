@@ -9,9 +9,9 @@ from ikectl.config.model import Connection
 from ikectl.crypto import ke
 from ikectl.daemon.pools import AddressPools
 from ikectl.engine.commands import Initiate, LoadConnection, Rekey, Selection, Terminate
+from ikectl.engine.driver import Driver
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
-from ikectl.engine.driver import Driver
 from ikectl.errors import BackendError, CredentialError, IkectlError
 from ikectl.sa import asks
 from ikectl.sa.child_sa import ChildSa
@@ -63,6 +63,7 @@ class Host:
             asks.RemoveAddress: self.kernel.remove_address,
             asks.InstallDns: self.kernel.install_dns,
             asks.RemoveDns: self.kernel.remove_dns,
+            asks.DescribePools: self.pools.describe,
             asks.Lease: self.pools.lease,
             asks.Release: self.pools.release,
             asks.Resolve: self._resolve,

@@ -1,14 +1,15 @@
-"""`python -m tests.sim.replay SEED`: live one life again and print its ladder."""
+"""`python -m tests.sim.replay SEED [v1]`: live one life again and print its ladder."""
 
 from __future__ import annotations
 
 import sys
 
 from tests.sim.mixed import Life
+from tests.sim.mixed_v1 import LifeV1
 
 
 def main() -> None:
-    life = Life(int(sys.argv[1]))
+    life = (LifeV1 if "v1" in sys.argv else Life)(int(sys.argv[1]))
     try:
         life.run()
     finally:

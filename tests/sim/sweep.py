@@ -1,4 +1,4 @@
-"""`python -m tests.sim.sweep FIRST LAST`: live many lives and tell which seeds break an invariant, by kind."""
+"""`python -m tests.sim.sweep FIRST LAST [v1]`: live many lives and tell which seeds break an invariant, by kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 
 from tests.sim.mixed import Life
+from tests.sim.mixed_v1 import LifeV1
 from tests.sim.world import Violation
 
 SHOWN = 6
@@ -14,11 +15,12 @@ SHOWN = 6
 
 def main() -> None:
     first, last = int(sys.argv[1]), int(sys.argv[2])
+    life = LifeV1 if "v1" in sys.argv else Life
     kinds: Counter[str] = Counter()
     seeds: dict[str, list[int]] = {}
     for seed in range(first, last):
         try:
-            kind = "established and ended" if Life(seed).run() else "handshake failed, as it may at this loss"
+            kind = "established and ended" if life(seed).run() else "handshake failed, as it may at this loss"
         except Violation as violation:
             kind = re.sub(r"[0-9a-f]*\d[0-9a-f]*", "N", str(violation).split("\n")[0].split(" s: ", 1)[-1])[:70]
             seeds.setdefault(kind, []).append(seed)

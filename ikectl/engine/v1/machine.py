@@ -463,7 +463,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._later(done.retry)
         if done.failed is not None:
             self._outcome(exchange.token, done.failed)
-        elif done.retry is None and not any(each.token == exchange.token for each in done.follow):
+        elif not any(each.token == exchange.token for each in done.follow):
             self._outcome(exchange.token, None)
         self._see_to_login()
         self.outside.changed(self)

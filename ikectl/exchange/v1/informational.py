@@ -24,6 +24,10 @@ from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import Delete, Notify, dpd_notify, dpd_sequence, isakmp_delete
 from ikectl.wire.v1.payload import Payload
 
+DELETE_REPEATS = 2
+"""How often a delete of children is said again, some seconds apart: a peer that missed it would go on sending where
+nobody listens, and nobody acknowledges it. Unknown SPIs hurt no peer."""
+
 IDS = {protocol: number for number, protocol in PROTOCOLS.items()}
 
 
@@ -52,6 +56,7 @@ class TellDelete(Exchange):
     token: int = 0
     spis: tuple[tuple[ProtocolId, int], ...] = ()
     """SPIs of no child of ours, which the peer believes in."""
+    repeats: int = DELETE_REPEATS
 
     @classmethod
     def of_spis(cls, spis: tuple[tuple[ProtocolId, int], ...], why: str) -> TellDelete:
@@ -74,7 +79,8 @@ class TellDelete(Exchange):
             for protocol in dict.fromkeys(kind for kind, _ in named)
         ]
         if not self.whole:
-            return Done(deletes or None)
+            again = TellDelete((), False, self.why, 0, tuple(named), self.repeats - 1)
+            return Done(deletes or None, retry=again if deletes and self.repeats else None)
         if deletes:
             return Done(deletes, follow=(TellDelete((), True, self.why, self.token),))
         if sa.state is not IkeState.DELETING:

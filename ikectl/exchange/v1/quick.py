@@ -29,7 +29,7 @@ from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, T
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
 from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS
-from ikectl.exchange.v1.succession import inferior, standing, take_over
+from ikectl.exchange.v1.succession import bring_home, inferior, standing, take_over
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.iana.v2 import KeyExchangeMethod
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
@@ -157,6 +157,7 @@ class QuickMode(Exchange):
         _hear_lifetime(sa, made, message)
         self.spis.held = {}  # they are the child's from here on
         await children.install(sa.home, made, outbound=not message.commit, replaces=self.old)
+        bring_home(sa, made)
         if message.commit:
             self.made = made
             return Say([])
@@ -295,6 +296,7 @@ class AnswerQuickMode(Exchange):
             self.spis.held = {}
             self.before = standing(sa, made)
             await children.install(sa.home, made, outbound=False)
+            bring_home(sa, made)
         except IkectlError:
             await self.spis.give_back()
             raise

@@ -55,6 +55,14 @@ def standing(sa: IsakmpSa, child: ChildSa) -> tuple[ChildSa, ...]:
     return tuple(other for other in found if alike(child, other) and other.usable and other.outbound)
 
 
+def bring_home(sa: IsakmpSa, child: ChildSa) -> None:
+    """A newer ISAKMP SA may have taken over while the kernel was busy with `child`: it belongs there."""
+    if child.ike is not sa.home:
+        child.ike.children.pop(child.spi_in, None)
+        child.ike = sa.home
+        sa.home.children[child.spi_in] = child
+
+
 async def take_over(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> bool:
     """`new` carries the traffic of those that stood `before` its exchange; whether there was one.
 

@@ -26,11 +26,12 @@ ANSWERS: dict[tuple[IkeState, ExchangeType], type[Exchange]] = {
     (IkeState.ESTABLISHED,    ExchangeType.INFORMATIONAL): AnswerInformational,
     (IkeState.ESTABLISHED,    ExchangeType.QUICK_MODE):    AnswerQuickMode,
     (IkeState.REKEYED,        ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.REKEYED,        ExchangeType.QUICK_MODE):    AnswerQuickMode,
     (IkeState.DELETING,       ExchangeType.INFORMATIONAL): AnswerInformational,
 }
 # fmt: on
-"""Quick mode on an SA that a newer one replaced is not answered: the
-peer has the newer one too, and repeats itself there."""
+"""On an SA that a newer one replaced the peer may have begun a quick mode before it knew; the child belongs to the
+newer one."""
 
 
 def answer_to(sa: IsakmpSa, exchange: ExchangeType) -> type[Exchange] | None:
