@@ -23,7 +23,7 @@ def peer_chain(message: Message, identity: Identity) -> tuple[bytes, ...]:
     """
     found: dict[bytes, None] = {}
     for payload in message.all(CERT):
-        if payload.encoding == CertEncoding.X509_SIGNATURE:
+        if payload.encoding == CertEncoding.X509_SIGNATURE and payload.data:
             found[payload.data] = None
         elif payload.encoding == CertEncoding.PKCS7_X509:
             found.update(dict.fromkeys(_unwrap(payload.data)))

@@ -71,6 +71,9 @@ class Signature(Authentication):
             asked = sa.handshake is not None and sa.handshake.asked
             return [*([CERT(CertEncoding.X509_SIGNATURE, b"")] if asked else []), Hash(hash)]
         signer = await self._signer(sa, local)
+        if local.id is None and signer.identity != sa.local_id:
+            # The peer's CERTREQs came after our identity, which was taken from a certificate, had gone out.
+            signer = await ChooseKeyV1(local, (), self._method)
         signature = await SignHash(signer.key_id, self._method, hash)
         certificates = signer.certificates if _wanted(sa, local) else ()
         return [*(CERT(CertEncoding.X509_SIGNATURE, der) for der in certificates), Sig(signature)]

@@ -26,13 +26,12 @@ from ikectl.errors import AuthenticationFailed, CredentialError, NoProposalChose
 from ikectl.exchange.v1 import phase1
 from ikectl.exchange.v1.after import next_steps
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
-from ikectl.exchange.v1.certreq import authorities, request_certificates
+from ikectl.exchange.v1.certreq import hear_requests, request_certificates
 from ikectl.exchange.v1.natt import float_ports, judge_nat, nat_payloads
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
-from ikectl.wire.v1.identity import CERTREQ
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import initial_contact_notify
 from ikectl.wire.v1.payload import Payload
@@ -92,7 +91,7 @@ class Aggressive(Exchange):
         shake.shared = await CombineKe(self.pair, keying.public)
         shake.nonce_r, shake.public_r, sa.spi_r = keying.nonce, keying.public, message.cookie_r
         phase1.hear_vendors(sa, message)
-        shake.asked, shake.authorities = bool(message.all(CERTREQ)), authorities(message)
+        hear_requests(shake, message)
         await phase1.make_keys(sa, method)
         named, body = phase1.peers_id(message, method, keying)
         await phase1.judge_responder(sa, message, method, named, body)
@@ -177,7 +176,7 @@ class AnswerAggressive(Exchange):
         public, shake.shared = await AnswerKe(choice.suite.ke, keying.public, sa.random)
         shake.nonce_i, shake.public_i, shake.public_r = keying.nonce, keying.public, public
         shake.nonce_r = sa.random(phase1.NONCE_OCTETS)
-        shake.asked, shake.authorities = bool(message.all(CERTREQ)), authorities(message)
+        hear_requests(shake, message)
         phase1.hear_vendors(sa, message)
         keys = await method.say_keys(sa, public, shake.nonce_r)
         await phase1.make_keys(sa, method)

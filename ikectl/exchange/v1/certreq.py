@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ikectl.config.model import AuthKind, Connection, Remote
 from ikectl.iana.v1 import CertEncoding
 from ikectl.sa.asks import AuthorityNames
+from ikectl.sa.isakmp_sa import Phase1
 from ikectl.wire.v1.identity import CERTREQ
 from ikectl.wire.v1.message import Message
 
@@ -21,6 +22,12 @@ def authorities(message: Message) -> tuple[bytes, ...]:
     """DER names of the CAs that the CERTREQs of a message want; empty if any will do, or nothing is said."""
     wanted = [each.authority for each in message.all(CERTREQ) if each.encoding in _CERTIFICATES]
     return tuple(dict.fromkeys(wanted)) if all(wanted) else ()
+
+
+def hear_requests(shake: Phase1, message: Message) -> None:
+    """Note what certificate the peer wants. CERTREQs may be in any message; the last ones count (RFC 2408 §3.10)."""
+    if message.all(CERTREQ):
+        shake.asked, shake.authorities = True, authorities(message)
 
 
 async def request_certificates(connections: Sequence[Connection]) -> list[CERTREQ]:
@@ -43,4 +50,4 @@ def _distinct(remotes: Sequence[Remote]) -> tuple[Remote, ...]:
     return tuple({remote.cacerts: remote for remote in remotes}.values())
 
 
-__all__ = ["authorities", "request_certificates"]
+__all__ = ["authorities", "hear_requests", "request_certificates"]

@@ -27,13 +27,12 @@ from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.exchange.v1 import phase1
 from ikectl.exchange.v1.after import next_steps
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
-from ikectl.exchange.v1.certreq import authorities, request_certificates
+from ikectl.exchange.v1.certreq import hear_requests, request_certificates
 from ikectl.exchange.v1.natt import float_ports, judge_nat, nat_payloads
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.secret import Secret
-from ikectl.wire.v1.identity import CERTREQ
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import initial_contact_notify
 from ikectl.wire.v1.payload import Payload
@@ -90,6 +89,7 @@ class MainMode(Exchange):
         sa.spi_r = message.cookie_r
         phase1.hear_vendors(sa, message)
         shake = sa.handshake
+        hear_requests(shake, message)
         shake.nonce_i, shake.public_i = sa.random(phase1.NONCE_OCTETS), self.pair.public
         await phase1.identify_initiator(sa, self.method)
         payloads = await self.method.say_keys(sa, shake.public_i, shake.nonce_i)
@@ -104,11 +104,12 @@ class MainMode(Exchange):
         phase1.check_keying(sa, keying)
         shake.shared = await CombineKe(self.pair, keying.public)
         shake.nonce_r, shake.public_r = keying.nonce, keying.public
-        shake.asked, shake.authorities = bool(message.all(CERTREQ)), authorities(message)
+        hear_requests(shake, message)
         self.theirs, self.pair = keying, None
         judge_nat(sa, message)
         float_ports(sa)
         await phase1.make_keys(sa, method)
+        sa.local_id = await method.own_identity(sa, connection.local[0])  # CERTREQs may choose the certificate
         named = phase1.our_id(sa)
         proof = await method.prove(sa, connection.local[0], phase1.hash_of(sa, True, named.body()))
         payloads: list[Payload] = [] if method.IDENTITY_WITH_KEYS else [named]
@@ -192,7 +193,7 @@ class AnswerMainMode(Exchange):
         secrets = await self._secrets(sa)
         shake.nonce_i, shake.public_i, shake.public_r = keying.nonce, keying.public, public
         shake.nonce_r, shake.shared = sa.random(phase1.NONCE_OCTETS), shared
-        shake.asked, shake.authorities = bool(message.all(CERTREQ)), authorities(message)
+        hear_requests(shake, message)
         self.theirs = keying
         judge_nat(sa, message)
         if secrets:
@@ -224,8 +225,7 @@ class AnswerMainMode(Exchange):
             return Ignore("the proof must come encrypted")
         named, body = phase1.peers_id(message, method, self.theirs)
         connection = await phase1.judge_initiator(sa, message, method, named, body)
-        if message.all(CERTREQ):  # it may be in any message (RFC 2408 §3.10)
-            shake.asked, shake.authorities = True, authorities(message)
+        hear_requests(shake, message)
         own = phase1.our_id(sa)
         proof = await method.prove(sa, connection.local[0], phase1.hash_of(sa, False, own.body()))
         payloads: list[Payload] = [] if method.IDENTITY_WITH_KEYS else [own]

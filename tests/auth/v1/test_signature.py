@@ -167,6 +167,21 @@ def test_the_certificate_of_a_ca_the_peer_asks_for_goes_first_of_several() -> No
     assert sent(b"nobody's") == first.der
 
 
+def test_a_certificate_asked_for_too_late_does_not_part_from_the_identity() -> None:
+    """In aggressive mode the initiator names itself, by its certificate, before it hears what the peer asks for."""
+    first, second = Authority.root("another root").leaf("moon-1", "rsa-2048"), leaf("moon-2")
+    made = store(second, fresh=True)
+    made.add_key(first.key_pem)
+    about = connection(AuthKind.PUBKEY, None, (first.der, second.der), send_cert=SendCert.ALWAYS)
+    end = End.of(RSA, True, made, about)
+    assert end.sa.handshake is not None
+    end.sa.local_id = run(end.method.own_identity(end.sa, end.local), made)
+    end.sa.handshake.authorities = (Certificate.read(NETWORK.der).subject.data,)
+
+    cert = end.prove()[0]
+    assert isinstance(cert, CERT) and Certificate.read(cert.data).subject == end.sa.local_id
+
+
 def test_remote_auth_constrains_key_and_hash() -> None:
     proof = moon().prove()
 
@@ -209,6 +224,7 @@ def test_certificates_come_in_any_order_and_company() -> None:
     noise = [
         CERT(CertEncoding.CRL, b"no crl"),
         CERT(CertEncoding.PGP, b"?"),
+        CERT(CertEncoding.X509_SIGNATURE, b""),
         CERT(CertEncoding.X509_SIGNATURE, b"junk"),
         CERT(CertEncoding.PKCS7_X509, b"junk"),
     ]

@@ -317,3 +317,20 @@ def test_identities_are_parsed_from_certificates_where_none_is_configured() -> N
     up(site)
     assert str(sa_of(site.moon).remote_id) == "C=CH, O=ikectl, CN=sun.example.org"
     assert str(sa_of(site.sun).remote_id) == "C=CH, O=ikectl, CN=moon.example.org"
+
+
+@MODES
+def test_the_identity_is_that_of_the_certificate_that_goes_out(aggressive: bool) -> None:
+    """Moon has certificates of two CAs; sun asks for the second, in aggressive mode after moon has named itself."""
+    first, second = OTHER.leaf("moon first", "rsa-2048"), CA.leaf("moon second", "rsa-2048")
+    moon = Party([first, second], trusts=(CA, OTHER))
+    site = between(
+        moon,
+        Party([leaf("sun")], trusts=(CA, OTHER) if aggressive else (CA,), remote_id="%any"),
+        aggressive=aggressive,
+    )
+    (made,) = site.moon.engine.connections.all
+    site.moon.load(replace(made, local=(replace(made.local[0], id=None),)))
+    up(site)
+    named = sa_of(site.sun).remote_id
+    assert str(named) == f"C=CH, O=ikectl, CN=moon {'first' if aggressive else 'second'}"
