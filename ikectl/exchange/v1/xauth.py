@@ -65,7 +65,8 @@ class AskXauth(Exchange):
         assert self.server is not None
         said = message.get(Attributes)
         due = TransactionType.REPLY if self.verdict is None else TransactionType.ACK
-        if said is None or said.type != due or said.identifier != self.identifier:
+        # Its identifier must be ours (§6), but some say 0; the message ID already tells what it answers.
+        if said is None or said.type != due:
             return Ignore(f"not the {due} of this transaction")
         if self.verdict is None:
             return self._go_on(sa, await self.server.take(said.attributes))
