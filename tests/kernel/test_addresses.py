@@ -136,19 +136,30 @@ async def test_what_a_killed_daemon_left_is_removed_and_nothing_else(pair: Pair)
     await killed.stop()  # as its process's end would close its socket
 
 
-async def test_routes_of_the_tunnel_speak_from_it(addresses: InnerAddresses) -> None:
+@pytest.mark.parametrize(
+    ("address", "network", "host", "ends"),
+    [
+        ("10.7.0.5", "10.2.0.0/16", "10.2.3.4", ("192.0.2.1", "192.0.2.2")),
+        ("fd07::5", "fd02::/64", "fd02::4", ("2001:db8::1", "2001:db8::2")),
+    ],
+    ids=["four", "six"],
+)
+async def test_routes_of_the_tunnel_speak_from_it(
+    addresses: InnerAddresses, address: str, network: str, host: str, ends: tuple[str, str]
+) -> None:
+    local, remote = ends
+    version = "-6" if ":" in address else "-4"
     routes = SourceRoutes()
     await routes.start()
-    await addresses.install(InstallAddress(INNER, REMOTE))
-    mine = child(path(), local=selectors("10.7.0.5"), remote=selectors("10.2.0.0/16"))
-    routes.want(mine)
+    await addresses.install(InstallAddress(ip_address(address).packed, ip_address(remote).packed))
+    routes.want(child(path(local, remote), local=selectors(address), remote=selectors(network)))
     try:
         async with asyncio.timeout(30):
-            while "src 10.7.0.5" not in await asyncio.to_thread(shown, "route", "show", "table", "220"):
+            while network not in await asyncio.to_thread(shown, version, "route", "show", "table", "220"):
                 pass
-        assert "src 10.7.0.5" in shown("route", "get", "10.2.3.4")
-        assert "src 192.0.2.1 " in shown("route", "get", str(RIGHT_ADDRESS))
+        assert f"src {address} " in shown("route", "get", host)
+        assert f"src {local} " in shown("route", "get", remote)
     finally:
         await routes.stop()
     assert "220" not in shown("rule")
-    assert there("10.7.0.5")
+    assert there(address)
