@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
@@ -51,8 +54,12 @@ def _unwrap(octets: bytes) -> list[bytes]:
     if len(octets) > MAX_CERTIFICATE_OCTETS * MAX_PEER_CERTIFICATES:
         return []
     try:
-        certificates = pkcs7.load_der_pkcs7_certificates(octets)
-    except (ValueError, UnsupportedAlgorithm):
+        with warnings.catch_warnings():
+            # Of what is no DER the library would try to make sense as BER, and says so: not with a stranger's octets.
+            warnings.filterwarnings("error", "PKCS#7", UserWarning)
+            warnings.filterwarnings("ignore", "Parsed a serial number", UserWarning)
+            certificates = pkcs7.load_der_pkcs7_certificates(octets)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, UserWarning):
         return []
     return [each.public_bytes(serialization.Encoding.DER) for each in certificates[:MAX_PEER_CERTIFICATES]]
 
