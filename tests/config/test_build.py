@@ -16,6 +16,7 @@ from ikectl.config.model import (
     Child,
     Connection,
     CopyDscp,
+    Fresh,
     HwOffload,
     Mark,
     Mode,
@@ -86,6 +87,12 @@ def test_every_built_option_of_a_connection_arrives() -> None:
     assert (found.if_id_in, found.if_id_out) == (16, 17)
     assert format_proposal(found.proposals[0]).startswith("aes256")
     assert [proposal.number for proposal in found.proposals] == list(range(1, len(default_ike()) + 2))
+
+
+def test_marks_that_are_each_childs_own() -> None:
+    found = child("mark_in = %unique/0xffff\nmark_out = %unique-dir\nset_mark_in = %same")
+    assert found.mark_in == found.set_mark_in == Mark(0, 0xFFFF, Fresh.CHILD)
+    assert found.mark_out == Mark(0, 0xFFFFFFFF, Fresh.DIRECTION)
 
 
 def test_every_built_option_of_a_child_arrives() -> None:
