@@ -30,6 +30,10 @@ from ikectl.sa.events import ChildDown, ChildRekeyed, ChildUp, Event, IkeDown, I
 
 log = structlog.get_logger(__name__)
 
+SETTLE_FOR = 0.2
+"""Seconds after our end of the DHCP SA stands: the gateway relays once it has judged the last message of quick mode,
+which is still under way. A message that comes sooner is lost, and repeated after four seconds."""
+
 AGAIN_AFTER = 3.0
 """Seconds after which tunnels whose address was taken away are tried with another one."""
 
@@ -127,6 +131,11 @@ class DhcpHosts:
             client = DhcpClient(identity, self._random, self._former.get(connection.name, b""))
             host = self._hosts[sa.uniqueid] = _Host(sa, connection, client)
         host.dhcp[child.uniqueid] = child
+        self._loop.call_later(SETTLE_FOR, self._dhcp_stands, host)
+
+    def _dhcp_stands(self, host: _Host) -> None:
+        if self._hosts.get(host.ike.uniqueid) is not host or not host.dhcp:
+            return
         if host.client.state is State.INIT:
             self._act(host, host.client.start(self._shell.now))
         elif host.held is not None:

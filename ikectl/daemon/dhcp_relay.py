@@ -146,6 +146,9 @@ class RelayAgent:
             self._shell.command(InnerAddress(new.uniqueid, lease.address))
 
     def _ike_down(self, sa: Association) -> None:
+        for standing in list(self._dhcp.values()):
+            for child in [each for each in standing.values() if each.ike is sa]:
+                self._child_down(child)
         lease = self._relay.leases.of(sa.uniqueid)
         for number in lease.children if lease is not None else ():
             # IKEv1's children outlive their IKE SA where another one of the same peer takes them over.
