@@ -139,6 +139,8 @@ class AnswerXauth(Exchange):
             return _failed(verdict, payloads)
         welcome = f"; the gateway says: {verdict.message}" if verdict.message else ""
         sa.emit(Note(sa, f"logged in as {user!r}{welcome}"))
+        if sa.state is not IkeState.AUTHENTICATING:
+            return Done(payloads)  # once more during the life of the SA (§5)
         establish(sa)
         return Done(payloads, follow=first_steps(sa))
 

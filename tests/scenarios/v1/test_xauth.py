@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -13,7 +13,11 @@ from ikectl.auth.xauth import MAX_TRIES
 from ikectl.config.auth import read_auth
 from ikectl.config.model import Auth, AuthKind, Child, Connection, Local, Remote
 from ikectl.engine.outside import Question, Transmit
+from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.errors import BackendError, CredentialError, IkectlError
+from ikectl.exchange.v1 import after
+from ikectl.exchange.v1.base import Done, Say, Turn
+from ikectl.exchange.v1.xauth import AskXauth
 from ikectl.iana.v1 import AuthMethod, ExchangeType
 from ikectl.pki.store import Store
 from ikectl.sa import asks
@@ -23,6 +27,7 @@ from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
 from ikectl.values.secret import Secret
 from ikectl.wire.v1.keying import Hash, Signature
+from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.transaction import Attributes
 from tests.auth.answers import answers
 from tests.pki.certs import Authority
@@ -455,3 +460,69 @@ def test_hybrid_without_the_right_password_is_nothing() -> None:
     assert bare(made.moon)
     assert bare(made.sun)
     assert not made.sun.saw(IkeUp)
+
+
+# -- gateways of other makers -------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class EachPair(AskXauth):
+    """A gateway that takes another message ID for each pair of messages, as racoon's and Cisco's do."""
+
+    turn: Say | None = None
+
+    async def begin(self, sa: IsakmpSa) -> Turn:
+        return self.turn or await AskXauth.begin(self, sa)
+
+    async def take(self, sa: IsakmpSa, message: Message) -> Turn:
+        turn = await AskXauth.take(self, sa, message)
+        if not isinstance(turn, Say):
+            return turn
+        return Done(follow=(EachPair(identifier=self.identifier, server=self.server, verdict=self.verdict, turn=turn),))
+
+
+@pytest.mark.conformance("v1-34")
+def test_a_gateway_with_a_message_id_for_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing of the login is left at the user's end when it is over."""
+    monkeypatch.setattr(after, "AskXauth", EachPair)
+    pets: dict[bytes, LoginAnswer] = {
+        b"": Challenge(PromptKind.ANSWER, "Your first pet?", b"pet"),
+        b"pet": Accepted("joe"),
+    }
+    made = site(moon_answers=user(replies=(b"Rex",)), sun_answers=gateway(lambda ask: pets[ask.state]))
+
+    token = made.up()
+
+    assert made.moon.done[token].error is None, made.moon.done[token].error
+    assert stands(made)
+    assert [kind for kind, _ in transactions(made.sun)] == ["REQUEST", "REQUEST", "SET"]
+    assert len({number for _, number in transactions(made.sun)}) == 3
+    made.world.run(made.world.now + 200.0)
+    (machine,) = made.moon.engine.machines()
+    assert isinstance(machine, IsakmpMachine)
+    assert not [each for each in machine.conversations.values() if each.exchange.type is ExchangeType.TRANSACTION]
+
+
+def test_a_gateway_may_have_the_user_log_in_once_more() -> None:
+    """§5: as with CHAP, at any time of the SA's life."""
+    made = site()
+    made.up()
+    (machine,) = made.sun.engine.machines()
+    assert isinstance(machine, IsakmpMachine)
+
+    machine.begin(Again(), now=made.world.now)
+    made.world.run(made.world.now + 10.0)
+
+    assert [kind for kind, _ in transactions(made.sun)] == ["REQUEST", "SET"] * 2
+    assert stands(made)
+    assert len(made.moon.saw(IkeUp)) == 1
+
+
+class Again(AskXauth):
+    """A login on an SA that stands; the gateway does no more with it."""
+
+    def may_begin(self, sa: IsakmpSa) -> bool:
+        return True
+
+    async def take(self, sa: IsakmpSa, message: Message) -> Turn:
+        return Done() if self.verdict is not None else await AskXauth.take(self, sa, message)
