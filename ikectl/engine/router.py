@@ -151,6 +151,9 @@ class Router:
         except WireError as failure:
             self._drop(path, str(failure))
             return None
+        if message.unknown is not None:
+            self._drop(path, f"a payload of the unknown type {message.unknown}")  # RFC 2408 §5.3
+            return None
         of_site = self.half_open_by.get(site_of(path.remote.address), 0)
         # IKEv1 has no cookies that cost the responder no state, so the limits alone hold (RFC 2408 §2.5.3).
         if of_site >= settings.block_threshold or self.waiting >= settings.half_open_limit:

@@ -100,9 +100,9 @@ class Voice:
 
     # -- crafting ---------------------------------------------------------------
 
-    def clear(self, payloads: Sequence[Payload] | Chain, exchange: int, **odd: object) -> bytes:
+    def clear(self, payloads: Sequence[Payload] | Chain, kind: int, **odd: object) -> bytes:
         """In clear; `odd` as in the function of that name."""
-        odd = {"cookie_i": self.cookie_i, "cookie_r": self.cookie_r, "exchange": exchange, **odd}
+        odd = {"cookie_i": self.cookie_i, "cookie_r": self.cookie_r, "exchange": kind, **odd}
         return clear(payloads, **odd)  # type: ignore[arg-type]
 
     def seal(

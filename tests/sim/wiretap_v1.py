@@ -162,6 +162,17 @@ class Wiretap(tap.Tap[Seen]):
         ends = facts.public_i, facts.public_r, *cookies
         return Hash(compute(suite.prf, keys.skeyid, *ends, facts.sa_body, id_body))
 
+    def began(self, seen: Seen) -> bool:
+        """Whether a message is of the initiator of phase 1."""
+        return any(each.sa.spi_i == seen.message.cookie_i and each.sa.initiator for each in seen.host.machines)
+
+    def nonces_before(self, seen: Seen) -> list[bytes]:
+        """The nonces of a quick mode that were said before this message of it."""
+        message = seen.message
+        chain = self.chains[message.cookie_i, message.cookie_r, message.message_id]
+        own = len(message.all(Nonce))
+        return chain.nonces[: len(chain.nonces) - own]
+
     # -- taking part ------------------------------------------------------------
 
     def advance(self, cookies: Cookies, message_id: int, block: bytes) -> None:

@@ -57,7 +57,7 @@ def open_message(sa: IsakmpSa, conversation: Conversation, header: Header, datag
     if not header.flags & FLAG_ENCRYPTION:
         if protected:
             raise IntegrityFailure("it is not encrypted")
-        return Message.read(datagram, header), b""
+        return _known(Message.read(datagram, header)), b""
     suite, keys = sa.suite, sa.keys
     if suite is None or keys is None:
         raise IntegrityFailure("it is encrypted, and there are no keys yet")
@@ -71,7 +71,14 @@ def open_message(sa: IsakmpSa, conversation: Conversation, header: Header, datag
         message = other
     if protected:
         _verify(sa, conversation.exchange.incoming(), message)
-    return message, datagram[-suite.block_octets :]
+    return _known(message), datagram[-suite.block_octets :]
+
+
+def _known(message: Message) -> Message:
+    """The message. Raises WireError if there is a payload of a type nobody knows (RFC 2408 §5.3)."""
+    if message.unknown is not None:
+        raise WireError(f"a payload of the unknown type {message.unknown}")
+    return message
 
 
 def _open_otherwise(sa: IsakmpSa, suite: IsakmpSuite, header: Header, iv: bytes, sealed: bytes) -> Message | None:
