@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from ikectl.daemon.answers import Later
-from ikectl.engine.commands import Command, Expire
+from ikectl.engine.commands import Command, Expire, Remapped
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
 from ikectl.errors import BackendError, IkectlError
@@ -108,6 +108,8 @@ class Shell:
     def _kernel_readable(self) -> None:
         for expired in self._kernel.expired():
             self.engine.command(Expire(expired.child, expired.hard), self.now)
+        for mapped in self._kernel.mappings():
+            self.engine.command(Remapped(mapped.child, mapped.remote), self.now)
         self._flush()
 
     def _tick(self, at: float) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ikectl.config.model import Connection
 from ikectl.sa.child_sa import ChildSa
+from ikectl.values.path import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,14 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Remapped:
+    """The kernel reports that a packet of `child` that proved itself came from elsewhere, behind the peer's NAT."""
+
+    child: ChildSa
+    remote: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
 class InnerAddress:
     """DHCP over IPsec gave the client of IKE SA `ike` (unique id) this address (packed), or none, and why."""
 
@@ -88,4 +97,4 @@ class InnerAddress:
     why: str = ""
 
 
-Command = Initiate | Terminate | Rekey | LoadConnection | UnloadConnection | Resolved | Expire | InnerAddress
+Command = Initiate | Terminate | Rekey | LoadConnection | UnloadConnection | Resolved | Expire | Remapped | InnerAddress

@@ -25,7 +25,7 @@ from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import Dropped, Fault, IkeDown, IkeFailed, Note
 from ikectl.sa.schedule import Name, Schedule
-from ikectl.values.path import Path
+from ikectl.values.path import Endpoint, Path
 from ikectl.wire.header import Header
 
 Job = Coroutine[Any, Any, Any]
@@ -194,6 +194,19 @@ class Driver(Generic[S]):
         else:
             self._run(running[0], running[1], result, None)
 
+    def remapped(self, child: ChildSa, remote: Endpoint, now: float) -> None:
+        """A packet of `child` that proved itself came from `remote`: what holds for IKE messages holds for it, too."""
+        self.now = now
+        if self._running is None:
+            self._remapped(child, remote)
+            self._next()
+        elif len(self._inbox) < INBOX_LIMIT:
+            self._inbox += (partial(self._remapped, child, remote),)
+
+    def _remapped(self, child: ChildSa, remote: Endpoint) -> None:
+        if child.usable and self.sa.state is not IkeState.CLOSED:
+            self._follow(Path(self.sa.path.local, remote))
+
     def close(self, why: str, now: float) -> None:
         """End the SA here and now, children and all, without a message."""
         self.now = now
@@ -307,7 +320,7 @@ class Driver(Generic[S]):
         self.outside.transmit(octets, path)
 
     def _follow(self, path: Path) -> None:
-        """An authentic message came on another path: go there, if the peer is behind a NAT (RFC 7296 §2.23)."""
+        """What proved itself came on another path: go there, if the peer is behind a NAT (RFC 7296 §2.23)."""
         sa = self.sa
         if path != sa.path and sa.nat.remote and not sa.nat.local:
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))

@@ -17,6 +17,7 @@ from ikectl.engine.commands import (
     InnerAddress,
     LoadConnection,
     Rekey,
+    Remapped,
     Resolved,
     Selection,
     Terminate,
@@ -135,6 +136,10 @@ class Engine:
                 self.connections.resolved[host] = addresses
             case Expire(child, hard):
                 self._expire(child, hard, now)
+            case Remapped(child, remote):
+                machine = self.machine_of(child.ike)
+                if machine is not None:
+                    machine.remapped(child, remote, now)
             case InnerAddress(ike, address, why):
                 machine = next((each for each in self.machines() if each.sa.uniqueid == ike), None)
                 if machine is not None:

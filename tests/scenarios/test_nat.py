@@ -6,6 +6,7 @@ from hashlib import sha1
 
 import pytest
 
+from ikectl.engine.commands import Remapped
 from ikectl.iana.v2 import NotifyType
 from ikectl.values.path import Endpoint
 from ikectl.wire.header import NON_ESP_MARKER
@@ -106,6 +107,23 @@ def test_a_peer_behind_a_nat_may_move() -> None:
     assert all(c.path.remote == after for c in site.sun.children)
     answered = wire.all(which(by=site.sun))[-1]
     assert answered.transmit.path.remote == after
+
+
+@pytest.mark.conformance("v2-103")
+def test_a_packet_in_esp_tells_the_new_port_as_well() -> None:
+    """The kernel reports from where a packet came that proved itself: nobody waits for the next IKE message."""
+    site, _, _ = translated()
+    sun = sa_of(site.sun)
+    after = Endpoint(sun.path.remote.address, sun.path.remote.port + 1)
+    site.sun.engine.command(Remapped(site.sun.children[0], after), site.world.now)
+    wait(site, 1)
+    assert sun.path.remote == site.sun.children[0].path.remote == after
+    # We stand where we are: whoever is behind no NAT does not move so.
+    moon = sa_of(site.moon)
+    before = moon.path.remote
+    site.moon.engine.command(Remapped(site.moon.children[0], after), site.world.now)
+    wait(site, 1)
+    assert moon.path.remote == site.moon.children[0].path.remote == before
 
 
 @pytest.mark.conformance("v2-103")
