@@ -7,6 +7,7 @@ not wait; coroutines run as tasks and their result is handed to the engine.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from ikectl.crypto import ke, signature, signature_v1
@@ -25,8 +26,8 @@ Immediate = dict[type[Ask[Any]], Callable[[Any], Any]]
 Later = Mapping[type[Ask[Any]], Callable[[Any], Awaitable[Any]]]
 
 
-def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes], pools: AddressPools) -> Immediate:
-    """What is answered in place. `source` tells the address we would send from to a remote one."""
+def of_credentials(store: Store, clock: Callable[[], datetime] = wall) -> Immediate:
+    """Key exchange, signatures, secrets and chains: everything that a store of credentials can answer."""
     return {
         asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
         asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
@@ -36,19 +37,27 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
         ),
         asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
         asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
-        asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, wall()),
+        asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, clock()),
         asks.Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
         asks.Authorities: lambda ask: store.authorities(ask.remotes),
-        asks.Lease: pools.lease,
-        asks.Release: pools.release,
         asks.ChooseKeyV1: lambda ask: isakmp.choose(store, ask.local, ask.authorities, ask.method, ask.fingerprint),
         asks.UsableMethods: lambda ask: isakmp.usable(store, ask.local, ask.methods),
         asks.SignHash: lambda ask: isakmp.sign_hash(store, ask.key_id, ask.method, ask.hash),
         asks.VerifyHash: lambda ask: signature_v1.verify(ask.spki, ask.method, ask.data, ask.hash),
         asks.Encrypt: lambda ask: signature_v1.rsa_encrypt(ask.spki, ask.data),
         asks.Decrypt: lambda ask: isakmp.decrypt(store, ask.key_id, ask.data, ask.random),
-        asks.KnownCertificate: lambda ask: store.known(ask.remote, ask.identity, wall()),
+        asks.KnownCertificate: lambda ask: store.known(ask.remote, ask.identity, clock()),
         asks.AuthorityNames: lambda ask: store.authority_names(ask.remotes),
+    }
+
+
+def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes], pools: AddressPools) -> Immediate:
+    """What is answered in place. `source` tells the address we would send from to a remote one."""
+    return {
+        **of_credentials(store),
+        asks.DescribePools: pools.describe,
+        asks.Lease: pools.lease,
+        asks.Release: pools.release,
         asks.AllocSpi: lambda ask: kernel.alloc_spi(ask.protocol, ask.path),
         asks.FreeSpi: lambda ask: kernel.free_spi(ask.protocol, ask.path, ask.spi),
         asks.InstallChild: lambda ask: kernel.install(ask.child, ask.inbound, ask.outbound),

@@ -8,7 +8,7 @@ import structlog
 
 from ikectl.config.model import Pool, PoolAttribute
 from ikectl.pools import pool, table
-from ikectl.sa.asks import Lease, Leased, Release
+from ikectl.sa.asks import DescribePools, Lease, Leased, Provision, Release
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +53,15 @@ class AddressPools:
 
     # -- answers
 
+    def describe(self, ask: DescribePools) -> Provision:
+        found = [pool for pool in map(self._pools.get, ask.pools) if pool is not None]
+        octets = tuple(sorted({len(pool.low) for pool in found}))
+        return Provision(octets, tuple(self._attributes(ask.pools)))
+
     def lease(self, ask: Lease) -> Leased:
         """Raises NoAddress."""
         granted = self._pools.acquire(ask.pools, ask.identity, ask.octets, ask.wanted, ask.remote)
-        return Leased(granted.pool, granted.address, tuple(self._attributes(ask.pools)))
+        return Leased(granted.pool, granted.address)
 
     def release(self, ask: Release) -> None:
         self._pools.release(table.Granted(ask.pool, ask.address), ask.identity)

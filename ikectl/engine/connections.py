@@ -10,10 +10,11 @@ from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
 from ikectl.engine.driver import Driver
 from ikectl.errors import BackendError
+from ikectl.iana.v2 import IdType
 from ikectl.sa.asks import Resolve, SourceAddress
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import IkeRekeyed, Note
-from ikectl.sa.isakmp_sa import IsakmpSa
+from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 
@@ -31,7 +32,9 @@ NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
 
 STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
 
-Ends = tuple[Identity | None, Identity | None]
+Ends = tuple[Identity | None, Identity | None, str]
+"""Our identity, the peer's, and the user that XAUTH named."""
+Whereabouts = tuple[Identity | None, Identity | None, bytes, str]
 
 
 class Connections:
@@ -44,6 +47,10 @@ class Connections:
         """By connection name, then unique id."""
         self._ends: dict[Ends, AnyDriver | dict[int, AnyDriver]] = {}
         """The established one of two identities; several, which are rare, by unique id."""
+        self._near: dict[Whereabouts, dict[int, AnyDriver]] = {}
+        """Those of IKEv1 by identities and the peer's address: a group may share an identity by the thousand."""
+        self._where: dict[int, Whereabouts] = {}
+        """Under what each stands there: its path may change later."""
         self._calls: dict[int, Ends] = {}
         """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
         self._wanted: dict[str, tuple[float, tuple[str, ...], int]] = {}
@@ -232,15 +239,18 @@ class Connections:
 
     def connected(self, local: Identity, remote: Identity) -> bool:
         """Whether an SA stands between these two."""
-        return (local, remote) in self._ends
+        return (local, remote, "") in self._ends
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
-        """The other SAs of the same version that stand between the ends of `sa`, the newest first."""
-        found = self._ends.get((sa.local_id, sa.remote_id))
-        if not isinstance(found, dict):
+        """The other SAs of the same version that stand between the very ends of `sa`, the newest first.
+
+        An identity may be shared by a group, whose members are told apart by where they are and by XAUTH.
+        """
+        found = self._near.get(_whereabouts(sa))
+        if found is None or len(found) == 1:
             return ()
-        others = (each.sa for each in reversed(found.values()) if each.sa is not sa and each.sa.VERSION == sa.VERSION)
-        return tuple(other for other in others if other.state is IkeState.ESTABLISHED)
+        others = (each.sa for each in reversed(found.values()) if each.sa is not sa)
+        return tuple(other for other in others if other.state is IkeState.ESTABLISHED and _same_peer(sa, other))
 
     def first_contact_told(self, machine: AnyDriver) -> None:
         """INITIAL-CONTACT came behind phase 1 (RFC 2407 §4.6.3.3): the older SAs with the peer are dead."""
@@ -252,7 +262,7 @@ class Connections:
 
     def first_contact(self, sa: Association) -> bool:
         """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""
-        ends = (sa.local_id, sa.remote_id)
+        ends = _ends(sa)
         self._calls.pop(sa.uniqueid, None)
         first = ends not in self._ends and ends not in self._calls.values()
         self._calls[sa.uniqueid] = ends
@@ -263,12 +273,15 @@ class Connections:
         sa = machine.sa
         self._machines.setdefault(sa.name, {})[sa.uniqueid] = machine
         if sa.state is not IkeState.CREATED and sa.remote_id is not None:
-            ends = sa.local_id, sa.remote_id
+            ends = _ends(sa)
             found = self._ends.setdefault(ends, machine)
             if isinstance(found, dict):
                 found[sa.uniqueid] = machine
             elif found is not machine:
                 self._ends[ends] = {found.sa.uniqueid: found, sa.uniqueid: machine}
+            if sa.VERSION == 1:
+                where = self._where.setdefault(sa.uniqueid, _whereabouts(sa))
+                self._near.setdefault(where, {})[sa.uniqueid] = machine
 
     def left(self, machine: AnyDriver) -> None:
         """`machine` serves its connection no longer."""
@@ -277,12 +290,17 @@ class Connections:
         machines.pop(sa.uniqueid, None)
         if not machines:
             self._machines.pop(sa.name, None)
-        ends = sa.local_id, sa.remote_id
+        ends = _ends(sa)
         found = self._ends.get(ends)
         if isinstance(found, dict):
             found.pop(sa.uniqueid, None)
         if found is machine or found == {}:
             del self._ends[ends]
+        where = self._where.pop(sa.uniqueid, None)
+        if where is not None:
+            self._near[where].pop(sa.uniqueid, None)
+            if not self._near[where]:
+                del self._near[where]
 
     def established(self, machine: AnyDriver, now: float) -> None:
         """A new peer is in: see to its older SAs and to the rest of what it should have."""
@@ -309,7 +327,7 @@ class Connections:
         """
         sa = machine.sa
         for other in self.kin(sa):
-            if other.path.remote != sa.path.remote or other.name != sa.name or sa.contacted:
+            if sa.contacted:
                 continue
             twins = other.initiator != sa.initiator and now - other.established_at < TWIN_WINDOW
             if twins and other.spi_i + other.spi_r > sa.spi_i + sa.spi_r:
@@ -321,7 +339,9 @@ class Connections:
         heir = self._engine.machine_of(new)
         assert isinstance(old, IsakmpSa) and isinstance(new, IsakmpSa) and heir is not None
         new.take_children(old)
-        new.own_vips, new.peer_vips = new.own_vips or old.own_vips, new.peer_vips or old.peer_vips
+        new.take_inner(old)
+        if new.own_vips or new.peer_vips:
+            new.awaited -= {Awaited.CONFIG}  # what it would bring is known
         old.move(IkeState.REKEYED)
         old.heir = old.successor = new
         new.emit(IkeRekeyed(old, new))
@@ -329,9 +349,16 @@ class Connections:
         heir.go_on(now)
 
     def _older(self, machine: AnyDriver) -> list[AnyDriver]:
-        """The other established SAs between the same identities."""
-        found = self._ends[machine.sa.local_id, machine.sa.remote_id]
-        return [other for other in found.values() if other is not machine] if isinstance(found, dict) else []
+        """The other established SAs between the same identities, of the same user.
+
+        An address behind a NAT names nobody for sure: two hosts may both be 192.168.0.2, behind NATs of their own.
+        """
+        sa = machine.sa
+        found = self._ends[_ends(sa)]
+        others = [other for other in found.values() if other is not machine] if isinstance(found, dict) else []
+        if _is_hidden(sa):
+            others = [other for other in others if other.sa.path.remote.address == sa.path.remote.address]
+        return others
 
     def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""
@@ -364,3 +391,31 @@ class Connections:
                 del self._wanted[name]
                 for child in wanted:
                     self.initiate(0, name, child, now, attempts)
+
+
+def _ends(sa: Association) -> Ends:
+    return sa.local_id, sa.remote_id, _user(sa)
+
+
+def _whereabouts(sa: Association) -> Whereabouts:
+    """Its identities, the peer's address and the connection."""
+    return sa.local_id, sa.remote_id, sa.path.remote.address, sa.name
+
+
+def _is_hidden(sa: Association) -> bool:
+    """Whether the peer's identity is an address that it does not talk from."""
+    named = sa.remote_id
+    return (
+        named is not None
+        and named.kind in (IdType.IPV4_ADDR, IdType.IPV6_ADDR)
+        and named.data != sa.path.remote.address
+    )
+
+
+def _user(sa: Association) -> str:
+    return sa.user if isinstance(sa, IsakmpSa) else ""
+
+
+def _same_peer(one: Association, other: Association) -> bool:
+    """Of two SAs between the same identities: whether they are with the same device."""
+    return (one.name, one.path.remote, _user(one)) == (other.name, other.path.remote, _user(other))

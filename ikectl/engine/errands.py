@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from ikectl.errors import BackendError, IkectlError
-from ikectl.exchange import children
+from ikectl.exchange import children, inner
 from ikectl.sa.asks import MovePath, QueryUse, RemoveChild
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -42,7 +42,7 @@ async def octets_in(sa: Association) -> int:
 
 
 async def teardown(sa: Association, pending: Sequence[Callable[[], Awaitable[None]]], why: str) -> None:
-    """Take back what exchanges had set up and all children; one failure keeps nothing else in the kernel."""
+    """Take back what exchanges had set up, all children, then inner addresses; a failure keeps nothing else."""
     for take_back in pending:
         await _attempt(sa, take_back())
     for child in list(sa.children.values()):
@@ -54,6 +54,8 @@ async def teardown(sa: Association, pending: Sequence[Callable[[], Awaitable[Non
             children.closed(sa, child, why)
         child.inbound = child.outbound = False
         children.forget(sa, child)
+    for undo in inner.undoing(sa):
+        await _attempt(sa, undo)
 
 
 async def _attempt(sa: Association, step: Awaitable[None]) -> None:

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from ikectl.config.model import Child
 from ikectl.errors import IkectlError
-from ikectl.sa.asks import AllocSpi, Ask, FreeSpi, InstallChild, RemoveChild
+from ikectl.sa.asks import (
+    AllocSpi,
+    Ask,
+    FreeSpi,
+    InstallAddress,
+    InstallChild,
+    InstallDns,
+    Lease,
+    Leased,
+    Release,
+    RemoveAddress,
+    RemoveChild,
+    RemoveDns,
+)
 from ikectl.sa.association import Association
 from ikectl.sa.env import Env
 from ikectl.sa.events import Note
@@ -103,7 +116,7 @@ class Outside:
             self.abandoned[question] = waiting[1]
 
     def answered_late(self, question: int, result: Any) -> None:
-        """The answer to an abandoned question: what it set up in the kernel is taken back."""
+        """The answer to an abandoned question: what it set up is taken back."""
         match self.abandoned.pop(question, None), result:
             case _, BaseException():
                 return
@@ -111,6 +124,12 @@ class Outside:
                 self._do(FreeSpi(protocol, path, spi))
             case InstallChild(child, inbound, outbound), _:
                 self._do(RemoveChild(child, inbound, outbound))
+            case Lease(identity=identity), Leased(pool, address):
+                self._do(Release(pool, identity, address))
+            case InstallAddress(address=address), _:
+                self._do(RemoveAddress(address))
+            case InstallDns(owner=owner), _:
+                self._do(RemoveDns(owner))
 
     def _do(self, ask: Ask[Any]) -> None:
         """Have something done whose outcome nobody waits for."""

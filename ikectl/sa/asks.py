@@ -357,12 +357,25 @@ class QueryUse(Ask[Usage]):
 # -- what we give to peers by mode config ----------------------------------
 
 
+class Provision(NamedTuple):
+    """What pools have: addresses of 4 and 16 octets, either or both, and the attributes of all of them."""
+
+    octets: tuple[int, ...]
+    attributes: tuple[PoolAttribute, ...]
+
+
+@record
+class DescribePools(Ask[Provision]):
+    """What the pools named have to give; one that is not loaded has nothing."""
+
+    pools: tuple[str, ...]
+
+
 class Leased(NamedTuple):
-    """An inner address (packed) out of a pool, and the attributes of all pools that were named."""
+    """An inner address (packed) out of a pool."""
 
     pool: str
     address: bytes
-    attributes: tuple[PoolAttribute, ...]
 
 
 @record

@@ -11,6 +11,7 @@ from ikectl.config.model import Connection
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.env import Env, Random
 from ikectl.sa.events import Event
+from ikectl.sa.inner import Inner
 from ikectl.sa.nat import NO_NAT, Nat
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
@@ -67,6 +68,8 @@ class Association:
     """Inner addresses the peer gave us, packed."""
     peer_vips: tuple[bytes, ...] = ()
     """Inner addresses we gave the peer, packed."""
+    inner: Inner | None = None
+    """What mode config set up, if it did."""
     contacted: bool = False
     """The peer said INITIAL_CONTACT: it knows no other SA with us (RFC 7296 §2.4, RFC 2407 §4.6.3.3)."""
     established_at: float = 0.0
@@ -103,6 +106,14 @@ class Association:
             child.ike = self
         self.children.update(old.children)
         old.children = {}
+
+    def take_inner(self, old: Self) -> None:
+        """Take over the inner addresses of an SA that this one replaces, and the duty to give them back."""
+        self.own_vips, self.peer_vips = self.own_vips or old.own_vips, self.peer_vips or old.peer_vips
+        if old.inner is not None:
+            self.inner = self.inner or Inner()
+            self.inner.add(old.inner)
+            old.inner = None
 
     def child_by_outbound(self, spi: int) -> ChildSa | None:
         """The child whose outbound SPI is `spi`: how the peer names it (its inbound one)."""

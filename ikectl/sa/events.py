@@ -309,6 +309,33 @@ class ChildFailed(Event):
 
 
 @record
+class NoInnerAddress(Event):
+    """A peer asked for an inner address and has none from us, or the peer gave none to us."""
+
+    group: ClassVar[str] = "cfg"
+    level: ClassVar[int] = 0
+    sa: Association
+    peer: bool
+    """The peer is the one without an address; else it is us."""
+    why: str
+
+    def text(self) -> str:
+        return f"no inner address for {'the peer' if self.peer else 'us'}: {self.why}"
+
+
+@record
+class Banner(Event):
+    """Text of the peer for the user here to read (Unity). Printable, and of bounded length."""
+
+    level: ClassVar[int] = 0
+    sa: Association
+    message: str
+
+    def text(self) -> str:
+        return f"the peer says: {self.message}"
+
+
+@record
 class Note(Event):
     """Part of the story that no program needs to understand."""
 

@@ -13,7 +13,7 @@ from ikectl.config.model import Authority, Certificate, Pool, PoolAttribute, Pri
 from ikectl.daemon.files import FILES
 from ikectl.engine.commands import Selection
 from ikectl.errors import ConfigErrors, CredentialError, NoAddress
-from ikectl.sa.asks import Lease, Release
+from ikectl.sa.asks import DescribePools, Lease, Release
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.secret import Secret
 from ikectl.vici.ports import Control
@@ -78,7 +78,8 @@ async def test_the_file_gives_and_takes_pools(moon: Running, tmp_path: Path) -> 
     await write(moon, tmp_path, POOL.format(name="road", net=1))
     leased = pools.lease(Lease(("road",), "carol", 4))
     assert (leased.pool, leased.address) == ("road", bytes((10, 9, 1, 1)))
-    assert leased.attributes == (PoolAttribute(3, bytes((10, 0, 0, 1))),)
+    described = pools.describe(DescribePools(("road",)))
+    assert described == ((4,), (PoolAttribute(3, bytes((10, 0, 0, 1))),))
     await pools.load(Pool("client", bytes((10, 8, 0, 1)), bytes((10, 8, 0, 9))))
     await write(moon, tmp_path, POOL.format(name="other", net=2))
     assert [pool.name for pool in pools.all()] == ["road", "client", "other"], "road is in use"
@@ -92,8 +93,8 @@ async def test_the_file_gives_and_takes_pools(moon: Running, tmp_path: Path) -> 
 async def test_attributes_of_several_pools_are_told_once(moon: Running, tmp_path: Path) -> None:
     two = POOL.format(name="one", net=1) + POOL.format(name="two", net=2).replace("dns", "nbns = 10.0.0.2\ndns")
     await write(moon, tmp_path, two)
-    leased = moon.control.pools.lease(Lease(("one", "two"), "carol", 4))
-    assert [attribute.type for attribute in leased.attributes] == [3, 4]
+    provision = moon.control.pools.describe(DescribePools(("one", "two")))
+    assert [attribute.type for attribute in provision.attributes] == [3, 4]
 
 
 async def test_passwords_come_and_go_with_the_file(moon: Running, tmp_path: Path) -> None:

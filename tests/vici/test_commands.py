@@ -10,7 +10,7 @@ import vici
 from vici.exception import CommandException, EventUnknownException
 
 from ikectl.config.model import SecretKind
-from ikectl.sa.asks import Lease, Leased, Release, Usage
+from ikectl.sa.asks import DescribePools, Lease, Leased, Release, Usage
 from ikectl.vici.commands import COMMANDS
 from tests.vici.credentials import made
 from tests.vici.serving import Served
@@ -464,7 +464,9 @@ def test_pools_with_their_leases(session: vici.Session, served: Served) -> None:
             },
         }
     }
-    assert [attribute.type for attribute in carol.attributes] == [3, 10]
+    provision = served.call(served.memory.pools.describe, DescribePools(("road", "six", "none")))
+    assert provision.octets == (4, 16)
+    assert [attribute.type for attribute in provision.attributes] == [3, 10]
 
 
 def test_a_pool_in_use_is_not_unloaded_and_not_moved_away(session: vici.Session, served: Served) -> None:

@@ -31,6 +31,7 @@ from ikectl.exchange.v1.aggressive import Aggressive
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.informational import Probe, Tell, TellDelete
 from ikectl.exchange.v1.main import MainMode
+from ikectl.exchange.v1.modecfg import PullConfig
 from ikectl.exchange.v1.quick import QuickMode, rekeying
 from ikectl.exchange.v1.quick import wanted as quick_modes
 from ikectl.exchange.v1.refusal import explain, refusal_of
@@ -68,7 +69,9 @@ FORGET_AFTER = 60.0
 RESPONDER_TRIES = 3
 """Repeats by time of a phase 1 message that goes to a peer which has not proven itself."""
 CONFIG_WAIT = 30.0
-"""Seconds the peer has to push a configuration before we go on without one."""
+"""Seconds the peer has for its part of mode config before we go on without one."""
+RENEW_AT = 0.75
+"""The part of an inner address's time after which it is asked for again; the rest is for repeats."""
 LOGIN_WAIT = 120.0
 """Seconds the peer has for XAUTH: a person types."""
 SUCCESSION_WAIT = 30.0
@@ -180,10 +183,14 @@ class IsakmpMachine(Driver[IsakmpSa]):
         assert isinstance(old, IsakmpMachine)
         self.queue += [exchange for exchange in old.queue if isinstance(exchange, QuickMode)]
         old.queue = [exchange for exchange in old.queue if not isinstance(exchange, QuickMode)]
+        for name in ("renew", "address"):
+            at = old.schedule.at(name)
+            if at is not None and self.schedule.at(name) is None:
+                self._set(name, at)
 
     def superseded(self, now: float) -> None:
         self.now = now
-        for name in ("rekey", "expire", "liveness", "keepalive", "probe"):
+        for name in ("rekey", "expire", "liveness", "keepalive", "probe", "renew", "address"):
             self.schedule.clear(name)
         self._set("succession", now + SUCCESSION_WAIT)
 
@@ -440,6 +447,9 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if conversation.exchange.REPEATS:
             at = self.now + wait(self.sa.env.settings, conversation.tries, self.sa.random)
             self._set(("retransmit", conversation.message_id), at)
+        elif conversation.exchange.type not in PHASE_1:
+            # Gateways may go on with a login under another message ID, and never come back to this one.
+            self._set(("forget", conversation.message_id), self.now + LOGIN_WAIT)
 
     def _settle(self, conversation: Conversation, done: Done) -> None:
         """The exchange is over, with or without a last message."""
@@ -466,6 +476,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         elif not any(each.token == exchange.token for each in done.follow):
             self._outcome(exchange.token, None)
         self._see_to_login()
+        self._see_to_inner()
         self.outside.changed(self)
         self._watch_children()
 
@@ -508,6 +519,18 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if self.sa.state is IkeState.AUTHENTICATING and self.schedule.at("login") is None:
             self.schedule.clear("half-open")
             self._set("login", self.now + LOGIN_WAIT)
+
+    def _see_to_inner(self) -> None:
+        """The peer said how long our inner addresses may be used (draft-dukes-ike-mode-cfg-02 §3.4)."""
+        inner = self.sa.inner
+        if inner is None or inner.expires_in is None:
+            return
+        seconds, inner.expires_in = inner.expires_in, None
+        self.schedule.clear("renew")
+        self.schedule.clear("address")
+        if seconds:
+            self._set("renew", self.now + RENEW_AT * seconds)
+            self._set("address", self.now + seconds)
 
     def _emit_received(self, message: Message, datagram: bytes, path: Path) -> None:
         sa = self.sa
@@ -600,8 +623,12 @@ class IsakmpMachine(Driver[IsakmpSa]):
                 self._close("the peer did not finish XAUTH")
         elif name == "config":
             if Awaited.CONFIG in self.sa.awaited:
-                self.sa.emit(Note(self.sa, "the peer pushed no configuration; going on without"))
+                self.sa.emit(Note(self.sa, "mode config, which is the peer's turn, did not come; going on without"))
                 self.sa.awaited -= {Awaited.CONFIG}
+        elif name == "renew":
+            self.queue.append(PullConfig())
+        elif name == "address":
+            self.queue.insert(0, TellDelete((), True, "the time of the inner address ended, and it was not renewed"))
         elif name == "rekey":
             self.rekey(0, self.now)
         elif name == "expire":
@@ -628,13 +655,19 @@ class IsakmpMachine(Driver[IsakmpSa]):
             if child is not None:
                 self.delete_children((child,), "rekeyed", 0, self.now)
         elif name == "forget":
-            self.conversations.pop(number, None)
+            self._forget(number)
         elif name == "retry":
             retry = self._retries.pop(number, None)
             if retry is not None:
                 self.begin(retry, now=self.now)
         else:
             super()._numbered_timer(name, number)
+
+    def _forget(self, number: int) -> None:
+        """A conversation has been over for a while, or the peer left it."""
+        conversation = self.conversations.pop(number, None)
+        if conversation is not None and not conversation.over:
+            self._errands += ((partial(conversation.exchange.abandon, self.sa, "the peer left it"), self._errand_done),)
 
     def _retransmit(self, conversation: Conversation) -> None:
         exchange, settings = conversation.exchange, self.sa.env.settings
@@ -675,7 +708,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         assert connection is not None
         silent_for = self.now - self.last_heard
         if connection.dpd_timeout:
-            dead = silent_for >= connection.dpd_timeout + connection.dpd_delay
+            dead = silent_for >= connection.dpd_timeout
             pause = min(float(connection.dpd_delay), max(connection.dpd_timeout / 3, 1.0))
         else:
             dead = self.probe_tries > settings.retransmit_tries
@@ -707,6 +740,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if isinstance(kin, IsakmpSa) and sa.state in LIVE and sa.children and sa.heir is None:
             # Phase 2 outlives its phase 1 where another one stands between the same ends (RFC 2408 §4).
             kin.take_children(sa)
+            kin.take_inner(sa)
             sa.heir = sa.successor = kin
         pending = [each for each in self.conversations.values() if not each.over]
         waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []

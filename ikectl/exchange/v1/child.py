@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ikectl.config.model import Child, Mode
+from ikectl.config.model import MAX_PAIRS, Child, Mode
 from ikectl.crypto.kdf_v1 import derive_child
 from ikectl.crypto.proposal_v1 import Lifetime, Phase2Choice, offer_phase2, phase2_group, select_phase2
 from ikectl.errors import NoProposalChosen, PeerMisbehaved, TsUnacceptable
@@ -21,6 +21,7 @@ from ikectl.iana.v1 import EncapsulationMode, NotifyType, Phase2Attribute, Proto
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
 from ikectl.sa.asks import AllocSpi, FreeSpi
 from ikectl.sa.child_sa import ChildSa, Companion
+from ikectl.sa.events import Note
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
@@ -174,6 +175,36 @@ def _list(selectors: tuple[TrafficSelector, ...]) -> str:
 
 
 # -- selectors -------------------------------------------------------------------------
+
+
+def pairs(sa: IsakmpSa, config: Child) -> tuple[Pair, ...]:
+    """What to ask for to bring up a child: at least one pair, each for a quick mode of its own.
+
+    Where the peer said which networks belong into the tunnel (Unity's split
+    include), these stand for `0.0.0.0/0`. Raises TsUnacceptable.
+    """
+    assert sa.connection is not None
+    if dhcp.is_dhcp(config):
+        return (dhcp.ids(sa.path),)
+    if sa.connection.vips and not sa.own_vips and any(spec.network is None for spec in config.local_ts):
+        raise TsUnacceptable("local_ts is dynamic, and the peer gave us none of the addresses vips asks for")
+    theirs = _split(sa, children.peer_selectors(sa, config))
+    found = [(one, other) for one in children.own_selectors(sa, config) for other in theirs if one.v6 == other.v6]
+    if not found:
+        raise TsUnacceptable("local_ts and remote_ts have no addresses of one family")
+    if len(found) > MAX_PAIRS:
+        sa.emit(Note(sa, f"child {config.name} would take {len(found)} quick modes; the first {MAX_PAIRS} are run"))
+    return tuple(found[:MAX_PAIRS])
+
+
+def _split(sa: IsakmpSa, theirs: tuple[TrafficSelector, ...]) -> tuple[TrafficSelector, ...]:
+    networks = () if sa.inner is None else sa.inner.networks
+    found: list[TrafficSelector] = []
+    for one in theirs:
+        everything = (one.start, one.end) == (TrafficSelector.ANY4.start, TrafficSelector.ANY4.end) and not one.v6
+        narrowed = [both for network in networks if (both := one & network) is not None] if everything else []
+        found += narrowed or [one]
+    return tuple(dict.fromkeys(found))
 
 
 def client_ids(message: Message) -> tuple[ID, ID] | None:

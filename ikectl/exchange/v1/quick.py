@@ -17,14 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.config.model import MAX_PAIRS, Child, Mode
+from ikectl.config.model import Child, Mode
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import accepted_phase2
 from ikectl.crypto.transforms import KE_BY_METHOD
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, Refused, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.v1 import child as agreement
-from ikectl.exchange.v1 import dhcp
 from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, Turn
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
@@ -47,11 +46,8 @@ CONNECTED = Notify(NotifyType.CONNECTED)
 
 
 def wanted(config: Child, token: int = 0) -> list[QuickMode]:
-    """The quick modes that bring up a child: one for each pair of selectors, for IKEv1 has one in each ID."""
-    places = [(ours, theirs) for ours in range(len(config.local_ts)) for theirs in range(len(config.remote_ts))]
-    exchanges = [QuickMode(config, place) for place in places[:MAX_PAIRS]]
-    exchanges[-1].token = token
-    return exchanges
+    """What brings up a child. How many quick modes that takes is known when the inner addresses are."""
+    return [QuickMode(config, None, token)]
 
 
 def rekeying(old: ChildSa, token: int = 0) -> QuickMode:
@@ -66,8 +62,8 @@ class QuickMode(Exchange):
     type: ClassVar[ExchangeType] = ExchangeType.QUICK_MODE
 
     config: Child
-    place: tuple[int, int] | None = (0, 0)
-    """Which of the configured selectors."""
+    asked: Pair | None = None
+    """The traffic it is for. None, without an `old` one: all that the configuration says, by one exchange each."""
     token: int = 0
     old: ChildSa | None = None
     spis: Spis | None = None
@@ -85,7 +81,9 @@ class QuickMode(Exchange):
         return sa.may_have_children
 
     async def begin(self, sa: IsakmpSa) -> Turn:
-        """Raises BackendError, NoProposalChosen."""
+        """Raises BackendError, NoProposalChosen, TsUnacceptable."""
+        if self.old is None and self.asked is None:
+            return self._one_for_each(sa)
         pair = self._pair(sa)
         if pair is None:
             return Done()  # it stands already, or is gone, or a better one stands beside it
@@ -115,13 +113,8 @@ class QuickMode(Exchange):
             if old.ike is not sa.home or old.state is not ChildState.INSTALLED or inferior(sa, old):
                 return None
             return old.ts_local[0], old.ts_remote[0]
-        assert self.place is not None
-        if dhcp.is_dhcp(self.config):
-            return dhcp.ids(sa.path)
-        ours, theirs = children.own_selectors(sa, self.config), children.peer_selectors(sa, self.config)
-        if self.place[0] >= len(ours) or self.place[1] >= len(theirs):
-            return None
-        pair = ours[self.place[0]], theirs[self.place[1]]
+        assert self.asked is not None
+        pair = self.asked
         standing = any(
             child.usable
             and child.name == self.config.name
@@ -129,6 +122,12 @@ class QuickMode(Exchange):
             for child in sa.children.values()
         )
         return None if standing else pair
+
+    def _one_for_each(self, sa: IsakmpSa) -> Done:
+        """A quick mode for each pair of selectors, for IKEv1 has one in each ID. Raises TsUnacceptable."""
+        modes = [QuickMode(self.config, pair) for pair in agreement.pairs(sa, self.config)]
+        modes[-1].token = self.token
+        return Done(follow=tuple(modes))
 
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:
         if self.made is not None:
@@ -210,7 +209,7 @@ class QuickMode(Exchange):
 
     def anew(self) -> QuickMode:
         """The same from the start, on another ISAKMP SA."""
-        return QuickMode(self.config, self.place, 0, self.old)
+        return QuickMode(self.config, self.asked, 0, self.old)
 
     async def refused(self, sa: IsakmpSa, why: str) -> None:
         """The peer said no, in an exchange of its own."""

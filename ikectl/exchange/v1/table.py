@@ -7,7 +7,7 @@ from ikectl.exchange.v1.base import Exchange
 from ikectl.exchange.v1.informational import AnswerInformational
 from ikectl.exchange.v1.main import AnswerMainMode
 from ikectl.exchange.v1.quick import AnswerQuickMode
-from ikectl.exchange.v1.xauth import AnswerXauth
+from ikectl.exchange.v1.transaction import AnswerTransaction
 from ikectl.iana.v1 import ExchangeType
 from ikectl.sa.association import IkeState
 from ikectl.sa.isakmp_sa import IsakmpSa
@@ -22,8 +22,9 @@ PHASE_1: dict[ExchangeType, type[AnswerMainMode] | type[AnswerAggressive]] = {
 ANSWERS: dict[tuple[IkeState, ExchangeType], type[Exchange]] = {
     (IkeState.CONNECTING,     ExchangeType.INFORMATIONAL): AnswerInformational,
     (IkeState.AUTHENTICATING, ExchangeType.INFORMATIONAL): AnswerInformational,
-    (IkeState.AUTHENTICATING, ExchangeType.TRANSACTION):   AnswerXauth,
+    (IkeState.AUTHENTICATING, ExchangeType.TRANSACTION):   AnswerTransaction,
     (IkeState.ESTABLISHED,    ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.ESTABLISHED,    ExchangeType.TRANSACTION):   AnswerTransaction,
     (IkeState.ESTABLISHED,    ExchangeType.QUICK_MODE):    AnswerQuickMode,
     (IkeState.REKEYED,        ExchangeType.INFORMATIONAL): AnswerInformational,
     (IkeState.REKEYED,        ExchangeType.QUICK_MODE):    AnswerQuickMode,

@@ -1,0 +1,103 @@
+"""Inner addresses of an SA, in either version of IKE: leased and given back, installed and removed.
+
+Facts of the SA change after each step, so that whatever happens between two
+of them, the end of the SA undoes what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterator
+
+from ikectl.errors import BackendError
+from ikectl.sa.asks import InstallAddress, InstallDns, Lease, Release, RemoveAddress, RemoveDns
+from ikectl.sa.association import Association
+from ikectl.sa.events import Note
+from ikectl.sa.inner import Held, Inner
+
+
+def of(sa: Association) -> Inner:
+    """The record of `sa`, made if there is none yet."""
+    if sa.inner is None:
+        sa.inner = Inner()
+    return sa.inner
+
+
+# -- what the peer has of us -----------------------------------------------------
+
+
+def held(sa: Association, octets: int) -> tuple[bytes, ...]:
+    """The addresses of that length the peer has of our pools."""
+    return tuple(one.address for one in of(sa).leases if len(one.address) == octets)
+
+
+async def lease(sa: Association, pools: tuple[str, ...], who: str, octets: int, wanted: bytes) -> bytes:
+    """A further address for the peer. Raises NoAddress."""
+    found = await Lease(pools, who, octets, wanted, sa.path.remote.address)
+    of(sa).leases += (Held(found.pool, who, found.address),)
+    return found.address
+
+
+async def take_back(sa: Association, address: bytes) -> None:
+    """The peer does not want that address."""
+    inner = of(sa)
+    for one in inner.leases:
+        if one.address == address:
+            inner.leases = tuple(other for other in inner.leases if other is not one)
+            await Release(*one)
+            return
+
+
+# -- what we have of the peer ------------------------------------------------------
+
+
+async def install(sa: Association, addresses: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Have these inner addresses and no others; which of them could be installed."""
+    inner = of(sa)
+    good = []
+    for address in addresses:
+        if address not in inner.installed:
+            try:
+                await InstallAddress(address, sa.path.remote.address)
+            except BackendError as failure:
+                sa.emit(Note(sa, str(failure)))
+                continue
+            inner.installed += (address,)
+        good.append(address)
+    sa.own_vips = tuple(good)
+    return sa.own_vips
+
+
+async def retire(sa: Association, addresses: tuple[bytes, ...]) -> None:
+    """These inner addresses of ours are in use no longer."""
+    inner = of(sa)
+    for address in [one for one in inner.installed if one in addresses]:
+        left = list(inner.installed)
+        left.remove(address)
+        inner.installed = tuple(left)
+        await RemoveAddress(address)
+
+
+async def install_names(sa: Association, servers: tuple[bytes, ...], domains: tuple[str, ...]) -> bool:
+    """Ask these name servers; whether it could be done."""
+    inner = of(sa)
+    owner = inner.owners[0] if inner.owners else f"{sa.name}[{sa.uniqueid}]"
+    try:
+        await InstallDns(owner, servers, domains)
+    except BackendError as failure:
+        sa.emit(Note(sa, str(failure)))
+        return False
+    inner.owners = inner.owners or (owner,)
+    return True
+
+
+# -- the end ---------------------------------------------------------------------------
+
+
+def undoing(sa: Association) -> Iterator[Awaitable[None]]:
+    """The steps that leave nothing of mode config behind, each to be awaited."""
+    inner, sa.inner = sa.inner, None
+    if inner is None:
+        return
+    yield from (RemoveDns(owner) for owner in inner.owners)
+    yield from (RemoveAddress(address) for address in inner.installed)
+    yield from (Release(*one) for one in inner.leases)
