@@ -27,6 +27,7 @@ from ikectl.iana.v1 import AuthMethod, CertEncoding, IdType
 from ikectl.pki.certificate import Certificate
 from ikectl.pki.signer import Fingerprint, IsakmpSigner
 from ikectl.sa.asks import CheckChain, ChooseKeyV1, Decrypt, Encrypt, GenerateKe, KnownCertificate
+from ikectl.sa.events import Note
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.values.secret import Secret
@@ -77,9 +78,14 @@ class Encryption(Authentication):
             named = self._fingerprint(sa, der)
         else:
             spki = await self._key_of_initiator(remote)
+            if spki is None:
+                # What follows will not even decrypt: this is the last place where the reason is known.
+                sa.emit(Note(sa, f"our answer is for nobody to read, so that the peer learns nothing: {self._refusal}"))
         return await self._seal(sa, spki, signer, public, nonce, body, named, connection)
 
     async def hear_keys(self, sa: IsakmpSa, message: Message) -> Keying:
+        # An earlier message of nobody in particular may have come to nothing: nothing of it stays.
+        self._peer, self._sent, self._refusal = None, b"", ""
         key_id = (await self._addressed(sa, message)).key_id
         keying = await self._open(sa, message, key_id)
         if not self._initiator:

@@ -250,6 +250,16 @@ def test_the_answer_cannot_be_read_without_the_key_of_the_initiator(method: Auth
         one.hear(answer)
 
 
+def test_nothing_stays_of_a_message_that_came_to_nothing() -> None:
+    """Somebody is faster than the initiator, with a certificate of his own."""
+    venus = leaf("venus")
+    one, other = moon(REVISED), sun(REVISED)
+    faster = moon(REVISED, own=venus, send_cert=SendCert.ALWAYS)
+    other.hear(faster.say()[0])
+    exchange(one, other)
+    assert proven(one, other)
+
+
 @BOTH
 def test_a_wrong_hash_is_refused(method: AuthMethod) -> None:
     one, other = moon(method), sun(method)

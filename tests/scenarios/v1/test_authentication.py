@@ -14,7 +14,7 @@ from ikectl.config.model import Auth, AuthKind, Connection, KeyConstraint, Local
 from ikectl.iana.v1 import AuthMethod, CertEncoding
 from ikectl.pki.certificate import Certificate
 from ikectl.pki.store import Store
-from ikectl.sa.events import AuthFailed, MessageReceived
+from ikectl.sa.events import AuthFailed, MessageReceived, Note
 from ikectl.values.identity import IdentityPattern
 from ikectl.wire.v1.identity import CERT, CERTREQ, ID
 from ikectl.wire.v1.keying import KE, Hash, Nonce, Signature
@@ -272,8 +272,8 @@ def test_an_initiator_whose_certificate_the_responder_does_not_know(kind: AuthKi
     site = between(moon, replace(sun, knows=()))
     token = site.up()
     assert site.moon.done[token].error is not None and bare(site.moon) and bare(site.sun)
-    assert ladder(site.moon)[1]
-    assert not heard(site.moon, Hash)
+    assert ladder(site.moon)[1] and not heard(site.moon, Hash)
+    assert any("no certificate of moon.example.org is known here" in event.text() for event in site.sun.saw(Note))
 
 
 def test_the_revised_mode_may_bring_the_certificate() -> None:
