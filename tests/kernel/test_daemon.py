@@ -13,7 +13,7 @@ from tests.interop.configurations import MOON, SUN
 from tests.lab.fixtures import Lab
 from tests.lab.namespaces import entered
 from tests.lab.peers.ikectl import Ikectl
-from tests.lab.topology import SITE_TO_SITE
+from tests.lab.topology import BEHIND_NAT, SITE_TO_SITE
 from tests.lab.world import World, until
 
 
@@ -234,3 +234,22 @@ def test_a_port_that_another_daemon_has(lab: Lab, tmp_path_factory: pytest.TempP
     assert "cannot use UDP port 500: another program has it" in text
     assert moon.running()
     assert moon.sas() == []
+
+
+def test_traffic_goes_on_when_the_peers_nat_forgets_it(lab: Lab) -> None:
+    """The router in the middle starts over and gives another port: the first packet in ESP tells where moon is now."""
+    world = lab.lay(BEHIND_NAT)
+    moon = world.ikectl("moon", conf=MOON.but(local_addrs="192.168.0.2").conf())
+    sun = world.ikectl("sun", conf=SUN.but(remote_addrs="%any").conf())
+    moon.up("net")
+    assert world.ping("alice", "bob", count=2).lost == 0
+    (before,) = sun.sas()
+    # Taking its interface down makes the kernel drop every connection that masquerades as it.
+    world.run("nat", "ip", "link", "set", "to-router", "down")
+    world.run("nat", "ip", "link", "set", "to-router", "up")
+    world.run("nat", "ip", "route", "replace", "default", "via", "192.0.2.254")
+    until(lambda: world.ping("alice", "bob", within=1).received, "pings over the new port")
+    (after,) = sun.sas()
+    assert after["uniqueid"] == before["uniqueid"]
+    assert after["remote-port"] != before["remote-port"]
+    assert world.ping("alice", "bob", count=5).lost == 0
