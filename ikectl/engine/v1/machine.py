@@ -24,7 +24,7 @@ from ikectl.errors import (
     IkectlError,
     IntegrityFailure,
     NoProposalChosen,
-    Refused,
+    PeerMisbehaved,
     WireError,
 )
 from ikectl.exchange.v1.aggressive import Aggressive
@@ -72,6 +72,10 @@ CONFIG_WAIT = 30.0
 """Seconds the peer has for its part of mode config before we go on without one."""
 RENEW_AT = 0.75
 """The part of an inner address's time after which it is asked for again; the rest is for repeats."""
+CONTACT_WINDOW = 60.0
+"""Seconds in which INITIAL-CONTACT may come behind phase 1; later it is nonsense, or was recorded and played again."""
+RERUN_WAIT = 180.0
+"""Seconds until phase 1 is run again once more, where the first attempt came to nothing."""
 LOGIN_WAIT = 120.0
 """Seconds the peer has for XAUTH: a person types."""
 SUCCESSION_WAIT = 30.0
@@ -122,7 +126,10 @@ class IsakmpMachine(Driver[IsakmpSa]):
     def rekey(self, token: int, now: float) -> None:
         """Phase 1 is not rekeyed but run again: another SA, which then takes over the children (RFC 2409 §4)."""
         self.now = now
-        self.outside.again(self, token)
+        if self.sa.state is IkeState.ESTABLISHED:
+            self.outside.again(self, token)
+        else:
+            self._outcome(token, f"the IKE SA is {self.sa.state.name}, and only an established one can be renewed")
 
     def rekey_child(self, child: ChildSa, now: float, token: int = 0) -> None:
         self.begin(rekeying(child, token), now=now)
@@ -467,7 +474,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self.queue += quick_modes(config)
         if done.errors:
             self._hear_refusal(done.errors)
-        if done.first_contact:
+        if done.first_contact and self.now - self.sa.established_at < CONTACT_WINDOW:
             self.outside.first_contact(self)
         if done.retry is not None:
             self._later(done.retry)
@@ -554,13 +561,16 @@ class IsakmpMachine(Driver[IsakmpSa]):
         why = f"{exchange.subject}: {error}"
         initial = exchange.type in PHASE_1
         self._emit_failure(initial, error, why)
-        if initial and not isinstance(error, Refused) and path is not None and sa.state is not IkeState.CREATED:
+        bad = isinstance(error, PeerMisbehaved | WireError | IntegrityFailure)
+        if initial and bad and path is not None and sa.state is not IkeState.CREATED:
             # Malformed or illegal, and from nobody in particular: as if it never came, so that who sends
             # faster than the peer cannot end our attempt (RFC 2408 §5.1).
             self.doubt = self.doubt or why
             return
         if iv:
             advance(sa, conversation, iv)  # it was authentic or at least readable: the peer's chain goes on from here
+        if path is not None and not initial:
+            self._keep(conversation)  # its message ID served, and shall not serve again
         self._finished(conversation)
         self._outcome(exchange.token, why)
         notify = refusal_of(error) if path is not None else None
@@ -631,6 +641,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self.queue.insert(0, TellDelete((), True, "the time of the inner address ended, and it was not renewed"))
         elif name == "rekey":
             self.rekey(0, self.now)
+            self._set("rekey", self.now + RERUN_WAIT)
         elif name == "expire":
             self.queue.insert(0, TellDelete((), True, "its lifetime ended"))
         elif name == "succession":

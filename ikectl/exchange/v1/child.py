@@ -17,7 +17,7 @@ from ikectl.exchange import children
 from ikectl.exchange.children import Terms
 from ikectl.exchange.v1 import dhcp
 from ikectl.exchange.v1.natt import MODES, is_draft, mode_of
-from ikectl.iana.v1 import EncapsulationMode, NotifyType, Phase2Attribute, ProtocolId
+from ikectl.iana.v1 import EncapsulationMode, Phase2Attribute, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
 from ikectl.sa.asks import AllocSpi, FreeSpi
 from ikectl.sa.child_sa import ChildSa, Companion
@@ -29,7 +29,6 @@ from ikectl.wire.v1.attributes import number
 from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.nat import NatOa, NatOaDraft, OriginalAddress
-from ikectl.wire.v1.notify import responder_lifetime
 from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import SA
 
@@ -277,15 +276,6 @@ def is_transport(offered: SA) -> bool:
                 if attribute.type == Phase2Attribute.ENCAPSULATION_MODE:
                     return number(attribute) in TRANSPORT
     return False
-
-
-def responder_seconds(message: Message) -> int:
-    """The shortest lifetime of a RESPONDER-LIFETIME; 0 if there is none (RFC 2407 §4.6.3.1)."""
-    notify = message.notify(NotifyType.RESPONDER_LIFETIME)
-    if notify is None:
-        return 0
-    said = [number(each) for each in responder_lifetime(notify) if each.type == Phase2Attribute.LIFE_DURATION]
-    return min(said, default=0)
 
 
 # -- what comes of it ----------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ikectl.crypto.kdf_v1 import derive, hash_i, hash_r, phase1_iv
 from ikectl.crypto.proposal_v1 import Lifetime, Phase1Choice, offer_phase1, select_phase1
 from ikectl.crypto.signature_v1 import hash_prf
 from ikectl.crypto.transforms import KE_BY_METHOD
-from ikectl.crypto.transforms_v1 import PHASE1, life_attributes
+from ikectl.crypto.transforms_v1 import PHASE1, Phase, life_attributes, said
 from ikectl.errors import (
     AuthenticationFailed,
     CredentialError,
@@ -35,7 +35,6 @@ from ikectl.iana.v1 import (
     VENDOR_OCTETS,
     AuthMethod,
     NotifyType,
-    Phase1Attribute,
     ProtocolId,
     VendorId,
 )
@@ -46,13 +45,12 @@ from ikectl.sa.events import IkeUp, Note
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa, Phase1
 from ikectl.values.identity import Identity
 from ikectl.values.secret import NO_SECRET, Secret
-from ikectl.wire.v1.attributes import number
 from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.keying import VendorId as Vendor
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import responder_lifetime, responder_lifetime_notify
 from ikectl.wire.v1.payload import Payload
-from ikectl.wire.v1.sa import SA
+from ikectl.wire.v1.sa import SA, Transform
 
 NONCE_OCTETS = 32
 NONCE_LENGTHS = range(8, 257)
@@ -103,17 +101,22 @@ def first_of(offer: SA) -> SA:
     return SA((proposal._replace(transforms=proposal.transforms[:1]),))
 
 
-async def choose_sa(offer: SA, candidates: Sequence[Connection]) -> tuple[Phase1Choice, tuple[Connection, ...]]:
+async def check_situation(offer: SA) -> None:
+    """Raises DoiNotSupported, SituationNotSupported (RFC 2408 §5.4)."""
+    if offer.doi != IPSEC_DOI:
+        raise DoiNotSupported(f"the peer speaks of DOI {offer.doi}, which is not IPsec's")
+    if offer.situation != SIT_IDENTITY_ONLY:
+        raise SituationNotSupported(f"the peer's situation {offer.situation} needs security labels")
+
+
+def choose_sa(offer: SA, candidates: Sequence[Connection]) -> tuple[Phase1Choice, tuple[Connection, ...]]:
     """The choice out of the peer's offer, and the candidates that allow it, best first.
 
     They may be thousands, of which most share proposals and methods: the offer
     is compared with each such pair once.
     Raises DoiNotSupported, SituationNotSupported, NoProposalChosen.
     """
-    if offer.doi != IPSEC_DOI:
-        raise DoiNotSupported(f"the peer speaks of DOI {offer.doi}, which is not IPsec's")
-    if offer.situation != SIT_IDENTITY_ONLY:
-        raise SituationNotSupported(f"the peer's situation {offer.situation} needs security labels")
+    check_situation(offer)
     kinds = [
         (id(each.proposals), methods) for each, methods in zip(candidates, await _methods(candidates), strict=True)
     ]
@@ -324,15 +327,16 @@ def uses_psk(connection: Connection) -> bool:
 
 def hear_lifetime(sa: IsakmpSa, message: Message) -> None:
     """RESPONDER-LIFETIME: the peer ends the SA earlier than we asked (RFC 2407 §4.6.3.1)."""
+    seconds = told_seconds(message, PHASE1)
+    if seconds and (not sa.life_time or seconds < sa.life_time):
+        sa.life_time = seconds
+        sa.emit(Note(sa, f"the peer ends the ISAKMP SA after {seconds} seconds"))
+
+
+def told_seconds(message: Message, phase: Phase) -> int:
+    """The seconds of a RESPONDER-LIFETIME; 0 where there is none, or it makes no sense."""
     notify = message.notify(NotifyType.RESPONDER_LIFETIME)
-    if notify is None:
-        return
-    seconds = [
-        number(attribute) for attribute in responder_lifetime(notify) if attribute.type == Phase1Attribute.LIFE_DURATION
-    ]
-    if seconds:
-        sa.life_time = min(filter(None, (sa.life_time, *seconds)))
-        sa.emit(Note(sa, f"the peer ends the ISAKMP SA after {sa.life_time} seconds"))
+    return 0 if notify is None else said(Transform(0, 0, responder_lifetime(notify)), phase).lifetime.seconds
 
 
 def finish(sa: IsakmpSa, connection: Connection) -> None:

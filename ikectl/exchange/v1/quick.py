@@ -21,13 +21,14 @@ from ikectl.config.model import Child, Mode
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import accepted_phase2
 from ikectl.crypto.transforms import KE_BY_METHOD
+from ikectl.crypto.transforms_v1 import PHASE2
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, Refused, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.v1 import child as agreement
 from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, Turn
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
-from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS
+from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS, check_situation, told_seconds
 from ikectl.exchange.v1.succession import bring_home, inferior, standing, take_over
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.iana.v2 import KeyExchangeMethod
@@ -268,6 +269,7 @@ class AnswerQuickMode(Exchange):
         assert sa.connection is not None
         if len(sa.home.children) >= 2 * sa.env.settings.max_children:
             raise NoProposalChosen("too many children on this IKE SA")
+        check_situation(message.one(SA))
         nonce_i, ids = _nonce(message), agreement.client_ids(message)
         transport = _asks_transport(message)
         try:
@@ -367,7 +369,7 @@ def _asks_transport(message: Message) -> bool:
 
 def _hear_lifetime(sa: IsakmpSa, made: ChildSa, message: Message) -> None:
     """RESPONDER-LIFETIME beside message 2 (RFC 2407 §4.6.3.1)."""
-    seconds = agreement.responder_seconds(message)
+    seconds = told_seconds(message, PHASE2)
     if seconds:
         made.life_time = min(filter(None, (made.life_time, seconds)))
 
