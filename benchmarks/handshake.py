@@ -1,10 +1,11 @@
-"""What a complete IKEv2 handshake costs each side: `python -m benchmarks.handshake [--json] [--case NAME] [--count N]`.
+"""What a complete handshake costs each side: `python -m benchmarks.handshake [--json] [--case NAME] [--count N]`.
 
-Two engines in one process, IKE_SA_INIT and IKE_AUTH with one child, the kernel
-left out. `cpu_us` is the CPU time of one side for one handshake, the median of
-many; `primitives_us` the same for its cryptographic primitives alone, called
-without any protocol around them, in turn with the handshakes so that a busy
-machine slows both alike; `per_second` handshakes per second of CPU.
+Two engines in one process, IKE_SA_INIT and IKE_AUTH with one child, or main or
+aggressive mode of IKEv1 and a quick mode; the kernel left out. `cpu_us` is the
+CPU time of one side for one handshake, the median of many; `primitives_us` the
+same for its cryptographic primitives alone, called without any protocol around
+them, in turn with the handshakes so that a busy machine slows both alike;
+`per_second` handshakes per second of CPU.
 """
 
 from __future__ import annotations
@@ -122,11 +123,11 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'case':<24}{'role':<11}{'CPU µs':>9}{'primitives µs':>15}{'own µs':>8}{'per second':>12}")
+    print(f"{'case':<26}{'role':<11}{'CPU µs':>9}{'primitives µs':>15}{'own µs':>8}{'per second':>12}")
     for row in rows:
         own = float(str(row["cpu_us"])) - float(str(row["primitives_us"]))
         print(
-            f"{row['case']:<24}{row['role']:<11}{row['cpu_us']:>9}{row['primitives_us']:>15}{own:>8.0f}"
+            f"{row['case']:<26}{row['role']:<11}{row['cpu_us']:>9}{row['primitives_us']:>15}{own:>8.0f}"
             f"{row['per_second']:>12}"
         )
 

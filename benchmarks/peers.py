@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from ikectl.config.model import AddressSpec, Auth, AuthKind, Child, Connection, Local, Remote, SendCert, Unique
-from ikectl.crypto import ke
 from ikectl.crypto.proposal import parse_proposal
-from ikectl.crypto.signature import verify
+from ikectl.daemon.answers import of_credentials
 from ikectl.engine.engine import Engine
 from ikectl.iana.v2 import Protocol
 from ikectl.pki.store import Store
@@ -35,12 +34,16 @@ SECRET = Secret(b"correct horse battery staple")
 
 @dataclass(frozen=True)
 class Case:
-    """One way to shake hands: proposals, and the key behind certificates (None: a pre-shared key)."""
+    """One way to shake hands: proposals, and the key behind certificates (None: a pre-shared key).
+
+    `mode` is the phase 1 of IKEv1, `main` or `aggressive`, with a quick mode behind it; empty for IKEv2.
+    """
 
     name: str
     ike: str
     key: Callable[[], Any] | None = None
     esp: str = "aes128gcm16"
+    mode: str = ""
 
 
 def rsa_2048() -> Any:
@@ -58,6 +61,11 @@ CASES = (
     Case("RSA-2048", "aes128gcm16-prfsha256-x25519", rsa_2048),
     Case("ECDSA-256", "aes128gcm16-prfsha256-x25519", ecdsa_256),
     Case("PSK+X25519+ML-KEM-768", "aes128gcm16-prfsha256-x25519-ke1_mlkem768"),
+    Case("main PSK+ECP-256", "aes128-sha256-ecp256", mode="main"),
+    Case("main PSK+MODP-2048", "aes128-sha256-modp2048", mode="main"),
+    Case("main RSA-2048", "aes128-sha256-ecp256", rsa_2048, mode="main"),
+    Case("aggressive PSK+ECP-256", "aes128-sha256-ecp256", mode="aggressive"),
+    Case("aggressive PSK+MODP-2048", "aes128-sha256-modp2048", mode="aggressive"),
 )
 
 
@@ -92,17 +100,7 @@ class Credentials:
         """Every ask, answered in place as the daemon does, the kernel's by doing nothing."""
         store = self.stores[who]
         return {
-            asks.GenerateKe: lambda ask: ke.generate(ask.method, ask.random),
-            asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
-            asks.AnswerKe: lambda ask: ke.answer(ask.method, ask.public, ask.random),
-            asks.SharedSecret: lambda ask: store.shared_secret(
-                ask.local_id, ask.remote_id, ask.local_address, ask.remote_address
-            ),
-            asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
-            asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
-            asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW),
-            asks.Verify: lambda ask: verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
-            asks.Authorities: lambda ask: store.authorities(ask.remotes),
+            **of_credentials(store, lambda: NOW),
             asks.AllocSpi: lambda ask: spis(),
             asks.FreeSpi: _nothing,
             asks.InstallChild: _nothing,
@@ -151,7 +149,9 @@ def connection(
     return Connection(
         "bench",
         (parse_proposal(case.ike, Protocol.IKE),),
-        version=2,
+        version=1 if case.mode else 2,
+        aggressive=case.mode == "aggressive",
+        aggressive_psk=True,
         local_addrs=(AddressSpec.parse("%any"),) if who == "gateway" else (AddressSpec.parse(own),),
         remote_addrs=(AddressSpec.parse(remote),),
         unique=Unique.NEVER,

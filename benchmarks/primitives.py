@@ -6,16 +6,22 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.peers import SECRET, Case, Credentials
+from benchmarks.peers import SECRET, Case, Credentials, connection
 from ikectl.auth.base import ANNOUNCED_HASHES
+from ikectl.auth.methods_v1 import offered
 from ikectl.auth.psk import psk_auth
 from ikectl.config.model import Local
-from ikectl.crypto import ke
+from ikectl.crypto import ke, signature_v1
+from ikectl.crypto.kdf_v1 import derive, hash_i, hash_r, skeyid_psk, skeyid_signature
+from ikectl.crypto.kdf_v1 import derive_child as derive_child_v1
 from ikectl.crypto.kdf_v2 import derive_child, derive_ike, derive_intermediate
 from ikectl.crypto.prf import Prf
 from ikectl.crypto.proposal import ChildSuite, IkeSuite, accepted, offer, parse_proposal
+from ikectl.crypto.proposal_v1 import offer_phase1, select_phase1
 from ikectl.crypto.signature import auth_payload_data, verify
+from ikectl.iana.v1 import AuthMethod as AuthMethodV1
 from ikectl.iana.v2 import AuthMethod, KeyExchangeMethod, Protocol
+from ikectl.pki import isakmp
 from ikectl.pki.certificate import Certificate
 
 Work = Callable[[], object]
@@ -28,6 +34,8 @@ def primitives(case: Case, credentials: Credentials, role: str) -> Work:
     a message of about 1,200 octets each way, and both of them under the prf
     for AUTH (RFC 9370 §2.2.2, RFC 9242 §3.3).
     """
+    if case.mode:
+        return _of_v1(case, credentials, role)
     suite = IkeSuite.of(_settled(case.ike, Protocol.IKE))
     child = ChildSuite.of(_settled(case.esp, Protocol.ESP))
     prf = suite.prf
@@ -53,6 +61,60 @@ def primitives(case: Case, credentials: Credentials, role: str) -> Work:
         derive_child(prf, child, keys.sk_d, nonce_i, nonce_r)
 
     return work
+
+
+def _of_v1(case: Case, credentials: Credentials, role: str) -> Work:
+    """The same for a phase 1 of IKEv1 and a quick mode without PFS (RFC 2409 §5, §5.5).
+
+    Messages of about 100 octets are encrypted and decrypted: two of phase 1, or one of aggressive mode, and three
+    of quick mode, each of these under a HASH.
+    """
+    methods = offered(connection(case, credentials, "client", "10.0.0.1", "%any", "192.0.2.1", "client"), True)
+    choice = select_phase1(
+        offer_phase1([parse_proposal(case.ike, Protocol.IKE)], methods),
+        [parse_proposal(case.ike, Protocol.IKE)],
+        methods,
+    )
+    suite, child = choice.suite, ChildSuite.of(_settled(case.esp, Protocol.ESP))
+    prf, exchange = suite.prf, _exchange(suite.ke, role)
+    nonce_i, nonce_r, spi_i, spi_r = (secrets.token_bytes(n) for n in (32, 32, 8, 8))
+    public, sa_body, plain, iv = (secrets.token_bytes(n) for n in (64, 100, 96, 16))
+    messages = 5 if case.mode == "main" else 4
+    prove, check = _authentication_v1(credentials, choice.method)
+
+    def work() -> None:
+        shared = exchange()
+        if credentials.certs:
+            skeyid = skeyid_signature(prf, nonce_i, nonce_r, shared)
+        else:
+            skeyid = skeyid_psk(prf, SECRET, nonce_i, nonce_r)
+        keys = derive(suite, skeyid, shared, spi_i, spi_r)
+        hash_i(prf, skeyid, public, public, spi_i, spi_r, sa_body, plain)
+        hash_r(prf, skeyid, public, public, spi_i, spi_r, sa_body, plain)
+        prove()
+        check()
+        for number in range(messages):
+            cipher = suite.encrypt if number % 2 else suite.decrypt
+            cipher(keys.cipher_key, iv, plain)
+        for _ in range(3):
+            prf.compute(keys.skeyid_a, plain)
+        derive_child_v1(prf, child, keys.skeyid_d, 3, spi_i[:4], spi_r[:4], nonce_i, nonce_r)
+
+    return work
+
+
+def _authentication_v1(credentials: Credentials, method: AuthMethodV1) -> tuple[Work, Work]:
+    """SIG made and checked; with a pre-shared key HASH is all there is."""
+    if not credentials.certs:
+        return (lambda: None), (lambda: None)
+    store, leaf = credentials.stores["gateway"], credentials.certs["gateway"]
+    signer = isakmp.choose(store, Local(certs=(leaf,)), (), method, None)
+    spki, hashed = Certificate.read(leaf).spki, secrets.token_bytes(32)
+    signature = isakmp.sign_hash(store, signer.key_id, method, hashed)
+    return (
+        lambda: isakmp.sign_hash(store, signer.key_id, method, hashed),
+        lambda: signature_v1.verify(spki, method, signature, hashed),
+    )
 
 
 def _settled(words: str, protocol: Protocol) -> Any:

@@ -7,13 +7,18 @@ from enum import IntEnum
 from typing import Self, cast
 
 
+KEPT_BELOW = 256
+"""Unassigned members of these numbers are kept by look-ups: those of one octet come with every message of the other
+version of IKE, whose header is the same."""
+
+
 class Registry(IntEnum):
     """A table of assigned numbers.
 
     A number nobody assigned is still a member of sorts: `PayloadType(200)`
     has the name "200" and the value 200, so that what a peer sent can be
     logged and written back as it came. Such members are made on demand and
-    never kept, so hostile input cannot grow a registry.
+    not kept, but for a few by look-ups, so hostile input cannot grow a registry.
     """
 
     @classmethod
@@ -45,4 +50,7 @@ class _Lookup(dict[int, "Registry"]):
         self._registry = registry
 
     def __missing__(self, number: int) -> Registry:
-        return self._registry(number)
+        found = self._registry(number)
+        if number < KEPT_BELOW:
+            self[number] = found
+        return found
