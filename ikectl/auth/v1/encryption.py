@@ -55,20 +55,22 @@ class Encryption(Authentication):
         self._initiator = initiator
         self._peer: ID | None = None
         """Who the initiator says it is, to its responder."""
+        self._own: IsakmpSigner | None = None
+        """Which key of the responder's the initiator encrypted to."""
         self._sent: bytes = b""
         """The certificate that came along."""
         self._refusal = ""
         """Why the initiator was answered with random octets."""
 
     async def own_identity(self, sa: IsakmpSa, local: Local) -> Identity:
-        """The configured identity; else the subject of our certificate."""
-        return local.id or (await ChooseKeyV1(local, (), self._method)).identity
+        """The configured identity; else the subject of our certificate, which is that the peer encrypted to."""
+        return local.id or (self._own or await ChooseKeyV1(local, (), self._method)).identity
 
     async def say_keys(self, sa: IsakmpSa, public: bytes, nonce: bytes) -> list[Payload]:
         connection = sa.connection if self._initiator else self._fitting(sa)
         assert connection is not None
         local, remote = connection.local[0], connection.remote[0]
-        signer = await ChooseKeyV1(local, (), self._method)
+        signer = self._own or await ChooseKeyV1(local, (), self._method)
         body = ID.of(await self.own_identity(sa, local)).body()
         spki: bytes | None
         named: list[Payload] = []
@@ -85,11 +87,11 @@ class Encryption(Authentication):
 
     async def hear_keys(self, sa: IsakmpSa, message: Message) -> Keying:
         # An earlier message of nobody in particular may have come to nothing: nothing of it stays.
-        self._peer, self._sent, self._refusal = None, b"", ""
-        key_id = (await self._addressed(sa, message)).key_id
-        keying = await self._open(sa, message, key_id)
+        self._peer, self._own, self._sent, self._refusal = None, None, b"", ""
+        signer = await self._addressed(sa, message)
+        keying = await self._open(sa, message, signer.key_id)
         if not self._initiator:
-            self._peer = keying.identity
+            self._peer, self._own = keying.identity, signer
         return keying
 
     async def skeyid(self, sa: IsakmpSa) -> Secret:

@@ -143,6 +143,12 @@ def test_hash_1_tells_which_of_the_responders_keys_is_meant(method: AuthMethod) 
     exchange(one, other)
     assert proven(one, other)
 
+    nameless = connection(KINDS[method], None, (SUN.der, second.der), Remote(id=pattern(MOON_ID)))
+    one, other = moon(method, remote=Remote(certs=(second.der,)), known=()), End.of(method, False, made, nameless)
+    exchange(one, other)
+    one.sa.remote_id = run(other.method.own_identity(other.sa, other.local), made)
+    assert str(one.sa.remote_id).endswith("CN=sun-2") and proven(one, other)
+
     one, other = moon(method, known=(second,)), sun(method)
     with pytest.raises(AuthenticationFailed, match="none of ours"):
         exchange(one, other)
