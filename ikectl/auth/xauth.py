@@ -44,8 +44,6 @@ ASKED = frozenset(
     (A.XAUTH_USER_NAME, A.XAUTH_USER_PASSWORD, A.XAUTH_PASSCODE, A.XAUTH_DOMAIN, A.XAUTH_NEXT_PIN, A.XAUTH_ANSWER)
 )
 """What a gateway may ask for."""
-SECRET_ATTRIBUTES = frozenset((A.XAUTH_USER_PASSWORD, A.XAUTH_PASSCODE, A.XAUTH_NEXT_PIN, A.XAUTH_ANSWER))
-"""What must never be shown."""
 
 
 class Form(NamedTuple):

@@ -27,6 +27,7 @@ from tests.auth.users import REMOTE, Script, counting, shape, talk
 A = ConfigAttribute
 NAME, PASSWORD = Attribute(A.XAUTH_USER_NAME, b"joe"), Attribute(A.XAUTH_USER_PASSWORD, b"foobar")
 FAIL, OK = Attribute(A.XAUTH_STATUS, 0), Attribute(A.XAUTH_STATUS, 1)
+SECRET_ATTRIBUTES = A.XAUTH_USER_PASSWORD, A.XAUTH_PASSCODE, A.XAUTH_NEXT_PIN, A.XAUTH_ANSWER
 ASK_NAME, ASK_PASSWORD = ("USER_NAME", b""), ("USER_PASSWORD", b"")
 
 
@@ -437,6 +438,18 @@ def test_only_a_clear_ok_is_one(set_: tuple[Attribute, ...], success: bool, why:
 def test_chap_needs_a_challenge() -> None:
     with pytest.raises(PeerMisbehaved, match="without a challenge"):
         chap(1, b"foobar", b"")
+
+
+@given(st.lists(st.builds(Attribute, st.integers(16518, 16531), st.integers(0, 3) | st.binary(max_size=9)), max_size=6))
+def test_any_request_gets_a_reply_and_secrets_stay_where_they_belong(request: list[Attribute]) -> None:
+    script = Script(secrets={"joe": b"foobar"}, replies=[b"foobaz"])
+
+    reply = script.run(client().take(request))
+
+    for kind, value in reply.attributes:
+        if kind not in SECRET_ATTRIBUTES:
+            assert b"fooba" not in (value if isinstance(value, bytes) else b"")
+    assert bool(reply.failed) == (FAIL in reply.attributes)
 
 
 # -- secrets ------------------------------------------------------------------------

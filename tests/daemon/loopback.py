@@ -11,6 +11,7 @@ from typing import Any
 from ikectl.config.model import Connection
 from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl
+from ikectl.daemon.logins import Logins
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.shell import Shell
 from ikectl.engine.commands import Initiate, LoadConnection
@@ -60,7 +61,10 @@ class Loopback:
 class Running:
     """One daemon without main, vici socket or XFRM."""
 
-    def __init__(self, address: str, config: str | None = None) -> None:
+    def __init__(
+        self, address: str, config: str | None = None, logins: Callable[[Store], Logins] | None = None
+    ) -> None:
+        """`logins` makes what checks users, of the store."""
         self.address = address
         self.sockets = Loopback(address)
         self.kernel = DryRun()
@@ -72,8 +76,10 @@ class Running:
         table = answers.immediate(
             self.store, self.kernel, lambda remote: Endpoint.parse(address, 0).address, self.pools
         )
-        engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
-        self.shell = Shell(engine, self.sockets, self.kernel, answers.LATER, [self._observe])
+        checking = logins(self.store) if logins is not None else Logins({}, self.store.password, lambda: 0.0)
+        engine = Engine(Env(lambda number: secrets.token_bytes, settings), {**table, **checking.immediate})
+        later = {**answers.LATER, **checking.later}
+        self.shell = Shell(engine, self.sockets, self.kernel, later, [self._observe])
         self.control = DaemonControl(self.shell, self.kernel, self.store, self.pools, config)
         self.shell.start()
 
