@@ -27,6 +27,7 @@ from ikectl.exchange.v1 import phase1
 from ikectl.exchange.v1.after import next_steps
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.certreq import hear_requests, request_certificates
+from ikectl.exchange.v1.informational import Tell
 from ikectl.exchange.v1.natt import float_ports, judge_nat, nat_payloads
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
@@ -206,7 +207,9 @@ class AnswerAggressive(Exchange):
         sa.contacted = message.encrypted and message.notify(NotifyType.INITIAL_CONTACT) is not None
         judge_nat(sa, message)
         phase1.finish(sa, connection)
-        return Done(follow=next_steps(sa))
+        # Message 2 went out in clear, so what has to be protected goes in an exchange of its own (RFC 2407 §4.6.3).
+        lifetime = phase1.own_lifetime(sa, connection)
+        return Done(follow=(*((Tell(lifetime),) if lifetime else ()), *next_steps(sa)))
 
     @property
     def subject(self) -> str:

@@ -101,7 +101,7 @@ def first_of(offer: SA) -> SA:
     return SA((proposal._replace(transforms=proposal.transforms[:1]),))
 
 
-async def check_situation(offer: SA) -> None:
+def check_situation(offer: SA) -> None:
     """Raises DoiNotSupported, SituationNotSupported (RFC 2408 §5.4)."""
     if offer.doi != IPSEC_DOI:
         raise DoiNotSupported(f"the peer speaks of DOI {offer.doi}, which is not IPsec's")
@@ -109,7 +109,7 @@ async def check_situation(offer: SA) -> None:
         raise SituationNotSupported(f"the peer's situation {offer.situation} needs security labels")
 
 
-def choose_sa(offer: SA, candidates: Sequence[Connection]) -> tuple[Phase1Choice, tuple[Connection, ...]]:
+async def choose_sa(offer: SA, candidates: Sequence[Connection]) -> tuple[Phase1Choice, tuple[Connection, ...]]:
     """The choice out of the peer's offer, and the candidates that allow it, best first.
 
     They may be thousands, of which most share proposals and methods: the offer
