@@ -178,7 +178,8 @@ class DhcpHosts:
         if host is not None:
             host.ike = new
             self._hosts[new.uniqueid] = host
-            self._shell.command(InnerAddress(new.uniqueid, host.installed))
+            if host.installed:
+                self._shell.command(InnerAddress(new.uniqueid, host.installed))
 
     def _ike_down(self, sa: Association) -> None:
         host = self._hosts.get(sa.uniqueid)

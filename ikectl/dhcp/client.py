@@ -1,8 +1,11 @@
 """DhcpClient: the remote host's DHCP client (RFC 2131 §4.4, RFC 3456 §4). Sans-IO.
 
-Four inputs (`start`, `receive`, `tick`, `end`), each of which returns what is
-to be done, and `deadline()`. Broadcasts belong into the DHCP SA; what is sent
-to the server's own address belongs into the tunnel (RFC 3456 §4.4).
+Three inputs (`start`, `receive`, `tick`), each of which returns what is to be
+done, and `deadline()`. Broadcasts belong into the DHCP SA; what is sent to the
+server's own address belongs into the tunnel (RFC 3456 §4.4).
+
+There is no DHCPRELEASE here: by the time that an SA is known to end there is
+nothing left to send it through, and the gateway gives the address back.
 """
 
 from __future__ import annotations
@@ -39,10 +42,8 @@ MAX_SIZE = 1400
 """Octets of the largest message that is taken: fits into a packet of the SA."""
 
 WANTED = (
-    Option.SUBNET_MASK,
     Option.DOMAIN_NAME_SERVER,
     Option.DOMAIN_NAME,
-    Option.NETBIOS_NAME_SERVER,
     Option.LEASE_TIME,
     Option.RENEWAL_TIME,
     Option.REBINDING_TIME,
@@ -90,10 +91,8 @@ class Granted:
     """What the server granted. Addresses are packed, `until` is an instant in monotonic seconds."""
 
     address: bytes
-    netmask: bytes | None
     server: bytes
     dns: tuple[bytes, ...]
-    nbns: tuple[bytes, ...]
     domain: str
     until: float
     renew_at: float
@@ -194,15 +193,6 @@ class DhcpClient:
                 return self._refused(message, now)
         return []
 
-    def end(self, now: float) -> list[Output]:
-        """Give the address back (RFC 2131 §4.4.6): it is asked for once, and nobody answers."""
-        lease = self.lease
-        self._end("given back")
-        if lease is None or lease.until <= now:
-            return []
-        options = (self._server_option(lease.server),)
-        return [self._message(MessageType.RELEASE, lease.server, options, ciaddr=lease.address)]
-
     # -- what came -------------------------------------------------------------
 
     def _offered(self, offer: DhcpMessage, now: float) -> list[Output]:
@@ -249,10 +239,8 @@ class DhcpClient:
         forever = seconds == FOREVER
         return Granted(
             ack.yiaddr,
-            ack.address(Option.SUBNET_MASK),
             server,
             ack.addresses(Option.DOMAIN_NAME_SERVER),
-            ack.addresses(Option.NETBIOS_NAME_SERVER),
             (ack.option(Option.DOMAIN_NAME) or b"").rstrip(b"\0").decode("ascii", "replace"),
             float("inf") if forever else began + seconds,
             float("inf") if forever else max(began + renewal, now),
@@ -324,7 +312,7 @@ class DhcpClient:
         kind: MessageType,
         to: bytes,
         options: tuple[tuple[int, bytes], ...],
-        now: float | None = None,
+        now: float,
         *,
         ciaddr: bytes = UNSPECIFIED,
     ) -> Send:
@@ -336,7 +324,7 @@ class DhcpClient:
             htype=HardwareType.IPSEC_TUNNEL,
             hlen=len(self.identity.chaddr),
             chaddr=self.identity.chaddr.ljust(16, b"\0"),
-            secs=0 if now is None else min(int(now - self._began_at), 0xFFFF),
+            secs=min(int(now - self._began_at), 0xFFFF),
             # Through the DHCP SA nothing comes in for an inner address.
             flags=BROADCAST_FLAG if to == BROADCAST else 0,
             ciaddr=ciaddr,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ikectl.dhcp.client import (
     RESTARTS,
@@ -77,14 +79,13 @@ def test_from_discover_to_bound() -> None:
 
     ack = reply(request, MessageType.ACK, ADDRESS)
     details = (
-        (int(Option.SUBNET_MASK), b"\xff\xff\xff\0"),
         (int(Option.DOMAIN_NAME_SERVER), b"\n\1\0\5"),
         (int(Option.DOMAIN_NAME), b"example.org"),
     )
     (output,) = one.receive(replace(ack, options=ack.options + details).write(), 2.0)
     assert isinstance(output, Bound) and not output.renewed
     lease = output.lease
-    assert (lease.address, lease.netmask, lease.server) == (ADDRESS, b"\xff\xff\xff\0", SERVER)
+    assert (lease.address, lease.server) == (ADDRESS, SERVER)
     assert (lease.dns, lease.domain) == ((b"\n\1\0\5",), "example.org")
     assert (lease.renew_at, lease.rebind_at, lease.until) == (1.0 + 1800, 1.0 + 3150, 1.0 + 3600)
     assert one.deadline() == lease.renew_at
@@ -211,16 +212,6 @@ def test_a_lease_for_ever_needs_no_renewal() -> None:
     assert got.lease.until == float("inf") and one.deadline() is None
 
 
-def test_the_address_is_given_back() -> None:
-    one, _ = bound()
-    (output,) = one.end(10.0)
-    assert isinstance(output, Send) and output.to == SERVER
-    release = sent([output])
-    assert (release.type, release.ciaddr, release.flags) == (MessageType.RELEASE, ADDRESS, 0)
-    assert release.address(Option.SERVER_ID) == SERVER
-    assert one.end(11.0) == [] and client().end(0.0) == []
-
-
 # -- whole lives ---------------------------------------------------------------
 
 
@@ -314,3 +305,19 @@ def test_lives_where_nothing_is_lost() -> None:
         life = Life(seed, 0.0, True)
         life.live(3600.0)
         assert not life.ends and len(life.bounds) >= 11
+
+
+@given(st.lists(st.tuples(st.binary(max_size=4), st.integers(0, 290)), max_size=8))
+def test_no_reply_upsets_the_client(changes: list[tuple[bytes, int]]) -> None:
+    """Whatever is changed in what the server says, the client ends with the server's address or with none."""
+    one = client()
+    outputs = one.start(0.0)
+    for now, (octets, at) in enumerate(changes, 1):
+        kind = MessageType.OFFER if one.state is State.SELECTING else MessageType.ACK
+        request = next((DhcpMessage.read(each.octets) for each in outputs if isinstance(each, Send)), None)
+        if request is None:
+            break
+        original = reply(request, kind, ADDRESS).write()
+        for answer in (original[:at] + octets + original[at + len(octets) :], original):
+            outputs = one.receive(answer, float(now)) or outputs
+    assert one.lease is None or one.lease.until <= len(changes) + FOREVER

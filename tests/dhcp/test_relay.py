@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ikectl.dhcp.leases import FOREVER, NotRelayed, Upstream
 from ikectl.dhcp.message import DhcpMessage
@@ -300,3 +302,26 @@ def test_the_gateway_gives_it_back_in_the_clients_name() -> None:
     message = lease.release(0x55)
     assert server.answer(message.write()) is None and server.released == [lease.address]
     assert (message.xid, message.giaddr, message.address(Option.SERVER_ID)) == (0x55, RELAY, SERVER)
+
+
+# -- hostile octets ------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=4), st.integers(0, 290)), max_size=30))
+def test_no_message_upsets_the_relay(changes: list[tuple[bool, bytes, int]]) -> None:
+    """Whatever either side changes in a message: it passes, or is refused; and what passes is well formed."""
+    relay = standing(1, 2)
+    server = Server()
+    for now, (from_server, octets, at) in enumerate(changes, 1):
+        request = relay.from_client(1, replace(DISCOVER, xid=now).write(), 40.0 * now).octets
+        answer = server.answer(request)
+        assert answer is not None
+        original = answer if from_server else replace(DISCOVER, xid=now).write()
+        changed = original[:at] + octets + original[at + len(octets) :]
+        try:
+            if from_server:
+                DhcpMessage.read(relay.from_server(changed, SERVER, 40.0 * now).octets)
+            else:
+                DhcpMessage.read(relay.from_client(2, changed, 40.0 * now).octets)
+        except (NotRelayed, WireError):
+            pass

@@ -96,7 +96,7 @@ def test_no_tunnel_without_a_lease(lab: Lab, wanted: str) -> None:
     moon = world.ikectl("moon", conf=HOST.but(connection="", local_ts=wanted).conf())
     with pytest.raises(Refused):
         moon.up("net")
-    assert "a DHCP SA comes first" in sun.log()
+    until(lambda: "a DHCP SA comes first" in sun.log(), "the gateway's log says why")
     assert not server.leases()
 
 
