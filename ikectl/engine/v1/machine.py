@@ -204,6 +204,12 @@ class IsakmpMachine(Driver[IsakmpSa]):
     def established(self, now: float) -> None:
         super().established(now)
         self.schedule.clear("login")
+        self._begin_lifetime(now)
+        if self.sa.connection is not None and Awaited.CONFIG in self.sa.awaited:
+            self._set("config", now + CONFIG_WAIT)
+
+    def _begin_lifetime(self, now: float) -> None:
+        """Set when the SA, established at `now`, is to be renewed and ends."""
         sa, connection = self.sa, self.sa.connection
         if connection is None:
             return
@@ -219,8 +225,13 @@ class IsakmpMachine(Driver[IsakmpSa]):
             sa.rekey_at = now + max(period - spread * fraction(sa.random), 1.0)
             self._set("rekey", sa.rekey_at)
             self._set("expire", sa.expire_at)
-        if Awaited.CONFIG in sa.awaited:
-            self._set("config", now + CONFIG_WAIT)
+
+    def _hold_lifetime(self) -> None:
+        """RESPONDER-LIFETIME may come at any time, behind phase 1 too (RFC 2407 §4.6.3)."""
+        sa = self.sa
+        stands = sa.state is IkeState.ESTABLISHED and sa.established_at
+        if stands and sa.life_time and not 0.0 < sa.expire_at <= sa.established_at + sa.life_time:
+            self._begin_lifetime(sa.established_at)
 
     # -- our turns ---------------------------------------------------------------
 
@@ -472,6 +483,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         self.queue[:0] = done.follow
         for config in done.wanted:
             self.queue += quick_modes(config)
+        self._hold_lifetime()
         if done.errors:
             self._hear_refusal(done.errors)
         if done.first_contact and self.now - self.sa.established_at < CONTACT_WINDOW:
