@@ -69,8 +69,9 @@ def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
 
     None where packets leave from inside the selectors anyway: in transport
     mode, or where the outer address is inside; and none for xfrm interfaces,
-    whose routes are the operator's. What goes to the peer itself, and to
-    networks we are connected to, keeps its way by a route that says nothing.
+    whose routes are the operator's. What goes to the peer itself, to networks we
+    are connected to and to those the peer does not want keeps its way by a
+    route that says nothing.
     """
     config, path = child.config, child.path
     if child.mode is not Mode.TUNNEL or not config.policies or child.if_id_out:
@@ -89,11 +90,21 @@ def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
         if _contains(remote, path.remote.address):
             wanted.append(Route(path.remote.address, 8 * len(path.remote.address)))
         wanted += [_connected(one) for one in own if _contains(remote, one.address)]
+        wanted += _outside(child, remote)
     if len(wanted) > MAX_ROUTES:
         return ()
     # One network has one route, and to keep a way matters more than to prefer a source.
     wanted.sort(key=lambda route: bool(route.source))
     return tuple({route.key: route for route in reversed(wanted)}.values())
+
+
+def _outside(child: ChildSa, remote: TrafficSelector) -> list[Route]:
+    """To what the peer leaves out of the tunnel (Unity's local LAN): the way there is as without the tunnel.
+
+    No policy is in its way, for what goes there has no inner address as its source.
+    """
+    excluded = () if child.ike.inner is None else child.ike.inner.excluded
+    return [Route(network, bits) for one in excluded if one.within(remote) for network, bits in one.networks()]
 
 
 def _connected(own: Own) -> Route:

@@ -28,6 +28,8 @@ class Inner:
     """Under which names the peer's name servers are installed."""
     networks: tuple[TrafficSelector, ...] = ()
     """The only networks that the peer wants to see in the tunnel; empty: it did not say."""
+    excluded: tuple[TrafficSelector, ...] = ()
+    """Networks that the peer does not want to see there."""
     expires_in: int | None = None
     """Seconds our addresses may be used, as the peer said just now (0: without end); None once timers know."""
 
@@ -37,3 +39,4 @@ class Inner:
         self.installed += other.installed
         self.owners += other.owners
         self.networks = self.networks or other.networks
+        self.excluded = self.excluded or other.excluded

@@ -23,6 +23,8 @@ MAX_SERVERS = 16
 """Name servers taken from a peer; hosts ask three."""
 MAX_NETWORKS = 64
 """Split networks taken from a peer: each costs a quick mode."""
+MAX_EXCLUDED = 32
+"""Networks of a peer that stay outside: each costs a route, and a child has so many at most."""
 MAX_NAMES = 64
 """Domains, or backup servers, taken from a peer."""
 MAX_NAME = 253
@@ -133,6 +135,14 @@ def _networks(octets: bytes) -> Sequence[TrafficSelector]:
     return [_network(octets[at : at + 4], octets[at + 4 : at + 8]) for at in range(0, len(octets), size)]
 
 
+def _outside(octets: bytes) -> Sequence[TrafficSelector]:
+    """Cisco's 0.0.0.0/32 stands for the networks a client is connected to, and these stay outside anyway."""
+    found = [one for one in _networks(octets) if one.end]
+    if TrafficSelector.ANY4 in found:
+        raise ValueError("nothing would be left for the tunnel")
+    return found
+
+
 def _network(address: bytes, mask: bytes) -> TrafficSelector:
     hosts = ~int.from_bytes(mask, "big") & 0xFFFFFFFF
     if hosts & (hosts + 1):
@@ -159,7 +169,7 @@ READERS: dict[int, tuple[str, int, Reader]] = {
     A.UNITY_DEF_DOMAIN:        ("domains",       MAX_NAMES,      _names),
     A.UNITY_SPLIT_DNS:         ("domains",       MAX_NAMES,      _names),
     A.UNITY_SPLIT_INCLUDE:     ("include",       MAX_NETWORKS,   _networks),
-    A.UNITY_LOCAL_LAN:         ("exclude",       MAX_NETWORKS,   _networks),
+    A.UNITY_LOCAL_LAN:         ("exclude",       MAX_EXCLUDED,   _outside),
     A.UNITY_PFS:               ("pfs",           1,              _number),
     A.UNITY_BACKUP_SERVERS:    ("backup",        MAX_NAMES,      _names),
     # An inner address is a host's own here: the mask says nothing that the tunnel's networks do not.

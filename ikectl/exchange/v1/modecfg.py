@@ -206,6 +206,7 @@ async def _accept(sa: IsakmpSa, attributes: Sequence[Attribute]) -> tuple[Done, 
         taken -= {A.INTERNAL_IP4_DNS, A.INTERNAL_IP6_DNS}
     record = inner.of(sa)
     record.networks = tuple(given.include) or record.networks
+    record.excluded = tuple(given.exclude) or record.excluded
     if given.addresses:
         record.expires_in = given.expires_in[0] if given.expires_in else 0
     _tell(sa, given)
@@ -254,7 +255,7 @@ def _tell(sa: IsakmpSa, given: Configuration) -> None:
         sa.emit(Note(sa, f"the peer is {name!r}"))
     if given.exclude:
         networks = " ".join(map(str, given.exclude))
-        sa.emit(Note(sa, f"the peer leaves {networks} out of the tunnel; where remote_ts covers that, narrow it"))
+        sa.emit(Note(sa, f"the peer leaves {networks} out of the tunnel"))
     if given.backup:
         sa.emit(Note(sa, f"the peer names other gateways: {' '.join(given.backup)}"))
     if any(given.pfs):
