@@ -59,8 +59,8 @@ def test_a_lease_lives_as_long_as_its_tunnel(lab: Lab) -> None:
 
 def test_a_host_that_dies_gives_its_lease_back(lab: Lab) -> None:
     world, server = laid(lab, SITE_TO_SITE)
-    dpd = "\ndpd_delay = 1s\ndpd_timeout = 3s"
-    sun = world.ikectl("sun", conf=GATEWAY.but(connection=GATEWAY.connection + dpd).conf())
+    more = "\ndhcp_interface = to-bob\ndpd_delay = 1s\ndpd_timeout = 3s"
+    sun = world.ikectl("sun", conf=GATEWAY.but(connection=GATEWAY.connection + more).conf())
     moon = world.ikectl("moon", conf=HOST.conf())
     moon.up("net")
     moon.kill()
