@@ -45,7 +45,11 @@ class Site:
         """Load both ends; `both` are fields of Gateway that are the same on either."""
         for peer, gateway in ((self.moon, moon or self.ENDS["moon"]), (self.sun, sun or self.ENDS["sun"])):
             own = [credential for credential in credentials if credential.name == gateway.id]
-            peer.load(gateway.but(**both).conf(), own)
+            peer.load(self.text(peer, gateway.but(**both)), own)
+
+    def text(self, peer: Peer, gateway: Gateway) -> str:
+        """The swanctl.conf of one end."""
+        return gateway.conf()
 
     def ends(self, initiator: str) -> tuple[Peer, Peer]:
         """Initiator and responder."""

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop import conftest
+from tests.interop.configurations import Gateway
 from tests.interop.v1.configurations import ENDS
 from tests.lab.certificates import Authority, Credential
 from tests.lab.fixtures import Lab
-from tests.lab.peers.base import Peer, Refused
+from tests.lab.peers.base import Peer, ViciPeer
+from tests.lab.peers.ikectl import Ikectl
+from tests.lab.peers.strongswan import StrongSwan
 from tests.lab.topology import SITE_TO_SITE
 from tests.lab.world import until
 
@@ -21,15 +24,22 @@ class OldSite(conftest.Site):
 
     ENDS = ENDS
 
+    def text(self, peer: Peer, gateway: Gateway) -> str:
+        """Ours has a word of its own for saying that Aggressive Mode with a secret is meant."""
+        if isinstance(peer, Ikectl) and "aggressive = yes" in gateway.connection and gateway.auth == "psk":
+            gateway = gateway.but(connection=gateway.connection + "\naggressive_psk = yes")
+        return gateway.conf()
+
     def clear(self) -> None:
         """No SA is left on either end; a delete says nothing back in IKEv1, so both are told."""
         for peer in (self.moon, self.sun):
-            if peer.running() and peer.sas():
-                try:
-                    peer.down(ike="site")
-                except Refused:
-                    pass  # the other end's delete came in between
+            assert isinstance(peer, ViciPeer)
+            if peer.running():
+                for sa in peer.sas():
+                    peer.forget(sa)
                 until(lambda peer=peer: not peer.sas(), f"no SA on {peer.node}")  # type: ignore[misc]
+            if isinstance(peer, StrongSwan):
+                peer.vici().flush_certs({})  # certificates that it got count for its next peer, sent or not
         self.world.wire("router").forget()
 
 

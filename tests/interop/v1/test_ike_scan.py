@@ -45,6 +45,8 @@ def sun(world: World) -> Iterator[Ikectl]:
     sun = world.peers.get("sun") or world.ikectl("sun", conf="")
     assert isinstance(sun, Ikectl)
     sun.load(SUN.conf())
+    for sa in sun.sas():
+        sun.forget(sa)  # what ike-scan began in another test
     yield sun
 
 
@@ -63,9 +65,10 @@ def test_main_mode_is_answered_with_one_transform(world: World, sun: Ikectl) -> 
 
 @pytest.mark.conformance("v1-27")
 def test_what_does_not_fit_is_refused(world: World, sun: Ikectl) -> None:
+    before = len(sun.sas())
     seen = ike_scan(world, "moon", TARGET, "--trans=5,1,1,2")
     assert (seen.kind, seen.notify) == ("notify", "NO-PROPOSAL-CHOSEN"), seen.output
-    assert not sun.sas()
+    assert len(sun.sas()) == before
 
 
 @pytest.mark.conformance("v1-19")
@@ -76,7 +79,7 @@ def test_aggressive_mode_is_refused_unless_configured(world: World, sun: Ikectl)
     assert seen.kind != "aggressive", seen.output
     assert "HASH_R" not in seen.output and "g_xr" not in seen.output
 
-    sun.load(SUN.but(connection="aggressive = yes").conf())
+    sun.load(SUN.but(connection="aggressive = yes\naggressive_psk = yes").conf())
     assert ike_scan(world, "moon", TARGET, *wishes).kind == "aggressive"
 
 
@@ -88,13 +91,6 @@ def test_nothing_names_the_product(world: World, sun: Ikectl) -> None:
     assert set(known.vendor_ids) <= KNOWN
     for packet in world.wire("router").packets("ike", source=TARGET):
         assert b"ikectl" not in packet.body.lower()
-
-
-def test_many_half_open_handshakes_leave_room(world: World, sun: Ikectl) -> None:
-    """A stranger who begins and never goes on does not keep others out."""
-    for _ in range(5):
-        assert ike_scan(world, "moon", TARGET, FITS).kind == "main"
-    assert not [sa for sa in sun.sas() if sa["state"] == "ESTABLISHED"]
 
 
 @pytest.mark.conformance("v1-3", "v1-39")
@@ -109,3 +105,12 @@ def test_what_is_no_beginning_is_dropped(world: World, sun: Ikectl) -> None:
 def test_another_domain_of_interpretation(world: World, sun: Ikectl) -> None:
     for option in ("--doi=2", "--situation=2"):
         assert ike_scan(world, "moon", TARGET, FITS, option).kind in ("notify", ""), option
+
+
+def test_half_open_handshakes_of_one_leave_room_for_others(world: World, sun: Ikectl) -> None:
+    """A stranger who begins and never goes on is not answered any more after a few times; another one is."""
+    sun.load(SUN.but(remote_addrs="%any").conf())
+    answers = [ike_scan(world, "moon", TARGET, FITS).kind for _ in range(8)]
+    assert answers[0] == "main"
+    assert answers[-1] == ""
+    assert ike_scan(world, "router", TARGET, FITS).kind == "main"

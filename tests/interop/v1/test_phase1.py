@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop.v1.configurations import MOON, SUN
+from tests.interop.v1.configurations import ENDS, MOON, SUN
 from tests.interop.v1.conftest import OldSite, carries, ladder
 from tests.lab.certificates import Authority, Credential
 from tests.lab.world import until
@@ -35,10 +35,10 @@ def test_aggressive_mode(site: OldSite, initiator: str) -> None:
 @pytest.mark.conformance("v1-18")
 def test_aggressive_mode_from_an_unknown_address(site: OldSite, initiator: str) -> None:
     """The responder knows the initiator by its name alone: what Main Mode with a secret cannot do."""
-    second = {"moon": "sun", "sun": "moon"}[initiator]
-    gateway = {"moon": MOON, "sun": SUN}[second].but(remote_addrs="%any", connection="aggressive = yes")
-    other = {"moon": MOON, "sun": SUN}[initiator].but(connection="aggressive = yes")
-    site.configure(**{second: gateway, initiator: other})
+    ends = {name: end.but(connection="aggressive = yes") for name, end in ENDS.items()}
+    responder = "sun" if initiator == "moon" else "moon"
+    ends[responder] = ends[responder].but(remote_addrs="%any")
+    site.configure(ends["moon"], ends["sun"])
     stands(site, initiator)
 
 
@@ -84,9 +84,8 @@ def test_one_of_many(site: OldSite, initiator: str) -> None:
         "ike": "aes256-sha384-modp3072,aes128-sha256-modp2048,3des-sha1-modp1024",
         "esp": "aes256gcm16,aes128-sha256,3des-sha1",
     }
-    second = {"moon": "sun", "sun": "moon"}[initiator]
-    gateways = {"moon": MOON, "sun": SUN}
-    site.configure(**{initiator: gateways[initiator].but(**many), second: gateways[second].but(**one)})
+    offers = {"moon": one, "sun": one} | {initiator: many}
+    site.configure(MOON.but(**offers["moon"]), SUN.but(**offers["sun"]))
     stands(site, initiator)
     (sa,) = site.moon.sas()
     assert (sa["encr-alg"], sa["encr-keysize"], sa["dh-group"]) == ("AES_CBC", "128", "MODP_2048")

@@ -244,6 +244,13 @@ class ViciPeer(Peer):
     def down(self, *, child: str | None = None, ike: str | None = None) -> None:
         self._streamed(self.vici().terminate, _named(child, ike) | {"timeout": "60000"})
 
+    def forget(self, sa: Mapping[str, Any]) -> None:
+        """End an IKE SA of `sas()` at once, whatever state it is in; the peer may be told or not."""
+        try:
+            self._streamed(self.vici().terminate, {"ike-id": sa["uniqueid"], "force": "yes", "timeout": "10000"})
+        except Refused:
+            pass  # it went by itself meanwhile
+
     def rekey(self, *, child: str | None = None, ike: str | None = None) -> None:
         self.vici().rekey(_named(child, ike))
 
