@@ -13,7 +13,6 @@ CONNECTED, goes to an initiator that set the commit bit (RFC 2408 §3.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -147,7 +146,7 @@ class QuickMode(Exchange):
         assert self.offered is not None and self.spis is not None
         choice = accepted_phase2(self.offered, message.one(SA))
         nonce_r = _nonce(message)
-        self._check_ids(message)
+        self._check_ids(sa, message)
         shared = await self._combine(message, choice.group)
         self.nonces = (self.nonces[0], nonce_r)
         await self.spis.give_back(keep=tuple(part.protocol for part in choice.parts))
@@ -180,14 +179,20 @@ class QuickMode(Exchange):
 
     def _real_pair(self, sa: IsakmpSa) -> Pair:
         """What goes into the kernel."""
-        pair = agreement.host_pair(sa.path) if self.said is None else (self.said[0].selector(), self.said[1].selector())
+        return agreement.host_pair(sa.path) if self.said is None else self._meant(sa, self.said)
+
+    def _meant(self, sa: IsakmpSa, said: tuple[ID, ID]) -> Pair:
+        pair = said[0].selector(), said[1].selector()
         return agreement.through_nat(sa, pair) if self.config.mode is Mode.TRANSPORT else pair
 
-    def _check_ids(self, message: Message) -> None:
-        """What we sent must come back as it is (RFC 2409 §5.5). Raises TsUnacceptable."""
+    def _check_ids(self, sa: IsakmpSa, message: Message) -> None:
+        """What we sent must come back as it is (RFC 2409 §5.5). Raises TsUnacceptable.
+
+        In transport mode through a NAT addresses are not compared: strongSwan answers with those that it sees.
+        """
         answered = agreement.client_ids(message)
-        ours = None if self.said is None else _selectors(self.said)
-        theirs = None if answered is None else _selectors(answered)
+        ours = None if self.said is None else self._meant(sa, self.said)
+        theirs = None if answered is None else self._meant(sa, answered)
         if ours != theirs and not (ours is None and self.config.mode is Mode.TRANSPORT):
             raise TsUnacceptable(f"the peer answered {_shown(theirs)}, and we asked for {_shown(ours)}")
 
@@ -340,11 +345,7 @@ def _ids(pair: Pair) -> tuple[ID, ID]:
         raise TsUnacceptable(str(failure)) from None
 
 
-def _selectors(ids: Iterable[ID]) -> list[object]:
-    return [each.selector() for each in ids]
-
-
-def _shown(selectors: list[object] | None) -> str:
+def _shown(selectors: Pair | None) -> str:
     return " === ".join(map(str, selectors)) if selectors else "no client identities"
 
 
