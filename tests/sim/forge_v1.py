@@ -365,10 +365,11 @@ class Peer(Voice):
                 self.suite = accepted_phase1(offered, answer).suite
             if message.all(KE):
                 self.their_public, self.their_nonce = message.one(KE).public, message.one(Nonce).value
-                self._make_keys()
+                self.make_keys()
         return seen
 
-    def _make_keys(self) -> None:
+    def make_keys(self) -> None:
+        """Out of what was said so far, and our secret."""
         assert self.suite is not None
         self.shared = ke.combine(self.pair, self.their_public)
         nonces = (self.nonce, self.their_nonce)[:: 1 if self.initiator else -1]
