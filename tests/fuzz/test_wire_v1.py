@@ -49,11 +49,11 @@ def look_at_everything(message: Message) -> None:
 
 def look_at_values(message: Message) -> None:
     for identity in message.all(ID):
-        str(identity.identity)
-        try:
-            str(identity.selector())
-        except PeerMisbehaved:
-            continue
+        for view in (lambda each: each.identity, ID.selector):
+            try:
+                str(view(identity))
+            except PeerMisbehaved:
+                continue
     found = [each for payload in message.all(Attributes) for each in payload.attributes]
     for sa in message.all(SA):
         found += [
