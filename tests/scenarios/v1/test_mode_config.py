@@ -39,7 +39,8 @@ def packed(*texts: str) -> tuple[bytes, ...]:
 
 
 def pool(name: str, low: str, high: str, *attributes: PoolAttribute) -> Pool:
-    return Pool(name, *packed(low, high), attributes)
+    first, last = packed(low, high)
+    return Pool(name, first, last, attributes)
 
 
 ROAD = pool("road", "10.3.0.1", "10.3.0.14", PoolAttribute(A.INTERNAL_IP4_DNS, DNS))
@@ -439,7 +440,7 @@ def with_login(made: Site) -> Site:
     return made
 
 
-LOGIN = {
+LOGIN: dict[str, Any] = {
     "moon_host": {"answers": {asks.UserSecret: lambda ask: Secret(b"tulips")}},
     "sun_host": {
         "answers": {
