@@ -127,6 +127,24 @@ def test_renewal_where_the_tunnel_does_not_lead_to_the_server(lab: Lab) -> None:
     assert world.ping("moon", "10.2.0.200", count=3).lost == 0
 
 
+def test_an_address_that_the_server_takes_back(lab: Lab) -> None:
+    """Another server with other addresses: the tunnel for the old one ends, and there is one for a new one."""
+    times = ("dhcp-option=option:T1,3", "dhcp-option=option:T2,6")
+    world, server = laid(lab, SITE_TO_SITE, *times)
+    sun = world.ikectl("sun", conf=GATEWAY.conf())
+    moon = world.ikectl("moon", conf=HOST.conf())
+    moon.up("net")
+    (old,) = server.leases()
+    server.stop()
+    other = world.program(DhcpServer.serving("10.3.0.150", "10.3.0.160", "255.255.255.0", *times), "bob")
+
+    until(lambda: other.leases() and moon.children("net"), "a new address, and a tunnel for it", within=60)
+    (new,) = other.leases()
+    until(lambda: [child["remote-ts"] for child in sun.children("net")] == [[f"{new.address}/32"]], "and no other")
+    until(lambda: old.address not in world.run("moon", "ip", "-4", "address"), "the host gives up the old one")
+    assert world.ping("moon", "bob", count=3).lost == 0
+
+
 def test_no_server(lab: Lab) -> None:
     """Nobody answers: no tunnel, and the host's operator is told after a minute."""
     world, server = laid(lab, SITE_TO_SITE)
