@@ -87,10 +87,14 @@ class Lease:
 
 
 class Leases:
-    """All leases of one gateway. Nothing here knows the time but by argument."""
+    """All leases of one gateway, found by whatever somebody knows of them. Time comes as an argument."""
 
     def __init__(self) -> None:
         self._by_address: dict[bytes, Lease] = {}
+        self._by_client: dict[bytes, dict[bytes, Lease]] = {}
+        """And then by address; nearly always there is one."""
+        self._by_ike: dict[int, Lease] = {}
+        self._by_child: dict[int, Lease] = {}
 
     def __len__(self) -> int:
         return len(self._by_address)
@@ -101,7 +105,7 @@ class Leases:
 
     def of(self, ike: int) -> Lease | None:
         """The lease that an IKE SA holds; there is at most one."""
-        return next((lease for lease in self._by_address.values() if ike in lease.ikes), None)
+        return self._by_ike.get(ike)
 
     def permit(self, holder: Holder) -> None:
         """Refuse a client that calls itself what another peer's client does.
@@ -109,55 +113,55 @@ class Leases:
         The server would give it the other one's address (RFC 3456 §5 names
         spoofed client identifiers). Raises NotRelayed.
         """
-        for lease in self._by_address.values():
-            if lease.client == holder.client and lease.identity != holder.identity:
+        for lease in self._by_client.get(holder.client, {}).values():
+            if lease.identity != holder.identity:
                 raise NotRelayed(f"the client identifier belongs to the client of {lease.identity}")
 
     def grant(self, holder: Holder, ack: DhcpMessage, server: Upstream, now: float) -> list[Lease]:
         """The server gave `ack.yiaddr` to the holder; the leases that this ended.
 
-        Raises NotRelayed when the address belongs to another peer, and still
+        Raises NotRelayed when the address belongs to another client, and still
         does as far as we saw. A lease whose time is over belongs to the
         server, which may give the address to somebody else.
         """
         ended = []
-        standing = self._by_address.get(ack.yiaddr)
-        if standing is not None and (standing.identity, standing.client) != (holder.identity, holder.client):
-            if standing.until > now:
-                raise NotRelayed(f"the address is leased to another client, of {standing.identity}")
-            ended.append(self._drop(standing))
-            standing = None
+        lease = self._by_address.get(ack.yiaddr)
+        if lease is not None and (lease.identity, lease.client) != (holder.identity, holder.client):
+            if lease.until > now:
+                raise NotRelayed(f"the address is leased to another client, of {lease.identity}")
+            ended.append(self._drop(lease))
+            lease = None
         former = self.of(holder.ike)
-        if former is not None and former is not standing:
-            former.ikes.remove(holder.ike)
+        if former is not None and former is not lease:
+            self._part(former, holder.ike)
             if not former.ikes:  # the server moved the client: its old address is no longer its own
                 ended.append(self._drop(former))
         seconds = ack.number(Option.LEASE_TIME) or 0
         until = float("inf") if seconds == FOREVER else now + seconds
-        lease = Lease(ack.yiaddr, holder.identity, holder.client, ack, server, until)
-        if standing is not None:
-            lease.ikes, lease.children = standing.ikes, standing.children
-        if holder.ike not in lease.ikes:
-            lease.ikes.append(holder.ike)
-        self._by_address[lease.address] = lease
+        if lease is None:
+            lease = Lease(ack.yiaddr, holder.identity, holder.client, ack, server, until)
+            self._by_address[lease.address] = lease
+            self._by_client.setdefault(lease.client, {})[lease.address] = lease
+        lease.ack, lease.server, lease.until = ack, server, until
+        self._join(lease, holder.ike)
         return ended
 
     def surrender(self, holder: Holder, address: bytes) -> Lease | None:
         """The client itself gave the address back, or declined it: its lease, which ended, if it was its own."""
         lease = self._by_address.get(address)
-        if lease is None or lease.identity != holder.identity or lease.client != holder.client:
+        if lease is None or (lease.identity, lease.client) != (holder.identity, holder.client):
             return None
         return self._drop(lease)
 
     # -- what becomes of the SAs ---------------------------------------------
 
     def ike_moved(self, old: int, new: int) -> Lease | None:
-        """IKE SA `new` took over from `old`; the lease that went along."""
+        """IKE SA `new` took over from `old`; the lease that went along, unless `new` got another one meanwhile."""
         lease = self.of(old)
-        if lease is not None:
-            lease.ikes.remove(old)
-            if new not in lease.ikes:
-                lease.ikes.append(new)
+        if lease is None or self.of(new) not in (None, lease):
+            return None
+        self._part(lease, old)
+        self._join(lease, new)
         return lease
 
     def ike_gone(self, ike: int) -> Lease | None:
@@ -165,7 +169,7 @@ class Leases:
         lease = self.of(ike)
         if lease is None:
             return None
-        lease.ikes.remove(ike)
+        self._part(lease, ike)
         return None if lease.held else self._drop(lease)
 
     def child_up(self, address: bytes, child: int) -> bool:
@@ -173,23 +177,39 @@ class Leases:
         lease = self._by_address.get(address)
         if lease is not None and child not in lease.children:
             lease.children.append(child)
+            self._by_child[child] = lease
         return lease is not None
 
     def child_gone(self, child: int) -> Lease | None:
         """A tunnel ended; the lease that ended with it, if nothing else holds it."""
-        for lease in self._by_address.values():
-            if child in lease.children:
-                lease.children.remove(child)
-                return None if lease.held else self._drop(lease)
-        return None
+        lease = self._by_child.pop(child, None)
+        if lease is None:
+            return None
+        lease.children.remove(child)
+        return None if lease.held else self._drop(lease)
 
     def end(self) -> list[Lease]:
         """All leases, none of which is known any more: the gateway ends."""
-        leases = list(self._by_address.values())
-        self._by_address.clear()
-        return leases
+        return [self._drop(lease) for lease in list(self._by_address.values())]
+
+    def _join(self, lease: Lease, ike: int) -> None:
+        if ike not in lease.ikes:
+            lease.ikes.append(ike)
+        self._by_ike[ike] = lease
+
+    def _part(self, lease: Lease, ike: int) -> None:
+        lease.ikes.remove(ike)
+        del self._by_ike[ike]
 
     def _drop(self, lease: Lease) -> Lease:
-        if self._by_address.get(lease.address) is lease:
-            del self._by_address[lease.address]
+        """It is over. What held it is still to be read in it."""
+        del self._by_address[lease.address]
+        same = self._by_client[lease.client]
+        del same[lease.address]
+        if not same:
+            del self._by_client[lease.client]
+        for ike in lease.ikes:
+            del self._by_ike[ike]
+        for child in lease.children:
+            del self._by_child[child]
         return lease

@@ -216,9 +216,10 @@ class Relay:
     def _circuit_of(self, message: DhcpMessage, source: bytes, now: float) -> Circuit:
         """Whose question this answers. Raises NotRelayed."""
         information = message.option(Option.RELAY_AGENT_INFORMATION)
+        named = None if information is None else self._circuits.get(int.from_bytes(information[2:6], "big"))
         fitting = [
             circuit
-            for circuit in self._circuits.values()
+            for circuit in (self._circuits.values() if named is None else (named,))
             if circuit.open.get(message.xid, 0.0) > now
             and circuit.hardware[1] == message.hardware
             and (circuit.server.address, circuit.server.giaddr) == (source, message.giaddr)

@@ -244,7 +244,7 @@ def test_a_peer_that_comes_back_gets_its_address_again() -> None:
     first = granted(relay, 1).lease
     relay.open(2, 2, "peer-1", UPSTREAM, 5.0)
     again = granted(relay, 2, now=5.0).lease
-    assert again is not None and again.ikes == [1, 2] and relay.leases.at(ADDRESS) is again is not first
+    assert again is not None and again.ikes == [1, 2] and relay.leases.at(ADDRESS) is again is first
     assert relay.leases.ike_gone(1) is None
     assert relay.leases.ike_gone(2) is again
 
