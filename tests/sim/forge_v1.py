@@ -169,6 +169,10 @@ class Voice:
         assert self.suite is not None
         self.wire.advance(self.cookies, message_id, octets[-self.suite.block_octets :])
 
+    def unsay(self, message_id: int) -> None:
+        """The target did not hear our last message of that ID: its chain does not go on from there."""
+        self.wire.chains[(*self.cookies, message_id)].blocks.pop()
+
     def new_id(self) -> int:
         """A message ID nobody has used."""
         return next(_ids)
