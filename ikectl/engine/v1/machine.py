@@ -328,7 +328,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             message, iv = open_message(sa, conversation, header, datagram)
         except (IntegrityFailure, WireError) as failure:
             self._drop(path, str(failure))
-            if kind in PHASE_1 and header.flags & FLAG_ENCRYPTION:
+            # With another key the peer cannot read our proof, and we cannot read what it says to that.
+            if sa.state is IkeState.CONNECTING and header.flags & FLAG_ENCRYPTION:
                 self._undecryptable(str(failure))
             return
         if kind not in PHASE_1:
@@ -352,12 +353,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
         return Conversation(answer(), number, False)
 
     def _undecryptable(self, why: str) -> None:
-        """Message 5 or 6 of main mode makes no sense: with pre-shared keys most likely because they differ."""
+        """What the peer says under the keys of phase 1 makes no sense: most likely the pre-shared keys differ."""
         if not self.doubt:
-            self.doubt = (
-                f"the peer's phase 1 message was no use ({why}): most likely the pre-shared keys differ"
-                if self.sa.handshake is not None and self.sa.handshake.psk
-                else f"the peer's phase 1 message was no use: {why}"
+            psk = self.sa.handshake is not None and self.sa.handshake.psk
+            self.doubt = f"the peer's encrypted message is of no use ({why})" + (
+                ": most likely the pre-shared secrets of both ends differ" if psk else ""
             )
             self.sa.emit(Note(self.sa, self.doubt))
 
