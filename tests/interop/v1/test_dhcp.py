@@ -127,6 +127,28 @@ def test_renewal_where_the_tunnel_does_not_lead_to_the_server(lab: Lab) -> None:
     assert world.ping("moon", "10.2.0.200", count=3).lost == 0
 
 
+def test_a_new_phase_1_keeps_the_lease(lab: Lab) -> None:
+    """The tunnel goes on under it, is rekeyed for the same address, and the address goes back with the last SA."""
+    world, server = laid(lab, SITE_TO_SITE)
+    sun = world.ikectl("sun", conf=GATEWAY.conf())
+    moon = world.ikectl("moon", conf=HOST.conf())
+    moon.up("net")
+    (lease,) = server.leases()
+    (first,) = moon.sas()
+    with world.pinging("moon", "bob") as ping:
+        moon.rekey(ike="site")
+        until(lambda: [sa["uniqueid"] for sa in moon.sas()] not in ([first["uniqueid"]], []), "another phase 1")
+        until(lambda: len(moon.sas()) == len(sun.sas()) == 1, "the old one goes", within=60)
+        (old,) = moon.children("net")
+        moon.rekey(child="net")
+        until(lambda: old["uniqueid"] not in [child["uniqueid"] for child in moon.children("net")], "another child")
+    assert ping.stop().lost == 0
+    assert not server.messages("DHCPRELEASE")
+    assert sun.children("net")[0]["remote-ts"] == [f"{lease.address}/32"]
+    moon.down(ike="site")
+    until(lambda: server.messages("DHCPRELEASE"), "the lease ends with the last SA")
+
+
 def test_an_address_that_the_server_takes_back(lab: Lab) -> None:
     """Another server with other addresses: the tunnel for the old one ends, and there is one for a new one."""
     times = ("dhcp-option=option:T1,3", "dhcp-option=option:T2,6")
