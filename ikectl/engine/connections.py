@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
 from ikectl.engine.driver import Driver
+from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import IdType
 from ikectl.sa.asks import Resolve, SourceAddress
@@ -259,6 +260,8 @@ class Connections:
             for other in self._older(machine):
                 if other.sa.uniqueid < machine.sa.uniqueid:
                     other.close("the peer says this is its first contact", machine.now)
+            if isinstance(machine, IsakmpMachine):
+                machine.drop_inherited("the peer says this is its first contact", machine.now)
 
     def first_contact(self, sa: Association) -> bool:
         """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""

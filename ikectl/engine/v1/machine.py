@@ -27,6 +27,7 @@ from ikectl.errors import (
     PeerMisbehaved,
     WireError,
 )
+from ikectl.exchange.children import remove
 from ikectl.exchange.v1.aggressive import Aggressive
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.informational import Probe, Tell, TellDelete
@@ -91,7 +92,17 @@ IP_UDP_OCTETS = 48
 class IsakmpMachine(Driver[IsakmpSa]):
     """Drives one IsakmpSa. See the module."""
 
-    __slots__ = ("_fragments", "_retries", "conversations", "doubt", "fragment_id", "handling", "probe_tries", "queue")
+    __slots__ = (
+        "_fragments",
+        "_retries",
+        "conversations",
+        "doubt",
+        "forsaken",
+        "fragment_id",
+        "handling",
+        "probe_tries",
+        "queue",
+    )
 
     def __init__(self, outside: Outside, sa: IsakmpSa, now: float) -> None:
         super().__init__(outside, sa, now)
@@ -100,6 +111,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
         self.queue: list[Exchange] = []
         self.handling: Conversation | None = None
         """Whose message is being taken."""
+        self.forsaken = False
+        """Nothing is to outlive it."""
         self.doubt = ""
         """What an unprotected notify said while phase 1 was under way."""
         self.probe_tries = 0
@@ -232,6 +245,18 @@ class IsakmpMachine(Driver[IsakmpSa]):
         stands = sa.state is IkeState.ESTABLISHED and sa.established_at
         if stands and sa.life_time and not 0.0 < sa.expire_at <= sa.established_at + sa.life_time:
             self._begin_lifetime(sa.established_at)
+
+    def close(self, why: str, now: float) -> None:
+        """As every driver: the children go too, even if another SA stands between the same ends."""
+        self.forsaken = True
+        super().close(why, now)
+
+    def drop_inherited(self, why: str, now: float) -> None:
+        """Remove the children that are older than this SA: the peer does not know them."""
+        self.now = now
+        inherited = [each for each in self.sa.living_children if 0.0 < each.installed_at < self.sa.established_at]
+        for child in inherited:
+            self._errands += ((partial(remove, self.sa, child, why), self._errand_done),)
 
     # -- our turns ---------------------------------------------------------------
 
@@ -760,7 +785,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if sa.state is IkeState.CLOSED:
             return
         kin = next(iter(sa.env.kin(sa)), None)
-        if isinstance(kin, IsakmpSa) and sa.state in LIVE and sa.children and sa.heir is None:
+        inheritable = sa.state in LIVE and sa.children and sa.heir is None and not self.forsaken
+        if isinstance(kin, IsakmpSa) and inheritable:
             # Phase 2 outlives its phase 1 where another one stands between the same ends (RFC 2408 §4).
             kin.take_children(sa)
             kin.take_inner(sa)

@@ -136,7 +136,7 @@ def test_a_reserved_octet_in_phase_1_is_not_heard_by_the_responder(step: str, pl
 @pytest.mark.parametrize("step", [2, 4, 6])
 def test_odd_octets_in_phase_1_are_not_heard_by_the_initiator(step: int, kind: str) -> None:
     """moon calls; the peer's answer is odd once and then as it should be."""
-    site, wire, peer, first = calls()
+    site, _, peer, first = calls()
 
     def bent(payloads: list[Payload]) -> Any:
         return reserved(payloads) if kind == "reserved" else [Unknown(PayloadType(99), b"what"), *payloads[1:]]
