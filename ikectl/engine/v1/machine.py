@@ -33,7 +33,7 @@ from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.informational import Probe, Tell, TellDelete
 from ikectl.exchange.v1.main import MainMode
 from ikectl.exchange.v1.modecfg import PullConfig
-from ikectl.exchange.v1.quick import QuickMode, rekeying
+from ikectl.exchange.v1.quick import AnswerQuickMode, QuickMode, rekeying
 from ikectl.exchange.v1.quick import wanted as quick_modes
 from ikectl.exchange.v1.refusal import explain, refusal_of
 from ikectl.exchange.v1.table import answer_to
@@ -682,7 +682,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
         elif name == "expire":
             self.queue.insert(0, TellDelete((), True, "its lifetime ended"))
         elif name == "succession":
-            if any(each.ours and not each.over for each in self.conversations.values()):
+            # A quick mode's last message may have to be said again for a while.
+            if any(not each.over or each.exchange.type is ExchangeType.QUICK_MODE for each in self.conversations.values()):
                 self._set("succession", self.now + SUCCESSION_WAIT)
                 return
             self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA"))
@@ -743,6 +744,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._close(why, End.SILENT)
             return
         self._finished(conversation)
+        if isinstance(conversation.exchange, AnswerQuickMode):
+            self.queue += conversation.exchange.taken_back()
         self._errands += ((partial(conversation.exchange.abandon, self.sa, why), self._errand_done),)
 
     def _ask_liveness(self) -> None:

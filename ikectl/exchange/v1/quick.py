@@ -320,6 +320,14 @@ class AnswerQuickMode(Exchange):
             children.announce(sa, made)
         return Done([CONNECTED] if self.commit else None)
 
+    def taken_back(self) -> tuple[Exchange, ...]:
+        """A delete for what we agreed to and never heard confirmed: the peer may send on it all the same."""
+        if self.made is None or self.made.outbound:
+            return ()
+        kinds = {protocol: number for number, protocol in agreement.PROTOCOLS.items()}
+        spis = [(kinds[each.protocol], each.spi_in) for each in (self.made, *self.made.companions)]
+        return (TellDelete.of_spis(tuple(spis), "never confirmed"),)
+
     async def abandon(self, sa: IsakmpSa, why: str) -> None:
         if self.spis is not None:
             await self.spis.give_back()
