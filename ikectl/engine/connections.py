@@ -248,7 +248,7 @@ class Connections:
         An identity may be shared by a group, whose members are told apart by where they are and by XAUTH.
         """
         found = self._near.get(_whereabouts(sa))
-        if found is None or len(found) == 1:
+        if found is None or (len(found) == 1 and sa.uniqueid in found):
             return ()
         others = (each.sa for each in reversed(found.values()) if each.sa is not sa)
         return tuple(other for other in others if other.state is IkeState.ESTABLISHED and _same_peer(sa, other))
