@@ -126,7 +126,7 @@ class AnswerConfig(Exchange):
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:
         said = message.one(Attributes)
         if said.type == T.REQUEST:
-            return Done([Attributes(T.REPLY, said.identifier, await _reply(sa, said.attributes))])
+            return Done([Attributes(T.REPLY, said.identifier, await _reply(sa.home, said.attributes))])
         if said.type == T.SET:
             done, taken = await _set(sa, said.attributes)
             done.payloads = [Attributes(T.ACK, said.identifier, taken)]
