@@ -27,6 +27,7 @@ ANSWERS: dict[tuple[IkeState, ExchangeType], type[Exchange]] = {
     (IkeState.ESTABLISHED,    ExchangeType.TRANSACTION):   AnswerTransaction,
     (IkeState.ESTABLISHED,    ExchangeType.QUICK_MODE):    AnswerQuickMode,
     (IkeState.REKEYED,        ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.REKEYED,        ExchangeType.TRANSACTION):   AnswerTransaction,
     (IkeState.REKEYED,        ExchangeType.QUICK_MODE):    AnswerQuickMode,
     (IkeState.DELETING,       ExchangeType.INFORMATIONAL): AnswerInformational,
 }
