@@ -33,7 +33,7 @@ def of_credentials(store: Store, clock: Callable[[], datetime] = wall) -> Immedi
         asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
         asks.AnswerKe: lambda ask: ke.answer(ask.method, ask.public, ask.random),
         asks.SharedSecret: lambda ask: store.shared_secret(
-            ask.local_id, ask.remote_id, ask.local_address, ask.remote_address
+            ask.local_id, ask.remote_id, ask.local_address, ask.remote_address, ask.named
         ),
         asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
         asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),

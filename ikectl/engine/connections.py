@@ -31,6 +31,7 @@ RECONNECT_WAIT = 2.0
 RECONNECT_LONGEST = 300.0
 NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
 
+PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
 STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
 
 Ends = tuple[Identity | None, Identity | None, str]
@@ -247,7 +248,7 @@ class Connections:
 
         An identity may be shared by a group, whose members are told apart by where they are and by XAUTH.
         """
-        found = self._near.get(_whereabouts(sa))
+        found = self._near.get(_whereabouts(sa)) if sa.state in PROVEN else None
         if found is None or (len(found) == 1 and sa.uniqueid in found):
             return ()
         others = (each.sa for each in reversed(found.values()) if each.sa is not sa)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from ikectl.config.model import Child, Mode
 from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.suite import ChildSuite
-from ikectl.errors import BackendError
+from ikectl.errors import BackendError, TsUnacceptable
 from ikectl.iana.v2 import Protocol
 from ikectl.sa.asks import FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState, Companion
 from ikectl.sa.events import ChildDown, ChildUp
+from ikectl.sa.isakmp_sa import IsakmpSa
+from ikectl.sa.reqids import Owner, PolicyKey
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.values.selector import SelectorSpec, TrafficSelector
@@ -40,12 +42,12 @@ Selectors = tuple[TrafficSelector, ...]
 
 def own_selectors(sa: Association, config: Child) -> Selectors:
     """Our side's traffic; `dynamic` is our inner addresses, or without any the address we talk from."""
-    return _resolved(config.local_ts, sa.own_vips or (sa.path.local.address,))
+    return _resolved(config.local_ts, sa.own_vips or (sa.ends.local.address,))
 
 
 def peer_selectors(sa: Association, config: Child) -> Selectors:
     """The peer's side's traffic; `dynamic` is what we gave it, or without that the address it talks from."""
-    return _resolved(config.remote_ts, sa.peer_vips or (sa.path.remote.address,))
+    return _resolved(config.remote_ts, sa.peer_vips or (sa.ends.remote.address,))
 
 
 def _resolved(specs: tuple[SelectorSpec, ...], addresses: tuple[bytes, ...]) -> Selectors:
@@ -58,20 +60,22 @@ def _resolved(specs: tuple[SelectorSpec, ...], addresses: tuple[bytes, ...]) -> 
 def describe(
     sa: Association, config: Child, initiator: bool, terms: Terms, path: Path, keys: ChildKeys | None
 ) -> ChildSa:
-    """The facts of a new child; nothing is installed."""
+    """The facts of a new child; nothing is installed.
+
+    Raises TsUnacceptable where another peer at that address has the same policies.
+    """
     assert sa.connection is not None
     if_id_in = config.if_id_in or sa.connection.if_id_in
     if_id_out = config.if_id_out or sa.connection.if_id_out
-    key = (
-        terms.ts_local,
-        terms.ts_remote,
-        path.remote.address,
-        config.mark_in,
-        config.mark_out,
-        if_id_in,
-        if_id_out,
-        config.interface,
-    )
+    key = _policy_key(sa, config, terms, (if_id_in, if_id_out))
+    neighbour = sa.env.holders.other(key)
+    if neighbour is not None:
+        raise TsUnacceptable(
+            f"{' '.join(map(str, key.ts_local))} === {' '.join(map(str, key.ts_remote))} is held by {neighbour} at the "
+            f"same address, and packets for one would go to the other; set mark_in = %unique and mark_out = %unique"
+            + (", or leave out reqid" if config.reqid else "")
+        )
+    sa.env.holders.add(key)
     return ChildSa(
         uniqueid=sa.env.next_child(),
         ike=sa,
@@ -97,6 +101,26 @@ def describe(
     )
 
 
+def _policy_key(sa: Association, config: Child, terms: Terms, if_ids: tuple[int, int]) -> PolicyKey:
+    ts_local, ts_remote = terms.ts_local, terms.ts_remote
+    if terms.transport and sa.nat.found:
+        # A NAT rewrites the packets themselves, so the kernel knows them by these (RFC 3947 §5.2, RFC 7296 §2.23.1).
+        ts_local = tuple(ts.at(sa.ends.local.address) for ts in ts_local)
+        ts_remote = tuple(ts.at(sa.ends.remote.address) for ts in ts_remote)
+    return PolicyKey(
+        Owner(sa.remote_id, sa.user if isinstance(sa, IsakmpSa) else ""),
+        ts_local,
+        ts_remote,
+        sa.ends.remote.address,
+        config.mark_in,
+        config.mark_out,
+        *if_ids,
+        config.interface,
+        config.reqid,
+        config.policies,
+    )
+
+
 async def install(sa: Association, child: ChildSa, *, outbound: bool = True, replaces: ChildSa | None = None) -> None:
     """Put `child` into the kernel and among the children of `sa`. Raises BackendError, leaving nothing.
 
@@ -106,14 +130,14 @@ async def install(sa: Association, child: ChildSa, *, outbound: bool = True, rep
     try:
         child.given_marks = sa.env.marks.take(child.config, alike.given_marks if alike is not None else None)
     except BackendError:
+        _release(sa, child)
         await FreeSpi(child.protocol, child.path, child.spi_in)
         for companion in child.companions:
             await FreeSpi(companion.protocol, child.path, companion.spi_in)
-        _release(sa, child)
         raise
     try:
         await InstallChild(child, True, outbound)
-    except BackendError:
+    except BaseException:  # the SA may be closed meanwhile, too, and what came of it is undone
         _release(sa, child)
         raise
     child.inbound, child.outbound = True, outbound
@@ -170,5 +194,6 @@ def forget(sa: Association, child: ChildSa) -> None:
 
 def _release(sa: Association, child: ChildSa) -> None:
     sa.env.marks.release(child.given_marks)
+    sa.env.holders.remove(child.policy_key)
     if not child.config.reqid:
         sa.env.reqids.release(child.policy_key)

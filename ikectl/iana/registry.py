@@ -6,7 +6,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Self, cast
 
-
 KEPT_BELOW = 256
 """Unassigned members of these numbers are kept by look-ups: those of one octet come with every message of the other
 version of IKE, whose header is the same."""

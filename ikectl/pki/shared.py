@@ -109,8 +109,13 @@ class SharedSecrets:
         for name in tuple(self._entries):
             self.remove(name)
 
-    def find(self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes) -> Secret:
-        """The secret shared by two identities at two packed addresses. Raises CredentialError."""
+    def find(
+        self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes, named: bool = False
+    ) -> Secret:
+        """The secret shared by two identities at two packed addresses. Raises CredentialError.
+
+        `named`: only one whose owners name the peer exactly, not one that is for anybody or for many.
+        """
         ours, theirs = _End(local, local_address), _End(remote, remote_address)
         best: tuple[int, int, int] | None = None
         found: Secret | None = None
@@ -122,7 +127,9 @@ class SharedSecrets:
         for index in indices:
             for entry in index.values():
                 score = entry.score(ours, theirs)
-                if score is not None and (best is None or score > best):
+                if score is None or (named and score[0] != MATCH_EXACT):
+                    continue
+                if best is None or score > best:
                     best, found = score, entry.secret
         if found is None:
             raise CredentialError(f"no shared secret of {ours.identity} and {theirs.identity} is loaded")

@@ -168,9 +168,11 @@ class Store:
         key, password = self.secrets.remove(name), self.passwords.remove(name)
         return key or password
 
-    def shared_secret(self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes) -> Secret:
-        """The pre-shared key of two identities; addresses are packed. Raises CredentialError."""
-        return self.secrets.find(local, remote, local_address, remote_address)
+    def shared_secret(
+        self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes, named: bool = False
+    ) -> Secret:
+        """The pre-shared key of two identities; addresses are packed, `named` as in `find`. Raises CredentialError."""
+        return self.secrets.find(local, remote, local_address, remote_address, named)
 
     def password(self, user: str) -> Secret | None:
         """The password of the user of that name, if it is known here."""

@@ -86,6 +86,8 @@ class SharedSecret(Ask[Secret]):
     remote_id: Identity
     local_address: bytes
     remote_address: bytes
+    named: bool = False
+    """Only a secret that names the peer exactly will do, none that is for anybody or for many."""
 
 
 @record

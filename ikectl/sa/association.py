@@ -64,6 +64,9 @@ class Association:
     """By inbound SPI."""
     successor: Self | None = None
     """The SA that replaced this one, until the engine has seen to it."""
+    proven: Path | None = None
+    """Between which addresses both ends proved themselves. The path may follow a NAT's changes later; what an end
+    may have as its own does not."""
     own_vips: tuple[bytes, ...] = ()
     """Inner addresses the peer gave us, packed."""
     peer_vips: tuple[bytes, ...] = ()
@@ -87,6 +90,11 @@ class Association:
     def name(self) -> str:
         """Name of its connection, or `(unnamed)` until one is chosen."""
         return self.connection.name if self.connection else "(unnamed)"
+
+    @property
+    def ends(self) -> Path:
+        """The addresses that stand for both ends in what they may ask for."""
+        return self.proven or self.path
 
     @property
     def our_spi(self) -> bytes:

@@ -63,8 +63,11 @@ MAX_OURS = 8
 """Conversations of ours under way at once; more wait for their turn, for a peer may have few places too."""
 MAX_THEIRS = 16
 """Conversations of the peer under way at once; its next message is dropped, and comes again."""
-MAX_MESSAGE_IDS = 2048
-"""Message IDs remembered, so that no old message can be played again. A probe each 30 seconds for 8 hours fits."""
+MAX_MESSAGE_IDS = 8192
+"""Message IDs of one SA, of which none may serve twice: a forgotten one could be played again. Probes each 30 seconds
+from both ends for a day are fewer. Then nothing of the peer's is taken any more but in the SA that follows."""
+RENEW_AT_MESSAGE_IDS = 3 * MAX_MESSAGE_IDS // 4
+"""Phase 1 is run again when so many have served."""
 FORGET_AFTER = 60.0
 """Seconds a conversation that is over is kept, to repeat its last message."""
 RESPONDER_TRIES = 3
@@ -100,6 +103,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         "forsaken",
         "fragment_id",
         "handling",
+        "hinted",
         "probe_tries",
         "queue",
     )
@@ -115,6 +119,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
         """Nothing is to outlive it."""
         self.doubt = ""
         """What an unprotected notify said while phase 1 was under way."""
+        self.hinted = False
+        """The operator knows that something in phase 1 could not be read."""
         self.probe_tries = 0
         self.fragment_id = 0
         self._fragments: Fragments | None = None
@@ -340,8 +346,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
                 return
         elif marked in conversation.marks:
             if conversation.may_repeat(marked):
-                # We know where we send what we began; a peer may come from elsewhere by now.
-                self._send_all(conversation.sent, sa.path if conversation.ours else path)
+                # Not to where the copy came from: anybody may have sent that.
+                self._send_all(conversation.sent, conversation.path or sa.path)
             return
         elif conversation.over or conversation.exchange.type is not kind:
             self._drop(path, f"{kind} under a message ID that served already")
@@ -353,12 +359,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
             message, iv = open_message(sa, conversation, header, datagram)
         except (IntegrityFailure, WireError) as failure:
             self._drop(path, str(failure))
-            # With another key the peer cannot read our proof, and we cannot read what it says to that.
             if sa.state is IkeState.CONNECTING and header.flags & FLAG_ENCRYPTION:
-                self._undecryptable(str(failure))
+                self._undecryptable(kind, str(failure))
             return
         if kind not in PHASE_1:
-            self._heard(path)
+            self._heard()
         self._emit_received(message, datagram, path)
         self._deliver(conversation, message, iv, datagram, path)
 
@@ -369,22 +374,29 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if answer is None or number == 0:
             self._drop(path, f"{kind} is not answered by an SA that is {sa.state.name}")
             return None
-        if number in sa.message_ids:
-            self._drop(path, "a message ID that served already")
+        if number in sa.message_ids or len(sa.message_ids) >= MAX_MESSAGE_IDS:
+            self._drop(path, "a message ID that served already, or too many have served")
             return None
         if sum(not each.ours and not each.over for each in self.conversations.values()) >= MAX_THEIRS:
             self._drop(path, "too many exchanges of the peer are under way")
             return None
         return Conversation(answer(), number, False)
 
-    def _undecryptable(self, why: str) -> None:
-        """What the peer says under the keys of phase 1 makes no sense: most likely the pre-shared keys differ."""
-        if not self.doubt:
-            psk = self.sa.handshake is not None and self.sa.handshake.psk
-            self.doubt = f"the peer's encrypted message is of no use ({why})" + (
-                ": most likely the pre-shared secrets of both ends differ" if psk else ""
-            )
-            self.sa.emit(Note(self.sa, self.doubt))
+    def _undecryptable(self, kind: ExchangeType, why: str) -> None:
+        """What the peer says under the keys of phase 1 makes no sense: most likely the pre-shared keys differ.
+
+        Then it cannot read our proof, and we cannot read what it says to that. Outside of phase 1 this may be a
+        message that overtook the last one of phase 1 as well, so it is worth a hint and no more.
+        """
+        psk = self.sa.handshake is not None and self.sa.handshake.psk
+        hint = f"the peer's encrypted message is of no use ({why})" + (
+            ": most likely the pre-shared secrets of both ends differ" if psk else ""
+        )
+        if not self.hinted:
+            self.sa.emit(Note(self.sa, hint))
+        self.hinted = True
+        if kind in PHASE_1:
+            self.doubt = self.doubt or hint
 
     def _hear_unprotected(self, header: Header, datagram: bytes, path: Path) -> None:
         """A notify anybody may have sent: it may tell the operator something, and changes no state (§5.7)."""
@@ -435,6 +447,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             conversation.heard(marked)
             if iv:
                 advance(self.sa, conversation, iv)
+            if self.sa.state in LIVE and conversation.exchange.PROTECTED:
+                self._follow(path)  # it was taken, so nobody has played it again
             if not conversation.ours:
                 conversation.path = path
                 if conversation.exchange.type in PHASE_1 and self.sa.state is not IkeState.CONNECTING:
@@ -454,8 +468,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if number:
             ids = self.sa.message_ids
             ids[number] = None
-            if len(ids) > MAX_MESSAGE_IDS:
-                del ids[next(iter(ids))]
+            if len(ids) == RENEW_AT_MESSAGE_IDS:
+                self.rekey(0, self.now)
 
     def _say(
         self, conversation: Conversation, payloads: list[Payload], *, clear: bool = False, commit: bool = False
@@ -503,9 +517,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
         self.doubt = ""
         if done.close is not None:
             self._outcome(exchange.token, None if isinstance(exchange, TellDelete) else done.close)
-            self._close(done.close, End.OURS if conversation.ours else End.DELETED)
+            alone = not conversation.ours or (isinstance(exchange, TellDelete) and exchange.alone)
+            self._close(done.close, End.OURS if conversation.ours else End.DELETED, hand_over=alone)
             return
-        self.queue[:0] = done.follow
+        if len(self.queue) < self.sa.env.settings.max_queue:
+            self.queue[:0] = done.follow
         for config in done.wanted:
             self.queue += quick_modes(config)
         self._hold_lifetime()
@@ -580,12 +596,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
         sa = self.sa
         sa.emit(MessageReceived(sa, message.exchange, message.message_id, None, message.payloads, len(datagram), path))
 
-    def _heard(self, path: Path) -> None:
-        """An authentic message came: the peer lives, and this is where (RFC 3947 §7 leaves moving to us)."""
+    def _heard(self) -> None:
+        """An authentic message came: the peer lives."""
         self.last_heard = self.now
         self.probe_tries = 0
         self.schedule.clear("probe")
-        self._follow(path)
 
     # -- what goes wrong -----------------------------------------------------------
 
@@ -680,13 +695,15 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self.rekey(0, self.now)
             self._set("rekey", self.now + RERUN_WAIT)
         elif name == "expire":
-            self.queue.insert(0, TellDelete((), True, "its lifetime ended"))
+            self.queue.insert(0, TellDelete((), True, "its lifetime ended", alone=True))
         elif name == "succession":
             # A quick mode's last message may have to be said again for a while.
-            if any(not each.over or each.exchange.type is ExchangeType.QUICK_MODE for each in self.conversations.values()):
+            if any(
+                not each.over or each.exchange.type is ExchangeType.QUICK_MODE for each in self.conversations.values()
+            ):
                 self._set("succession", self.now + SUCCESSION_WAIT)
                 return
-            self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA"))
+            self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA", alone=True))
         elif name == "turn":
             pass  # the next exchange begins after any deadline
         elif name == "probe":
@@ -783,13 +800,13 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
     # -- the end -----------------------------------------------------------------------
 
-    def _close(self, why: str, end: End = End.OURS) -> None:
+    def _close(self, why: str, end: End = End.OURS, *, hand_over: bool = False) -> None:
+        """As every driver. `hand_over`: the SA alone is gone, and its children go to another one between the ends."""
         sa = self.sa
         if sa.state is IkeState.CLOSED:
             return
-        kin = next(iter(sa.env.kin(sa)), None)
-        inheritable = sa.state in LIVE and sa.children and sa.heir is None and not self.forsaken
-        if isinstance(kin, IsakmpSa) and inheritable:
+        kin = next(iter(sa.env.kin(sa)), None) if hand_over and sa.state in LIVE else None
+        if isinstance(kin, IsakmpSa) and sa.children and sa.heir is None:
             # Phase 2 outlives its phase 1 where another one stands between the same ends (RFC 2408 §4).
             kin.take_children(sa)
             kin.take_inner(sa)

@@ -227,7 +227,7 @@ def through_nat(sa: IsakmpSa, pair: Pair) -> Pair:
     What the ends say in their IDs are their own views (RFC 3947 §5.2); the
     kernel sees the addresses of the IKE SA, and so may the configuration.
     """
-    path = sa.path
+    path = sa.ends
     return (
         _with_address(pair[0], path.local.address) if sa.nat.local else pair[0],
         _with_address(pair[1], path.remote.address) if sa.nat.remote else pair[1],

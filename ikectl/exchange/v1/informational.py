@@ -24,7 +24,7 @@ from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import Delete, Notify, dpd_notify, dpd_sequence, isakmp_delete
 from ikectl.wire.v1.payload import Payload
 
-DELETE_REPEATS = 2
+DELETE_REPEATS = 3
 """How often a delete of children is said again, some seconds apart: a peer that missed it would go on sending where
 nobody listens, and nobody acknowledges it. Unknown SPIs hurt no peer."""
 
@@ -57,6 +57,8 @@ class TellDelete(Exchange):
     spis: tuple[tuple[ProtocolId, int], ...] = ()
     """SPIs of no child of ours, which the peer believes in."""
     repeats: int = DELETE_REPEATS
+    alone: bool = False
+    """The ISAKMP SA goes, its children do not where another one stands between the ends (RFC 2408 §4)."""
 
     @classmethod
     def of_spis(cls, spis: tuple[tuple[ProtocolId, int], ...], why: str) -> TellDelete:
@@ -104,6 +106,26 @@ class Probe(Exchange):
 
 
 @dataclass(slots=True, eq=False)
+class HearStranger(Exchange):
+    """What a peer says that has not proven itself, or not yet its user: its HASH shows only that it made the keys.
+
+    It may refuse, give up this very SA, and ask whether we live.
+    """
+
+    type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+    token: int = 0
+
+    async def take(self, sa: IsakmpSa, message: Message) -> Turn:
+        errors = tuple(notify for notify in message.all(Notify) if notify.type.is_error)
+        if any(is_whole(sa, delete) for delete in message.all(Delete)):
+            if sa.state is not IkeState.CONNECTING or not sa.initiator:
+                return Done(close="deleted by the peer")
+            # Perhaps not the peer's word: wait for a better one until our last message would be repeated.
+            errors = errors or (Notify(NotifyType.AUTHENTICATION_FAILED),)
+        return Done(follow=answer_probe(sa, message) if sa.state is IkeState.AUTHENTICATING else (), errors=errors)
+
+
+@dataclass(slots=True, eq=False)
 class AnswerInformational(Exchange):
     """What the peer tells us."""
 
@@ -112,24 +134,20 @@ class AnswerInformational(Exchange):
 
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:
         deletes = message.all(Delete)
-        if any(self._is_whole(sa, delete) for delete in deletes):
+        if any(is_whole(sa, delete) for delete in deletes):
             why = [notify.type for notify in message.errors]
             return Done(close=explain(why) if why else "deleted by the peer")
-        follow: list[Exchange] = []
         wanted: list[Child] = []
         for delete in deletes:
             wanted += await self._close(sa, delete)
-        for notify in message.all(Notify):
-            follow += self._hear(sa, notify)
+        hear_acknowledgement(sa, message)
         if message.notify(NotifyType.RESPONDER_LIFETIME) is not None:
             hear_lifetime(sa, message)
-        errors = [notify for notify in message.all(Notify) if notify.type.is_error]
+        errors = tuple(notify for notify in message.all(Notify) if notify.type.is_error)
+        for notify in errors:
+            sa.emit(Note(sa, f"the peer reports {notify.type}"))
         first = message.notify(NotifyType.INITIAL_CONTACT) is not None and sa.state is IkeState.ESTABLISHED
-        return Done(follow=tuple(follow), wanted=tuple(wanted), errors=tuple(errors), first_contact=first)
-
-    def _is_whole(self, sa: IsakmpSa, delete: Delete) -> bool:
-        """Whether it is of this ISAKMP SA; the SPI is both cookies (RFC 2408 §5.15)."""
-        return delete.protocol is ProtocolId.ISAKMP and sa.spi_i + sa.spi_r in delete.spis
+        return Done(follow=answer_probe(sa, message), wanted=tuple(wanted), errors=errors, first_contact=first)
 
     async def _close(self, sa: IsakmpSa, delete: Delete) -> list[Child]:
         """Close the children named; which of them the configuration wants back."""
@@ -147,21 +165,27 @@ class AnswerInformational(Exchange):
                     wanted.append(child.config)
         return wanted
 
-    def _hear(self, sa: IsakmpSa, notify: Notify) -> list[Exchange]:
-        if notify.type is NotifyType.R_U_THERE:
-            return self._answer_probe(sa, notify)
-        if notify.type is NotifyType.R_U_THERE_ACK:
-            if dpd_sequence(notify) != sa.dpd_sent:
-                sa.emit(Note(sa, "an R-U-THERE-ACK for another R-U-THERE than our last"))
-        elif notify.type.is_error:
-            sa.emit(Note(sa, f"the peer reports {notify.type}"))
-        return []
 
-    def _answer_probe(self, sa: IsakmpSa, notify: Notify) -> list[Exchange]:
-        """An old sequence number is one that was played again (RFC 3706 §6.3)."""
-        sequence = dpd_sequence(notify)
-        if notify.spi != sa.spi_i + sa.spi_r or sequence < sa.dpd_heard:
-            sa.emit(Note(sa, f"ignored R-U-THERE {sequence}, which is old or of another SA"))
-            return []
-        sa.dpd_heard = sequence
-        return [Tell([dpd_notify(NotifyType.R_U_THERE_ACK, sa.spi_i, sa.spi_r, sequence)])]
+def is_whole(sa: IsakmpSa, delete: Delete) -> bool:
+    """Whether it is of this ISAKMP SA; the SPI is both cookies (RFC 2408 §5.15)."""
+    return delete.protocol is ProtocolId.ISAKMP and sa.spi_i + sa.spi_r in delete.spis
+
+
+def hear_acknowledgement(sa: IsakmpSa, message: Message) -> None:
+    """R-U-THERE-ACK: that it came tells enough, whatever its number (RFC 3706 §5.4)."""
+    for notify in message.all(Notify):
+        if notify.type is NotifyType.R_U_THERE_ACK and dpd_sequence(notify) != sa.dpd_sent:
+            sa.emit(Note(sa, "an R-U-THERE-ACK for another R-U-THERE than our last"))
+
+
+def answer_probe(sa: IsakmpSa, message: Message) -> tuple[Exchange, ...]:
+    """The answer to an R-U-THERE, one for a message; an old sequence number was played again (RFC 3706 §6.3)."""
+    notify = message.notify(NotifyType.R_U_THERE)
+    if notify is None:
+        return ()
+    sequence = dpd_sequence(notify)
+    if notify.spi != sa.spi_i + sa.spi_r or sequence < sa.dpd_heard:
+        sa.emit(Note(sa, f"ignored R-U-THERE {sequence}, which is old or of another SA"))
+        return ()
+    sa.dpd_heard = sequence
+    return (Tell([dpd_notify(NotifyType.R_U_THERE_ACK, sa.spi_i, sa.spi_r, sequence)]),)

@@ -232,10 +232,10 @@ def hash_of(sa: IsakmpSa, by_initiator: bool, id_body: bytes) -> bytes:
     )
 
 
-async def find_secret(sa: IsakmpSa, local_id: Identity, remote_id: Identity) -> Secret:
+async def find_secret(sa: IsakmpSa, local_id: Identity, remote_id: Identity, *, named: bool = False) -> Secret:
     """The pre-shared key of two identities; of an unknown one by its address. Raises CredentialError."""
     path = sa.path
-    return await SharedSecret(local_id, remote_id, path.local.address, path.remote.address)
+    return await SharedSecret(local_id, remote_id, path.local.address, path.remote.address, named)
 
 
 async def secrets_by_address(sa: IsakmpSa, candidates: Sequence[Connection]) -> tuple[Secret, ...]:
@@ -288,8 +288,10 @@ async def choose_connection(sa: IsakmpSa, claimed: Identity) -> Connection:
 async def hold_to_secret(sa: IsakmpSa, connection: Connection, claimed: Identity) -> None:
     """The key in use must be the one that belongs to the identity claimed, or who knows any key could be anybody.
 
-    A key that belongs to the peer's address serves for whatever identity the
-    connection of that very address expects. Raises AuthenticationFailed.
+    A key that names the peer's address, and no other, serves for whatever
+    identity the connection of that very address expects: but not a key that is
+    for many, whose holders may share that address behind a NAT.
+    Raises AuthenticationFailed.
     """
     shake = sa.handshake
     assert shake is not None and sa.local_id is not None
@@ -297,9 +299,10 @@ async def hold_to_secret(sa: IsakmpSa, connection: Connection, claimed: Identity
         return
     remote = sa.path.remote.address
     bound = any(spec.concrete == remote for spec in connection.remote_addrs)
-    for identity in (claimed, Identity.of_address(remote)) if bound else (claimed,):
+    named = Identity.of_address(remote)
+    for identity, exactly in ((claimed, False), (named, True)) if bound else ((claimed, False),):
         try:
-            if compare_digest(await find_secret(sa, sa.local_id, identity), shake.psk):
+            if compare_digest(await find_secret(sa, sa.local_id, identity, named=exactly), shake.psk):
                 return
         except CredentialError:
             continue
@@ -343,6 +346,7 @@ def finish(sa: IsakmpSa, connection: Connection) -> None:
     """Both ends are proven as far as phase 1 goes; what only it needed is forgotten."""
     assert sa.keys is not None
     sa.connection = connection
+    sa.proven = (sa.handshake.arrived if sa.handshake is not None else None) or sa.path
     sa.handshake = None
     sa.keys.skeyid = sa.keys.skeyid_e = NO_SECRET
     about = roles(sa)

@@ -101,7 +101,7 @@ class QuickMode(Exchange):
             self.pair = await GenerateKe(group, sa.random)
             payloads.append(KE(self.pair.public))
         transport = config.mode is Mode.TRANSPORT
-        if not (transport and pair == agreement.host_pair(sa.path)):
+        if not (transport and pair == agreement.host_pair(sa.ends)):
             self.said = _ids(pair)
             payloads += self.said
         return Say([*payloads, *agreement.original_addresses(sa, transport)])
@@ -179,7 +179,7 @@ class QuickMode(Exchange):
 
     def _real_pair(self, sa: IsakmpSa) -> Pair:
         """What goes into the kernel."""
-        return agreement.host_pair(sa.path) if self.said is None else self._meant(sa, self.said)
+        return agreement.host_pair(sa.ends) if self.said is None else self._meant(sa, self.said)
 
     def _meant(self, sa: IsakmpSa, said: tuple[ID, ID]) -> Pair:
         pair = said[0].selector(), said[1].selector()
@@ -278,7 +278,7 @@ class AnswerQuickMode(Exchange):
         nonce_i, ids = _nonce(message), agreement.client_ids(message)
         transport = _asks_transport(message)
         try:
-            pair = agreement.host_pair(sa.path) if ids is None else (ids[1].selector(), ids[0].selector())
+            pair = agreement.host_pair(sa.ends) if ids is None else (ids[1].selector(), ids[0].selector())
             if transport:
                 pair = agreement.through_nat(sa, pair)
             config, choice = agreement.choose(sa, message, pair, sa.connection.children)

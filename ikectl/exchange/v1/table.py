@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ikectl.exchange.v1.aggressive import AnswerAggressive
 from ikectl.exchange.v1.base import Exchange
-from ikectl.exchange.v1.informational import AnswerInformational
+from ikectl.exchange.v1.informational import AnswerInformational, HearStranger
 from ikectl.exchange.v1.main import AnswerMainMode
 from ikectl.exchange.v1.quick import AnswerQuickMode
 from ikectl.exchange.v1.transaction import AnswerTransaction
@@ -20,8 +20,8 @@ PHASE_1: dict[ExchangeType, type[AnswerMainMode] | type[AnswerAggressive]] = {
 """What begins an ISAKMP SA, and who answers."""
 
 ANSWERS: dict[tuple[IkeState, ExchangeType], type[Exchange]] = {
-    (IkeState.CONNECTING,     ExchangeType.INFORMATIONAL): AnswerInformational,
-    (IkeState.AUTHENTICATING, ExchangeType.INFORMATIONAL): AnswerInformational,
+    (IkeState.CONNECTING,     ExchangeType.INFORMATIONAL): HearStranger,
+    (IkeState.AUTHENTICATING, ExchangeType.INFORMATIONAL): HearStranger,
     (IkeState.AUTHENTICATING, ExchangeType.TRANSACTION):   AnswerTransaction,
     (IkeState.ESTABLISHED,    ExchangeType.INFORMATIONAL): AnswerInformational,
     (IkeState.ESTABLISHED,    ExchangeType.TRANSACTION):   AnswerTransaction,

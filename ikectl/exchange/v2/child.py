@@ -232,22 +232,26 @@ async def answer(
 
     `outbound=False` leaves the outbound half for later: the initiator of a
     rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
-    Raises BackendError; nothing is left behind then.
+    Raises BackendError, TsUnacceptable; nothing is left behind then.
     """
     number, protocol, _, transforms = choice.chosen
     spi = await AllocSpi(protocol, sa.path)
-    child = build(
-        sa,
-        choice.config,
-        False,
-        choice.chosen,
-        spi,
-        choice.ts_local,
-        choice.ts_remote,
-        choice.transport,
-        keying,
-        sa.path,
-    )
+    try:
+        child = build(
+            sa,
+            choice.config,
+            False,
+            choice.chosen,
+            spi,
+            choice.ts_local,
+            choice.ts_remote,
+            choice.transport,
+            keying,
+            sa.path,
+        )
+    except TsUnacceptable:
+        await FreeSpi(protocol, sa.path, spi)
+        raise
     await children.install(sa, child, outbound=outbound)
     chosen = Proposal(number, protocol, spi.to_bytes(4, "big"), transforms)
     selectors: list[Payload] = [TSi(choice.ts_remote), TSr(choice.ts_local)]
@@ -270,7 +274,7 @@ def build(
     keying: Keying,
     path: Path,
 ) -> ChildSa:
-    """The facts of a new child, keys derived, nothing installed."""
+    """The facts of a new child, keys derived, nothing installed. Raises TsUnacceptable."""
     suite = ChildSuite.of(chosen)
     assert sa.suite is not None and sa.keys is not None
     return children.describe(

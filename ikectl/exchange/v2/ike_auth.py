@@ -101,6 +101,7 @@ def establish(sa: IkeSa) -> None:
     """Both ends are proven: the SA stands, and what only the handshake needed is forgotten."""
     assert sa.keys is not None
     sa.move(IkeState.ESTABLISHED)
+    sa.proven = sa.path
     sa.handshake = None
     sa.keys.sk_pi = sa.keys.sk_pr = NO_SECRET
     sa.emit(IkeUp(sa))

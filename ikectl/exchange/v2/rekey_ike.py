@@ -64,6 +64,7 @@ def successor(
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         nat=sa.nat,
+        proven=sa.proven,
     )
 
 
