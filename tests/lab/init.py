@@ -29,7 +29,7 @@ MODULES = (
     # ciphers and hashes
     "aes_generic", "chacha20poly1305", "chacha_generic", "poly1305_generic", "camellia_generic",
     "des_generic", "blowfish_generic", "cast5_generic", "serpent_generic", "crypto_null", "md5",
-    "sha1_generic", "sha256_generic", "sha512_generic", "rmd160",
+    "sha1_generic", "sha256_generic", "sha512_generic", "rmd160", "deflate",
     # links, queueing and NAT
     "veth", "dummy", "tun", "ip_gre", "ip_vti", "ipip", "sch_netem", "ip_tables", "ip6_tables",
     "iptable_nat", "iptable_filter", "iptable_mangle", "ip6table_filter", "nf_nat",

@@ -9,6 +9,7 @@ import pytest
 from tests.interop.v1.configurations import MOON, SUN
 from tests.interop.v1.conftest import OldSite, carries, ladder
 from tests.lab.peers.base import Peer
+from tests.lab.peers.ikectl import Ikectl
 from tests.lab.world import until
 
 
@@ -149,3 +150,53 @@ def test_phase_1_deleted(site: OldSite, initiator: str) -> None:
     until(lambda: not other.sas(), "all is gone on the other side")
     for node in ("moon", "sun"):
         assert "proto esp" not in site.world.xfrm(node)
+
+
+@pytest.mark.conformance("v1-26")
+def test_compression(site: OldSite, initiator: str) -> None:
+    """IPComp and ESP in one proposal; what can be compressed is smaller on the wire."""
+    site.configure(child="ipcomp = yes")
+    up(site, initiator)
+    assert site.world.ping("alice", "bob", count=2, size=1000).lost == 0
+    sizes = [len(packet.body) for packet in site.world.wire("router").packets("esp")]
+    assert len(sizes) == 4
+    assert max(sizes) < 800, "ping fills its packets with a pattern"
+    for node in ("moon", "sun"):
+        assert "proto comp" in site.world.xfrm(node)
+
+
+def test_the_shorter_sha2_of_old_kernels(site: OldSite, initiator: str) -> None:
+    site.configure(child="sha256_96 = yes")
+    carries(site, *up(site, initiator))
+    assert "hmac(sha256)" in site.world.xfrm("moon")
+
+
+@pytest.mark.conformance("v1-38")
+def test_rekeyed_from_both_sides_at_once(site: OldSite) -> None:
+    """Two new children for one: nothing is lost, and nothing breaks when all are renewed again."""
+    site.configure(esp="aes128-sha256-modp2048")
+    first, second = up(site, "moon")
+    before = {*installed(first), *installed(second)}
+    with site.world.pinging("alice", "bob") as ping:
+        first.rekey(child="net")
+        second.rekey(child="net")
+        for peer in (first, second):
+            until(
+                lambda peer=peer: installed(peer) and not before & {*installed(peer)},  # type: ignore[misc]
+                f"a new child on {peer.node}",
+            )
+        before |= {*installed(first), *installed(second)}
+        first.rekey(child="net")
+        until(lambda: set(installed(first)) - before, "once more")
+    assert ping.stop().lost == 0
+
+
+def test_what_the_operator_sees(site: OldSite, initiator: str) -> None:
+    site.configure()
+    up(site, initiator)
+    ours = site.moon
+    assert isinstance(ours, Ikectl)
+    shown = ours.cli("sas")
+    assert "IKEv1" in shown, shown
+    for word in ("moon.example.org", "sun.example.org", "10.1.0.0/24", "10.2.0.0/24"):
+        assert word in shown, shown
