@@ -70,6 +70,10 @@ class NoProposalChosen(Refused):
     """Nothing offered fits what is configured (RFC 7296 §2.7)."""
 
     notify = NotifyType.NO_PROPOSAL_CHOSEN
+    distance: int = 0
+    """How many attributes failed in the pair that comes nearest, where pairs were compared."""
+    subject: str = ""
+    """The name of the connection or child that comes nearest, where several were compared."""
 
 
 class DoiNotSupported(NoProposalChosen):

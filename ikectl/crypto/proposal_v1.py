@@ -43,7 +43,7 @@ from ikectl.crypto.transforms_v1 import (
 )
 from ikectl.errors import NoProposalChosen, PeerMisbehaved
 from ikectl.iana.v1 import KEY_IKE, AuthMethod, HashId, Phase1Attribute, ProtocolId, auth_method
-from ikectl.iana.v2 import KeyExchangeMethod, Protocol
+from ikectl.iana.v2 import KeyExchangeMethod, Protocol, TransformType
 from ikectl.wire.v1.attributes import Attribute
 from ikectl.wire.v1.sa import SA, Proposal, Transform
 from ikectl.wire.v2.sa import Proposal as Configured
@@ -55,6 +55,7 @@ __all__ = [
     "Phase2Choice",
     "accepted_phase1",
     "accepted_phase2",
+    "in_words",
     "offer_phase1",
     "offer_phase2",
     "phase1_groups",
@@ -213,7 +214,7 @@ def select_phase1(offered: SA, configured: Sequence[Configured], methods: Sequen
             if found is not None:
                 answer = SA((Proposal(found.proposal.number, ProtocolId.ISAKMP, b"", (found.transform,)),))
                 return Phase1Choice(answer, _suite(key), auth_method(key.method), found.said.lifetime)
-    raise NoProposalChosen(_nearest(offered, candidates, configured, methods))
+    raise _nearest(offered, candidates, configured, methods)
 
 
 class _Candidate(NamedTuple):
@@ -286,6 +287,17 @@ def accepted_phase1(offered: SA, answered: SA) -> Phase1Choice:
 
 # -- explaining ----------------------------------------------------------------
 
+
+def in_words(proposal: Configured) -> str:
+    """The keywords of a proposal as they mean something in IKEv1; empty if it has no numbers there."""
+    if proposal.protocol is Protocol.IKE and not all(_layout(proposal)):
+        return ""
+    kinds = {transform.type for transform in proposal.transforms}
+    implied = {TransformType.PRF} if TransformType.INTEG in kinds else set()
+    words = [each for each in proposal.transforms if each.type not in implied and each != table.NO_ESN]
+    return format_proposal(proposal._replace(transforms=tuple(words)))
+
+
 _KINDS = {
     "encryption algorithm": (0, 1),
     "hash": (2,),
@@ -308,20 +320,49 @@ def _name(kind: str, key: _Key) -> str:
         case "group":
             return group_name(key.group)
         case _:
-            return str(auth_method(key.method)) if key.method else "none"
+            return _method_name(key.method)
+
+
+_PROOFS = {
+    AuthMethod.PRE_SHARED_KEY: "psk",
+    AuthMethod.RSA_SIGNATURE: "pubkey with RSA",
+    AuthMethod.ECDSA_256: "pubkey with ECDSA on P-256",
+    AuthMethod.ECDSA_384: "pubkey with ECDSA on P-384",
+    AuthMethod.ECDSA_521: "pubkey with ECDSA on P-521",
+    AuthMethod.RSA_ENCRYPTION: "rsa-encryption",
+    AuthMethod.RSA_ENCRYPTION_REVISED: "rsa-encryption-revised",
+    AuthMethod.HYBRID_INIT_RSA: "hybrid, pubkey of the responder and XAUTH of the initiator",
+    AuthMethod.HYBRID_RESP_RSA: "hybrid, pubkey of the initiator and XAUTH of the responder",
+    AuthMethod.XAUTH_INIT_PRE_SHARED: "psk, then XAUTH of the initiator",
+    AuthMethod.XAUTH_RESP_PRE_SHARED: "psk, then XAUTH of the responder",
+    AuthMethod.XAUTH_INIT_RSA: "pubkey with RSA, then XAUTH of the initiator",
+    AuthMethod.XAUTH_RESP_RSA: "pubkey with RSA, then XAUTH of the responder",
+    AuthMethod.XAUTH_INIT_RSA_ENCRYPTION: "rsa-encryption, then XAUTH of the initiator",
+    AuthMethod.XAUTH_RESP_RSA_ENCRYPTION: "rsa-encryption, then XAUTH of the responder",
+    AuthMethod.XAUTH_INIT_RSA_REVISED: "rsa-encryption-revised, then XAUTH of the initiator",
+    AuthMethod.XAUTH_RESP_RSA_REVISED: "rsa-encryption-revised, then XAUTH of the responder",
+}
+"""The methods in the words of the configuration."""
+
+
+def _method_name(number: int) -> str:
+    if not number:
+        return "none"
+    method = auth_method(number)
+    return f"{method}: {_PROOFS[method]}" if method in _PROOFS else str(method)
 
 
 def _nearest(
     offered: SA, candidates: list[_Candidate], configured: Sequence[Configured], methods: Sequence[AuthMethod]
-) -> str:
+) -> NoProposalChosen:
     """Bounded, whatever the peer sent."""
     layouts = [(ours, list(_layout(ours).keys(methods))) for ours in configured]
     layouts = [(ours, keys) for ours, keys in layouts if keys]
     if not candidates:
         kinds = ", ".join(dict.fromkeys(str(proposal.protocol) for proposal in offered.proposals[:8]))
-        return f"the peer offers {kinds or 'nothing'}, not ISAKMP"
+        return NoProposalChosen(f"the peer offers {kinds or 'nothing'}, not ISAKMP")
     if not layouts:
-        return "nothing that is configured has numbers in IKEv1; aes256-sha256-modp2048 would"
+        return NoProposalChosen("nothing that is configured has numbers in IKEv1; aes256-sha256-modp2048 would")
     nearest: tuple[int, list[str], _Candidate, Configured, list[_Key]] | None = None
     for ours, keys in layouts:
         parts = {kind: {_part(kind, key) for key in keys} for kind in _KINDS}
@@ -339,5 +380,20 @@ def _nearest(
     ]
     if candidate.said.flaw:
         reasons.append(candidate.said.flaw)
-    where = f"the peer's transform {candidate.transform.number} and our {format_proposal(ours)}"
-    return f"nearest are {where}: {'; '.join(reasons)}"
+    else:
+        reasons.append(_remedy(failed, candidate.key, ours))
+    where = f"the peer's transform {candidate.transform.number} and our {in_words(ours)}"
+    refusal = NoProposalChosen(f"nearest are {where}: {'; '.join(filter(None, reasons))}")
+    refusal.distance = len(reasons)
+    return refusal
+
+
+def _remedy(failed: list[str], theirs: _Key, ours: Configured) -> str:
+    """What would make them agree."""
+    if "authentication method" in failed:
+        return "both ends must prove themselves in the same way: compare auth, and XAUTH, of both"
+    cipher = IKE_CIPHERS.row(theirs.cipher, theirs.bits)
+    if cipher is None or theirs.hash not in HASHES or theirs.group not in GROUPS:
+        return f"let the peer offer {in_words(ours)}"
+    words = cipher.keywords[0], HASHES[theirs.hash].keywords[0].removeprefix("prf"), GROUPS[theirs.group].keywords[0]
+    return f"let the peer offer {in_words(ours)}, or take {'-'.join(words)} into proposals"

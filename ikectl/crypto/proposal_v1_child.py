@@ -226,7 +226,7 @@ def select_phase2(
                     chosen = _match(each, wanted, mode, unnamed=mode == modes[0])
                     if chosen is not None:
                         return _choice(each, chosen, mode, group)
-    raise NoProposalChosen(_nearest(bundles, wishes, modes, group, ipcomp))
+    raise _nearest(bundles, wishes, modes, group, ipcomp)
 
 
 def _shape_fits(bundle: Bundle, wish: tuple[Layout, ...], ipcomp: bool) -> bool:
@@ -326,27 +326,33 @@ def _same(protocol: ProtocolId, ours: Candidate, theirs: Candidate) -> bool:
 # -- explaining ----------------------------------------------------------------
 
 
+MISSHAPEN = 100
+"""How far a bundle of other protocols is, in attributes: further than any of the right ones."""
+
+
 def _nearest(
     bundles: list[Bundle],
     wishes: list[tuple[Layout, ...]],
     modes: Sequence[EncapsulationMode],
     group: int,
     ipcomp: bool,
-) -> str:
+) -> NoProposalChosen:
     """Bounded, whatever the peer sent."""
     if not bundles:
-        return "the peer offers nothing"
+        return NoProposalChosen("the peer offers nothing")
     if not wishes:
-        return "nothing that is configured has numbers in IKEv1; aes256-sha256 would"
+        return NoProposalChosen("nothing that is configured has numbers in IKEv1; aes256-sha256 would")
     # A bundle of other protocols is far, whatever else would fit.
     pairs = (
         (not _shape_fits(bundle, wish, ipcomp), bundle, list(_reasons(bundle, wish, modes, group, ipcomp)))
         for bundle in bundles[:MAX_NEAREST]
         for wish in wishes
     )
-    _, bundle, reasons = min(pairs, key=lambda pair: (pair[0], len(pair[2])))
+    misshapen, bundle, reasons = min(pairs, key=lambda pair: (pair[0], len(pair[2])))
     why = "; ".join(reasons) or "each part fits, but not together"
-    return f"nearest is the peer's proposal {bundle.number} for {bundle.shape}: {why}"
+    refusal = NoProposalChosen(f"nearest is the peer's proposal {bundle.number} for {bundle.shape}: {why}")
+    refusal.distance = len(reasons) + (MISSHAPEN if misshapen else 0)
+    return refusal
 
 
 def _reasons(

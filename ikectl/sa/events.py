@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from ikectl.iana import v1
 from ikectl.iana.registry import Registry
 from ikectl.iana.v2 import NotifyType, PayloadType
 from ikectl.values.path import Path
@@ -86,8 +87,14 @@ class MessageReceived(Event):
 def _ladder(exchange: Registry, message_id: int, response: bool | None, payloads: Sequence[AnyPayload]) -> str:
     inside = " ".join(_short(payload) for payload in payloads)
     if response is None:
-        return f"{exchange} {message_id:08x} [ {inside} ]"
+        return f"{_conversation(exchange, message_id)} [ {inside} ]"
     return f"{exchange} {'response' if response else 'request'} {message_id} [ {inside} ]"
+
+
+def _conversation(exchange: Registry, message_id: int) -> str:
+    """An exchange of IKEv1. Its message ID is random, and 0 throughout phase 1, of which there is but one."""
+    name = f"{exchange} (main mode)" if exchange is v1.ExchangeType.IDENTITY_PROTECTION else str(exchange)
+    return f"{name} {message_id:08x}" if message_id else name
 
 
 SHORT: Mapping[int, str] = {
@@ -120,8 +127,13 @@ class Retransmitted(Event):
     exchange: Registry
     message_id: int
     tries: int
+    what: str = ""
+    """Which message of an exchange of IKEv1 it is, in words."""
 
     def text(self) -> str:
+        if self.what:
+            number = f", message ID {self.message_id:08x}" if self.message_id else ""
+            return f"no answer yet: sent {self.what} again (repeat {self.tries}{number})"
         return f"no answer yet: sent {self.exchange} {self.message_id} again (repeat {self.tries})"
 
 
@@ -134,8 +146,12 @@ class RetransmitTimeout(Event):
     sa: Association
     exchange: Registry
     tries: int
+    what: str = ""
+    """Which message of an exchange of IKEv1 it is, in words; what it means is told with the end of the SA."""
 
     def text(self) -> str:
+        if self.what:
+            return f"giving up: {self.sa.path.remote} did not answer {self.what}, which was sent {self.tries + 1} times"
         return (
             f"giving up: {self.sa.path.remote} answered none of {self.tries + 1} {self.exchange} requests; "
             "check that the address is right, the peer runs, and UDP 500 and 4500 pass both ways"

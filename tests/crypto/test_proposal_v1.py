@@ -267,7 +267,7 @@ def test_contradictions_are_not_chosen() -> None:
         (said(AES, SHA256, 2, KEY_LENGTH=128), "no common group (offered MODP_1024; configured MODP_2048)"),
         (
             said(AES, SHA256, 14, RSA, KEY_LENGTH=128),
-            "no common authentication method (offered RSA_SIGNATURE; configured PRE_SHARED_KEY)",
+            "no common authentication method (offered RSA_SIGNATURE: pubkey with RSA; configured PRE_SHARED_KEY: psk)",
         ),
         (
             said(AES, SHA256, 4711, KEY_LENGTH=192),
@@ -281,7 +281,7 @@ def test_a_refusal_names_attribute_by_attribute_what_failed(offer: dict[int, int
     far = said(99, 99, 99, 99)
     with pytest.raises(NoProposalChosen) as caught:
         select_phase1(sa(far, offer), [ike("aes256-aes128-sha256-modp2048")], [PSK])
-    head = "nearest are the peer's transform 2 and our aes256-aes128-prfsha256-sha256-modp2048: "
+    head = "nearest are the peer's transform 2 and our aes256-aes128-sha256-modp2048: "
     assert str(caught.value).startswith(head + why)
 
 

@@ -29,13 +29,14 @@ from ikectl.errors import (
 )
 from ikectl.exchange.children import remove
 from ikectl.exchange.v1.aggressive import Aggressive
+from ikectl.exchange.v1 import diagnosis
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.informational import Probe, Tell, TellDelete
 from ikectl.exchange.v1.main import MainMode
 from ikectl.exchange.v1.modecfg import PullConfig
 from ikectl.exchange.v1.quick import AnswerQuickMode, QuickMode, rekeying
 from ikectl.exchange.v1.quick import wanted as quick_modes
-from ikectl.exchange.v1.refusal import explain, refusal_of
+from ikectl.exchange.v1.refusal import refusal_of
 from ikectl.exchange.v1.table import answer_to
 from ikectl.iana.v1 import ExchangeType, PayloadType, VendorId, exchange_type
 from ikectl.sa.association import IkeState
@@ -388,12 +389,16 @@ class IsakmpMachine(Driver[IsakmpSa]):
         Then it cannot read our proof, and we cannot read what it says to that. Outside of phase 1 this may be a
         message that overtook the last one of phase 1 as well, so it is worth a hint and no more.
         """
-        psk = self.sa.handshake is not None and self.sa.handshake.psk
+        sa = self.sa
+        psk = sa.handshake is not None and sa.handshake.psk
         hint = f"the peer's encrypted message is of no use ({why})" + (
-            ": most likely the pre-shared secrets of both ends differ" if psk else ""
+            f": most likely the pre-shared secrets of both ends differ; compare that for {sa.path.remote.host} here "
+            "with the peer's"
+            if psk
+            else ""
         )
         if not self.hinted:
-            self.sa.emit(Note(self.sa, hint))
+            sa.emit(AuthFailed(sa, True, hint) if psk and kind in PHASE_1 else Note(sa, hint))
         self.hinted = True
         if kind in PHASE_1:
             self.doubt = self.doubt or hint
@@ -406,15 +411,12 @@ class IsakmpMachine(Driver[IsakmpSa]):
         except WireError as failure:
             self._drop(path, str(failure))
             return
-        errors = [str(notify.type) for notify in message.errors]
+        errors = [notify.type for notify in message.errors]
         if sa.state is not IkeState.CONNECTING or not errors or self.doubt:
             self._drop(path, "an unprotected informational message")
             return
-        self.doubt = f"the peer answered {', '.join(errors[:4])}"
-        phase1 = self.conversations.get(0)
+        self.doubt = diagnosis.refused(errors, sa)
         sa.emit(Note(sa, f"{self.doubt} (not authenticated; waiting for another answer)"))
-        if phase1 is None or not phase1.ours:
-            self.doubt = ""
 
     def _deliver(self, conversation: Conversation, message: Message, iv: bytes, datagram: bytes, path: Path) -> None:
         self.handling = conversation
@@ -542,9 +544,9 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
     def _hear_refusal(self, errors: tuple[Notify, ...]) -> None:
         """The peer said no, under protection, in an exchange of its own: find what it is about by its SPI."""
-        why = explain([notify.type for notify in errors])
+        types = [notify.type for notify in errors]
         if self.sa.state is IkeState.CONNECTING:
-            self.doubt = why
+            self.doubt = diagnosis.refused(types, self.sa)
             return
         ours = [each for each in self.conversations.values() if each.ours and not each.over]
         modes = [each for each in ours if isinstance(each.exchange, QuickMode)]
@@ -553,7 +555,9 @@ class IsakmpMachine(Driver[IsakmpSa]):
             refused = (named or modes)[:1]
             for conversation in refused:
                 modes.remove(conversation)
-                self._refused(conversation, why)
+                self._refused(conversation, conversation.exchange.refused(self.sa, types))
+            if not refused:
+                self.sa.emit(Note(self.sa, f"the peer reports {notify.type}, which is about nothing under way"))
 
     def _refused(self, conversation: Conversation, why: str) -> None:
         exchange = conversation.exchange
@@ -563,7 +567,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         exchange.token = 0
         if exchange.old is not None:
             self._later(QuickMode(exchange.config, None, 0, exchange.old))
-        self._errands += ((partial(exchange.refused, self.sa, why), self._errand_done),)
+        self._errands += ((partial(exchange.give_up, self.sa, why), self._errand_done),)
 
     def _finished(self, conversation: Conversation) -> None:
         number = conversation.message_id
@@ -612,7 +616,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             return
         why = f"{exchange.subject}: {error}"
         initial = exchange.type in PHASE_1
-        self._emit_failure(initial, error, why)
+        self._emit_failure(exchange, error, why)
         bad = isinstance(error, PeerMisbehaved | WireError | IntegrityFailure)
         if initial and bad and path is not None and sa.state is not IkeState.CREATED:
             # Malformed or illegal, and from nobody in particular: as if it never came, so that who sends
@@ -646,9 +650,9 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
         self._run(exchange.abandon(sa, why), finish)
 
-    def _emit_failure(self, initial: bool, error: IkectlError, why: str) -> None:
+    def _emit_failure(self, exchange: Exchange, error: IkectlError, why: str) -> None:
         """The event that tells operators."""
-        sa = self.sa
+        sa, initial = self.sa, exchange.type in PHASE_1
         if initial and isinstance(error, AuthenticationFailed):
             sa.emit(AuthFailed(sa, True, str(error)))
         elif initial and isinstance(error, CredentialError):
@@ -656,7 +660,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         elif initial and isinstance(error, NoProposalChosen):
             sa.emit(ProposalMismatch(sa, "", str(error)))
         else:
-            sa.emit(Note(sa, why))
+            exchange.report(sa, error, why)
 
     # -- timers ---------------------------------------------------------------------
 
@@ -679,10 +683,17 @@ class IsakmpMachine(Driver[IsakmpSa]):
     def _named_timer(self, name: Name) -> None:
         if name == "half-open":
             if self.sa.state is IkeState.CONNECTING:
-                self._close(self.doubt or "the peer did not go on with phase 1")
+                phase1 = self.conversations.get(0)
+                silent = phase1.exchange.unanswered(self.sa) if phase1 is not None else "the peer did not go on"
+                self._close(self.doubt or silent)
         elif name == "login":
             if self.sa.state is IkeState.AUTHENTICATING:
-                self._close("the peer did not finish XAUTH")
+                logs_in = self.sa.connection is not None and self.sa.connection.xauth_client is not None
+                self._close(
+                    "the gateway did not ask our user to log in, or did not say how that ended: compare auth = xauth"
+                    if logs_in
+                    else "the peer's user did not finish to log in by XAUTH"
+                )
         elif name == "config":
             if Awaited.CONFIG in self.sa.awaited:
                 self.sa.emit(Note(self.sa, "mode config, which is the peer's turn, did not come; going on without"))
@@ -743,15 +754,16 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._give_up(conversation, self.doubt)
         elif conversation.tries < tries:
             conversation.tries += 1
-            self.sa.emit(Retransmitted(self.sa, exchange.type, conversation.message_id, conversation.tries))
+            step, number = exchange.step, conversation.message_id
+            self.sa.emit(Retransmitted(self.sa, exchange.type, number, conversation.tries, step))
             self._send_all(conversation.sent, conversation.path or self.sa.path)
             self._wait(conversation)
         elif stranger:
             return  # the half-open timer ends it
         else:
             if conversation.ours:
-                self.sa.emit(RetransmitTimeout(self.sa, exchange.type, conversation.tries))
-            self._give_up(conversation, exchange.unanswered(self.sa))
+                self.sa.emit(RetransmitTimeout(self.sa, exchange.type, conversation.tries, exchange.step))
+            self._give_up(conversation, exchange.unanswered(self.sa, max(map(len, conversation.sent), default=0)))
 
     def _give_up(self, conversation: Conversation, why: str) -> None:
         """No answer. To what the peer began, it has lost interest; else it is dead."""
@@ -762,6 +774,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             return
         self._finished(conversation)
         if isinstance(conversation.exchange, AnswerQuickMode):
+            self.sa.emit(Note(self.sa, why))
             self.queue += conversation.exchange.taken_back()
         self._errands += ((partial(conversation.exchange.abandon, self.sa, why), self._errand_done),)
 

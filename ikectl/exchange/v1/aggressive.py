@@ -23,7 +23,7 @@ from ikectl.config.model import Connection, Unique
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import accepted_phase1, phase1_groups
 from ikectl.errors import AuthenticationFailed, CredentialError, NoProposalChosen
-from ikectl.exchange.v1 import phase1
+from ikectl.exchange.v1 import diagnosis, phase1
 from ikectl.exchange.v1.after import next_steps
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.certreq import hear_requests, request_certificates
@@ -110,11 +110,12 @@ class Aggressive(Exchange):
             payloads.append(initial_contact_notify(sa.spi_i, sa.spi_r))
         return payloads
 
-    def unanswered(self, sa: IsakmpSa) -> str:
-        return (
-            "the peer does not answer message 1 of aggressive mode: check that it runs, that UDP 500 passes, that it "
-            "knows our identity, and that it allows aggressive mode"
-        )
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        return "; ".join(filter(None, (diagnosis.no_first_answer(sa), diagnosis.too_long(sa, octets))))
+
+    @property
+    def step(self) -> str:
+        return "message 1 of aggressive mode"
 
     async def abandon(self, sa: IsakmpSa, why: str) -> None:
         self.pair = None
@@ -210,6 +211,13 @@ class AnswerAggressive(Exchange):
         # Message 2 went out in clear, so what has to be protected goes in an exchange of its own (RFC 2407 §4.6.3).
         lifetime = phase1.own_lifetime(sa, connection)
         return Done(follow=(*((Tell(lifetime),) if lifetime else ()), *next_steps(sa)))
+
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        return diagnosis.stopped(sa, 2)
+
+    @property
+    def step(self) -> str:
+        return "message 2 of aggressive mode"
 
     @property
     def subject(self) -> str:

@@ -14,12 +14,16 @@ says so, and whoever seals and opens messages computes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from ikectl.config.model import Child
-from ikectl.iana.v1 import ExchangeType
+from ikectl.errors import IkectlError
+from ikectl.exchange.v1 import diagnosis
+from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.association import IkeState
+from ikectl.sa.events import Note
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.record import record
 from ikectl.wire.v1.message import Message
@@ -123,9 +127,25 @@ class Exchange:
         """Whether the SA is in a state for our first message."""
         return sa.state not in (IkeState.CREATED, IkeState.CONNECTING)
 
-    def unanswered(self, sa: IsakmpSa) -> str:
-        """What it most likely means that the peer never answers our last message."""
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        """What it most likely means that the peer never answers our last message.
+
+        `octets` is the length of the longest datagram of that.
+        """
         return f"the peer does not answer {self.subject}"
+
+    def refused(self, sa: IsakmpSa, types: Sequence[NotifyType]) -> str:
+        """What it most likely means that the peer refuses with these words."""
+        return diagnosis.refused(types, sa)
+
+    def report(self, sa: IsakmpSa, error: IkectlError, why: str) -> None:
+        """Emit the event that tells operators of a failure; `why` is the error with our subject in front."""
+        sa.emit(Note(sa, why))
+
+    @property
+    def step(self) -> str:
+        """Which message of ours went out last, in words."""
+        return self.subject
 
     @property
     def subject(self) -> str:

@@ -16,6 +16,7 @@ from ikectl.errors import NoProposalChosen, PeerMisbehaved, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.children import Terms
 from ikectl.exchange.v1 import dhcp
+from ikectl.exchange.v1.diagnosis import terms_of
 from ikectl.exchange.v1.natt import MODES, is_draft, mode_of
 from ikectl.iana.v1 import EncapsulationMode, Phase2Attribute, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
@@ -134,9 +135,9 @@ def choose(sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child
         and any(theirs.within(each) for each in children.peer_selectors(sa, config))
     ]
     if not fitting:
-        raise TsUnacceptable(f"the peer offers {theirs} === {ours}; {described(sa, configured)}")
+        raise TsUnacceptable(misfit(sa, wanted, configured))
     fitting.sort(key=lambda config: (ours not in children.own_selectors(sa, config)) + _looseness(sa, config, theirs))
-    failure: NoProposalChosen | None = None
+    failures: list[NoProposalChosen] = []
     for config in fitting:
         try:
             chosen = select_phase2(
@@ -147,19 +148,36 @@ def choose(sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child
                 bundle=config.bundle,
             )
         except NoProposalChosen as refusal:
-            failure = failure or refusal
+            told = NoProposalChosen(f"{refusal}; let the peer offer {terms_of(config)}")
+            told.distance, told.subject = refusal.distance, config.name
+            failures.append(told)
             continue
         return config, chosen
-    assert failure is not None
-    raise failure
+    raise min(failures, key=lambda each: each.distance)
 
 
 def _looseness(sa: IsakmpSa, config: Child, theirs: TrafficSelector) -> int:
     return int(theirs not in children.peer_selectors(sa, config))
 
 
+def misfit(sa: IsakmpSa, wanted: Pair, configured: tuple[Child, ...]) -> str:
+    """Why the peer's traffic is none of ours, and what would have been, for the operator."""
+    ours, theirs = wanted
+    text = f"the peer asks for {theirs} (its side) === {ours} (ours); {described(sa, configured)}"
+    fits_ours = [c for c in configured if any(ours.within(each) for each in children.own_selectors(sa, c))]
+    fits_theirs = [c for c in configured if any(theirs.within(each) for each in children.peer_selectors(sa, c))]
+    if fits_ours and not fits_theirs:
+        text += f"; {theirs} is not within remote_ts"
+        pools = sa.connection is not None and sa.connection.pools
+        if pools and not sa.peer_vips and any(spec.network is None for c in fits_ours for spec in c.remote_ts):
+            text += ", which is dynamic: the peer took no inner address from our pools (vips there)"
+    elif fits_theirs and not fits_ours:
+        text += f"; {ours} is not within local_ts"
+    return text + ". IKEv1 cannot narrow: let both ends have the same networks"
+
+
 def described(sa: IsakmpSa, configured: tuple[Child, ...]) -> str:
-    """What would have fitted, for the operator."""
+    """What would have fitted."""
     if not configured:
         return "no child is configured"
     texts = [

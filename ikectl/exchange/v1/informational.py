@@ -13,8 +13,8 @@ from ikectl.config.model import Action, Child
 from ikectl.exchange import children
 from ikectl.exchange.v1.base import Done, Exchange, Turn
 from ikectl.exchange.v1.child import PROTOCOLS, SPI_OCTETS
+from ikectl.exchange.v1.diagnosis import refused
 from ikectl.exchange.v1.phase1 import hear_lifetime
-from ikectl.exchange.v1.refusal import explain
 from ikectl.iana.v1 import ExchangeType, NotifyType, ProtocolId
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -119,7 +119,7 @@ class HearStranger(Exchange):
         errors = tuple(notify for notify in message.all(Notify) if notify.type.is_error)
         if any(is_whole(sa, delete) for delete in message.all(Delete)):
             if sa.state is not IkeState.CONNECTING or not sa.initiator:
-                return Done(close="deleted by the peer")
+                return Done(close=_why_deleted(sa, errors))
             # Perhaps not the peer's word: wait for a better one until our last message would be repeated.
             errors = errors or (Notify(NotifyType.AUTHENTICATION_FAILED),)
         return Done(follow=answer_probe(sa, message) if sa.state is IkeState.AUTHENTICATING else (), errors=errors)
@@ -135,8 +135,7 @@ class AnswerInformational(Exchange):
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:
         deletes = message.all(Delete)
         if any(is_whole(sa, delete) for delete in deletes):
-            why = [notify.type for notify in message.errors]
-            return Done(close=explain(why) if why else "deleted by the peer")
+            return Done(close=_why_deleted(sa, tuple(message.errors)))
         wanted: list[Child] = []
         for delete in deletes:
             wanted += await self._close(sa, delete)
@@ -144,8 +143,6 @@ class AnswerInformational(Exchange):
         if message.notify(NotifyType.RESPONDER_LIFETIME) is not None:
             hear_lifetime(sa, message)
         errors = tuple(notify for notify in message.all(Notify) if notify.type.is_error)
-        for notify in errors:
-            sa.emit(Note(sa, f"the peer reports {notify.type}"))
         first = message.notify(NotifyType.INITIAL_CONTACT) is not None and sa.state is IkeState.ESTABLISHED
         return Done(follow=answer_probe(sa, message), wanted=tuple(wanted), errors=errors, first_contact=first)
 
@@ -164,6 +161,10 @@ class AnswerInformational(Exchange):
                 if not replaced and child.config.close_action is Action.START:
                     wanted.append(child.config)
         return wanted
+
+
+def _why_deleted(sa: IsakmpSa, errors: tuple[Notify, ...]) -> str:
+    return refused([notify.type for notify in errors], sa) if errors else "deleted by the peer"
 
 
 def is_whole(sa: IsakmpSa, delete: Delete) -> bool:

@@ -24,7 +24,7 @@ from ikectl.crypto.kdf_v1 import derive, skeyid_psk
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import accepted_phase1
 from ikectl.errors import AuthenticationFailed, CredentialError
-from ikectl.exchange.v1 import phase1
+from ikectl.exchange.v1 import diagnosis, phase1
 from ikectl.exchange.v1.after import next_steps
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.certreq import hear_requests, request_certificates
@@ -131,16 +131,21 @@ class MainMode(Exchange):
         phase1.finish(sa, connection)
         return Done(follow=next_steps(sa))
 
-    def unanswered(self, sa: IsakmpSa) -> str:
-        if self.expects == 6:
-            return (
-                "the peer does not answer message 5 of main mode: most likely it cannot read it because the "
-                "pre-shared keys differ, or it does not accept our identity; its log says which"
-            )
-        return f"the peer does not answer message {self.expects - 1} of main mode"
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        match self.expects:
+            case 2:
+                return diagnosis.no_first_answer(sa)
+            case 4:
+                return diagnosis.no_fourth(sa, octets)
+            case _:
+                return diagnosis.no_sixth(sa, octets)
 
     async def abandon(self, sa: IsakmpSa, why: str) -> None:
         self.pair = None
+
+    @property
+    def step(self) -> str:
+        return f"message {self.expects - 1} of main mode"
 
     @property
     def subject(self) -> str:
@@ -233,6 +238,13 @@ class AnswerMainMode(Exchange):
         sa.contacted = message.notify(NotifyType.INITIAL_CONTACT) is not None
         phase1.finish(sa, connection)
         return Done(payloads, follow=next_steps(sa))
+
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        return diagnosis.stopped(sa, self.expects - 1)
+
+    @property
+    def step(self) -> str:
+        return f"message {self.expects - 1} of main mode"
 
     @property
     def subject(self) -> str:

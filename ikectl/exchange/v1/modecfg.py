@@ -63,7 +63,7 @@ class PullConfig(Exchange):
         done, _ = await _accept(sa.home, said.attributes)
         return done
 
-    def unanswered(self, sa: IsakmpSa) -> str:
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
         return "the peer does not answer mode config: most likely it pushes (pull = no), or gives no addresses"
 
     @property
@@ -106,7 +106,7 @@ class PushConfig(Exchange):
         sa.home.peer_vips = _leased(sa.home)
         return Done()
 
-    def unanswered(self, sa: IsakmpSa) -> str:
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
         return "the peer does not acknowledge mode config: most likely it asks for an address itself (pull = yes)"
 
     @property

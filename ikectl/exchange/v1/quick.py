@@ -13,6 +13,7 @@ CONNECTED, goes to an initiator that set the commit bit (RFC 2408 §3.1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from ikectl.crypto.transforms_v1 import PHASE2
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, Refused, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.v1 import child as agreement
+from ikectl.exchange.v1 import diagnosis
 from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, Turn
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
@@ -217,10 +219,29 @@ class QuickMode(Exchange):
         """The same from the start, on another ISAKMP SA."""
         return QuickMode(self.config, self.asked, 0, self.old)
 
-    async def refused(self, sa: IsakmpSa, why: str) -> None:
+    async def give_up(self, sa: IsakmpSa, why: str) -> None:
         """The peer said no, in an exchange of its own."""
         sa.emit(ChildFailed(sa, self.config.name, why))
         await self.abandon(sa, why)
+
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        if self.made is not None:
+            return f"the peer does not answer child {self.config.name}: CONNECTED, which it asked us to wait for, is due"
+        return diagnosis.child_unanswered(sa, self.config, self._asked)
+
+    def refused(self, sa: IsakmpSa, types: Sequence[NotifyType]) -> str:
+        return diagnosis.child_refused(types, sa, self.config, self._asked)
+
+    def report(self, sa: IsakmpSa, error: IkectlError, why: str) -> None:
+        _tell(sa, self.config.name, error)
+
+    @property
+    def _asked(self) -> Pair | None:
+        return self.asked if self.old is None else (self.old.ts_local[0], self.old.ts_remote[0])
+
+    @property
+    def step(self) -> str:
+        return f"message {3 if self.made is not None else 1} of quick mode for child {self.config.name}"
 
     async def abandon(self, sa: IsakmpSa, why: str) -> None:
         self.pair = None
@@ -263,6 +284,8 @@ class AnswerQuickMode(Exchange):
     """What stood for the same traffic when the peer began."""
     commit: bool = False
     """The initiator waits for CONNECTED."""
+    about: str = ""
+    """The child of ours that comes nearest to what the peer asked for and did not get."""
 
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:
         if self.made is None:
@@ -283,7 +306,8 @@ class AnswerQuickMode(Exchange):
                 pair = agreement.through_nat(sa, pair)
             config, choice = agreement.choose(sa, message, pair, sa.connection.children)
         except Refused as refusal:
-            _tell(sa, "", refusal)
+            if isinstance(refusal, NoProposalChosen):
+                self.about = refusal.subject
             raise
         self.nonces = (nonce_i, sa.random(NONCE_OCTETS))
         payloads: list[Payload] = [Nonce(self.nonces[1])]
@@ -340,9 +364,23 @@ class AnswerQuickMode(Exchange):
     def incoming(self) -> Guard:
         return PLAIN if self.made is None else Guard(b"\0", self.nonces[0] + self.nonces[1], alone=True)
 
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        return (
+            f"the peer did not confirm {self.subject}: message 3 of quick mode did not come, so the child does not "
+            "stand; our message 2 is lost on its way, or the peer does not like what we chose; its log says which"
+        )
+
+    def report(self, sa: IsakmpSa, error: IkectlError, why: str) -> None:
+        _tell(sa, self.made.name if self.made is not None else self.about, error)
+
+    @property
+    def step(self) -> str:
+        return f"message 2 of quick mode for {self.subject}"
+
     @property
     def subject(self) -> str:
-        return f"child {self.made.name}" if self.made is not None else "a child the peer asks for"
+        name = self.made.name if self.made is not None else self.about
+        return f"child {name}" if name else "a child the peer asks for"
 
 
 def _ids(pair: Pair) -> tuple[ID, ID]:

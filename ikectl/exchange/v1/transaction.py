@@ -45,8 +45,8 @@ class AnswerTransaction(Exchange):
         if self.half is not None:
             await self.half.abandon(sa, why)
 
-    def unanswered(self, sa: IsakmpSa) -> str:
-        return Exchange.unanswered(self, sa) if self.half is None else self.half.unanswered(sa)
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
+        return Exchange.unanswered(self, sa) if self.half is None else self.half.unanswered(sa, octets)
 
     @property
     def subject(self) -> str:

@@ -88,7 +88,7 @@ class AskXauth(Exchange):
             return _failed(step)
         return Say([Attributes(TransactionType.SET, self.identifier, step.attributes())])
 
-    def unanswered(self, sa: IsakmpSa) -> str:
+    def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
         if self.verdict is None:
             return "the peer does not answer XAUTH: most likely it is not configured to log in as a user"
         return "the peer does not acknowledge how its login ended"
