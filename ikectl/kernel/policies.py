@@ -221,11 +221,7 @@ def seen(child: ChildSa) -> tuple[tuple[TrafficSelector, ...], tuple[TrafficSele
     if child.mode is not Mode.TRANSPORT or not child.encap:
         return child.ts_local, child.ts_remote
     local, remote = child.path.local.address, child.path.remote.address
-    return tuple(_at(ts, local) for ts in child.ts_local), tuple(_at(ts, remote) for ts in child.ts_remote)
-
-
-def _at(selector: TrafficSelector, address: bytes) -> TrafficSelector:
-    return TrafficSelector.of_address(address, selector.protocol, (selector.start_port, selector.end_port))
+    return tuple(ts.at(local) for ts in child.ts_local), tuple(ts.at(remote) for ts in child.ts_remote)
 
 
 def templates(child: ChildSa, inbound: bool) -> tuple[Template, ...]:

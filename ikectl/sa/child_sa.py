@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ikectl.crypto.proposal import ChildSuite
 from ikectl.iana.v2 import Protocol
 from ikectl.sa.collision import Rival
 from ikectl.sa.marks import ChildMarks
+from ikectl.sa.reqids import PolicyKey
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
 
@@ -95,7 +95,7 @@ class ChildSa:
     """ESP goes in UDP (RFC 3948)."""
     reqid: int
     """Ties the SAs to the policies in the kernel."""
-    policy_key: Hashable
+    policy_key: PolicyKey
     """What makes its policies the same as another child's; equal keys share a reqid (`Reqids`)."""
     if_id_in: int
     if_id_out: int

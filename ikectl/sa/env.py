@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ikectl.config.model import Connection
 from ikectl.sa.events import Event
 from ikectl.sa.marks import Marks
-from ikectl.sa.reqids import Reqids
+from ikectl.sa.reqids import Holders, Reqids
 from ikectl.values.identity import Identity
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Settings:
     """The same for one address."""
     block_threshold: int = 5
     """Half-open SAs of one address from which on its IKE_SA_INIT requests are dropped."""
+    aggressive_limit: int = 200
+    """Half-open SAs from which on no aggressive mode is answered: each first message costs a key exchange."""
     keep_alive: float = 20.0
     """NAT keepalive interval (RFC 3948 §4)."""
     delete_rekeyed_delay: float = 5.0
@@ -69,6 +72,7 @@ class Env:
     random_for: Callable[[int], Random]
     settings: Settings = field(default_factory=Settings)
     reqids: Reqids = field(default_factory=Reqids)
+    holders: Holders = field(default_factory=Holders)
     marks: Marks = field(default_factory=Marks)
     events: list[Event] = field(default_factory=list)
     """Where facts report; the engine drains it."""
@@ -83,6 +87,8 @@ class Env:
     is_first_contact: Callable[[Association], bool] = lambda sa: False
     """Whether nobody else here has or calls the peer of this SA by the same identities; set by the engine."""
 
+    expecting: Callable[[Identity], Sequence[Connection]] = lambda identity: ()
+    """The loaded connections that expect that very identity of a peer; set by the engine."""
     kin: Callable[[Association], Sequence[Association]] = lambda sa: ()
     """The other SAs that stand between the ends of this one; set by the engine."""
 

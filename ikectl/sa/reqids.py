@@ -1,18 +1,131 @@
-"""Reqids: the numbers that tie kernel policies to the SAs that may serve them."""
+"""Reqids: the numbers that tie kernel policies to the SAs that may serve them; and who holds which policies."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import NamedTuple
+
+from ikectl.config.model import Fresh, Mark
+from ikectl.values.identity import Identity
+from ikectl.values.selector import TrafficSelector
+
+
+class Owner(NamedTuple):
+    """Who the peer of a child proved to be: its identity, and the user that XAUTH named."""
+
+    identity: Identity | None
+    user: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user!r} ({self.identity})" if self.user else str(self.identity)
+
+
+class PolicyKey(NamedTuple):
+    """What makes the policies of children the same; equal keys share a reqid."""
+
+    owner: Owner
+    ts_local: tuple[TrafficSelector, ...]
+    """Both as packets of this host have them."""
+    ts_remote: tuple[TrafficSelector, ...]
+    remote: bytes
+    """The packed address from which the peer proved itself."""
+    mark_in: Mark = Mark()
+    mark_out: Mark = Mark()
+    """As configured: those of `%unique` have no number here."""
+    if_id_in: int = 0
+    if_id_out: int = 0
+    interface: str = ""
+    reqid: int = 0
+    """The one configured, for whoever comes; 0: none."""
+    policies: bool = True
+    """Policies are installed."""
+
+    @property
+    def lanes(self) -> list[tuple[object, ...]]:
+        """What must be equal for policies and SAs to be mistaken for others at all, for each direction.
+
+        None where a mark of its own tells the child from all others.
+        """
+        found: list[tuple[object, ...]] = []
+        if self.policies and self.mark_in.fresh is Fresh.NO:
+            found.append(("in", self.remote, self.mark_in, self.if_id_in))
+        if self.policies and self.mark_out.fresh is Fresh.NO:
+            found.append(("out", self.remote, self.mark_out, self.if_id_out, self.interface))
+        return found
+
+    @property
+    def is_of_peer_itself(self) -> bool:
+        """Whether it is for traffic of the very address the peer speaks from, which it may share with others."""
+        own = TrafficSelector.of_address(self.remote)
+        return any(own & ts for ts in self.ts_remote)
+
+    def meets(self, other: PolicyKey) -> bool:
+        """Whether some packet is for both."""
+        pairs = (self.ts_local, other.ts_local), (self.ts_remote, other.ts_remote)
+        return all(any(one & another for one in ours for another in theirs) for ours, theirs in pairs)
+
+
+class Holders:
+    """Who holds which policies, so that nobody is given those of a neighbour behind the same NAT.
+
+    The kernel sends a packet on the newest SA to the peer's address that has
+    the reqid of the policy. Of two peers at one address with the same
+    selectors the later would so get what is meant for the first. A child of
+    the very same peer may share: a renewed one, or one of its second IKE SA.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[Hashable, dict[PolicyKey, int]] = {}
+
+    def other(self, key: PolicyKey) -> Owner | None:
+        """Somebody else who holds what `key` would need."""
+        for place in _places(key):
+            for held in self._places.get(place, ()):
+                if held.owner != key.owner and (place[0] != "own" or held.meets(key)):
+                    return held.owner
+        return None
+
+    def add(self, key: PolicyKey) -> None:
+        """One more child has `key`."""
+        for place in _places(key):
+            keys = self._places.setdefault(place, {})
+            keys[key] = keys.get(key, 0) + 1
+
+    def remove(self, key: PolicyKey) -> None:
+        """One fewer has it."""
+        for place in _places(key):
+            keys = self._places[place]
+            keys[key] -= 1
+            if not keys[key]:
+                del keys[key]
+            if not keys:
+                del self._places[place]
+
+
+def _places(key: PolicyKey) -> list[tuple[object, ...]]:
+    """Where a key is looked for: those that could be mistaken for it have a place with it in common.
+
+    Selectors that merely overlap are compared only among peers that speak for the address they share, who are few:
+    each has ports of its own. A network behind one peer may well be part of that behind another.
+    """
+    places: list[tuple[object, ...]] = []
+    for lane in key.lanes:
+        places.append(("equal", key.ts_local, key.ts_remote, *lane))
+        if key.is_of_peer_itself:
+            places.append(("own", *lane))
+        if key.reqid:
+            places.append(("reqid", key.reqid, *lane))
+    return places
 
 
 class Reqids:
     """Gives children that serve the same policies the same reqid.
 
-    The key says what makes policies the same: selectors, marks, interface,
-    peer. Two children with one key (a rekeyed one and its successor, or both
-    ends starting at once) share policies in the kernel, and so must share the
-    reqid. A number is not used again, so a packet under way on a dying SA can
-    never match another tunnel's policy.
+    The key says what makes policies the same: who the peer is, selectors,
+    marks, interface, its address. Two children with one key (a rekeyed one and
+    its successor, or both ends starting at once) share policies in the kernel,
+    and so must share the reqid. A number is not used again, so a packet under
+    way on a dying SA can never match another tunnel's policy.
     """
 
     def __init__(self, base: int = 1) -> None:

@@ -81,6 +81,10 @@ class TrafficSelector:
         number = int.from_bytes(packed, "big")
         return cls(protocol, *ports, number, number, len(packed) == 16)
 
+    def at(self, address: bytes) -> TrafficSelector:
+        """The same protocol and ports at one packed address."""
+        return self.of_address(address, self.protocol, (self.start_port, self.end_port))
+
     @property
     def is_opaque(self) -> bool:
         """OPAQUE ports: packets whose ports cannot be seen (RFC 4301 §4.4.1.1)."""
