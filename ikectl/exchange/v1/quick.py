@@ -226,7 +226,9 @@ class QuickMode(Exchange):
 
     def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
         if self.made is not None:
-            return f"the peer does not answer child {self.config.name}: CONNECTED, which it asked us to wait for, is due"
+            return (
+                f"the peer does not answer child {self.config.name}: CONNECTED, which it asked us to wait for, is due"
+            )
         return diagnosis.child_unanswered(sa, self.config, self._asked)
 
     def refused(self, sa: IsakmpSa, types: Sequence[NotifyType]) -> str:
