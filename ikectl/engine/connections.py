@@ -10,6 +10,7 @@ from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
 from ikectl.engine.driver import Driver
 from ikectl.engine.v1.machine import IsakmpMachine
+from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import IdType
 from ikectl.sa.asks import Resolve, SourceAddress
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 AnyDriver = Driver[Any]
 
-TWIN_WINDOW = 60.0
-"""Seconds between two phases 1 with one peer that both ends began at once, each before it knew of the other's."""
 RECONNECT_WAIT = 2.0
 """Seconds before a lost connection is started again; doubles up to RECONNECT_LONGEST."""
 RECONNECT_LONGEST = 300.0
@@ -59,6 +58,10 @@ class Connections:
         """What is to be started again: connection -> (instant, children, attempts so far)."""
         self._attempts: dict[int, tuple[str, int]] = {}
         """Attempts under way to keep a connection up: unique id -> (child, attempts so far)."""
+        self._reruns: dict[int, AnyDriver] = {}
+        """Phases 1 under way beside an SA that is to be renewed, by its unique id."""
+        self._renews: dict[int, int] = {}
+        """The other way round."""
         self._by_address: AddressTable | None = None
         """Made anew at the first search after a change, so that loading many stays cheap."""
         self.resolved: dict[str, tuple[bytes, ...]] = {}
@@ -194,9 +197,15 @@ class Connections:
 
     def again(self, old: AnyDriver, token: int) -> None:
         """Run phase 1 of IKEv1 again beside `old`: the new SA then takes over its children."""
+        if old.sa.uniqueid in self._reruns:
+            # Of two of ours the ends could keep different ones.
+            old.sa.emit(Note(old.sa, "it is being renewed already"))
+            self._engine.commands.settle(token, None)
+            return
         machine = self._beside(old, 1)
-        part = token
-        machine.initiate(None, part, old.now)
+        self._reruns[old.sa.uniqueid] = machine
+        self._renews[machine.sa.uniqueid] = old.sa.uniqueid
+        machine.initiate(None, token, old.now)
 
     def fall_back(self, old: AnyDriver, child: Child | None, token: int) -> bool:
         """Try IKEv1 where the peer gave no usable answer to IKEv2 and the connection takes either."""
@@ -311,6 +320,7 @@ class Connections:
         sa = machine.sa
         connection = sa.connection
         assert connection is not None
+        self._run_ended(machine)
         if sa.VERSION == 1:
             self._succeed(machine, now)
         if sa.contacted and connection.unique is not Unique.NEVER:
@@ -327,17 +337,26 @@ class Connections:
     def _succeed(self, machine: AnyDriver, now: float) -> None:
         """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5).
 
-        Of two that both ends began at once the same one must win at either end: that of the greater cookies.
+        Of two that both ends began at once, each before it knew of the other's, the same one must win at either
+        end: that of the greater cookies. What the peer may not have heard of yet is not begun any more.
         """
         sa = machine.sa
         for other in self.kin(sa):
             if sa.contacted:
                 continue
-            twins = other.initiator != sa.initiator and now - other.established_at < TWIN_WINDOW
+            rerun = self._reruns.get(other.uniqueid)
+            if isinstance(rerun, IsakmpMachine) and rerun is not machine:
+                rerun.give_way(now)
+            twins = other.initiator != sa.initiator and machine.began_at < other.established_at
             if twins and other.spi_i + other.spi_r > sa.spi_i + sa.spi_r:
                 self._take_over(sa, other, now)
                 return
             self._take_over(other, sa, now)
+
+    def _run_ended(self, machine: AnyDriver) -> None:
+        renewed = self._renews.pop(machine.sa.uniqueid, None)
+        if renewed is not None:
+            self._reruns.pop(renewed, None)
 
     def _take_over(self, old: Association, new: Association, now: float) -> None:
         heir = self._engine.machine_of(new)
@@ -367,6 +386,7 @@ class Connections:
     def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""
         sa = machine.sa
+        self._run_ended(machine)
         connection = self._loaded.get(sa.name)
         trying = self._attempts.pop(sa.uniqueid, None)
         if connection is None:

@@ -58,6 +58,7 @@ class Driver(Generic[S]):
         "_errands",
         "_inbox",
         "_running",
+        "began_at",
         "last_heard",
         "last_sent",
         "now",
@@ -76,6 +77,8 @@ class Driver(Generic[S]):
         self.now = now
         self.schedule = Schedule()
         self.wake_at: float | None = None
+        self.began_at = now
+        """When the first message of the SA went out, or came."""
         self.last_heard = now
         self.last_sent = now
         self.used_in = 0

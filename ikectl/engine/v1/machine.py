@@ -215,6 +215,14 @@ class IsakmpMachine(Driver[IsakmpSa]):
             if at is not None and self.schedule.at(name) is None:
                 self._set(name, at)
 
+    def give_way(self, now: float) -> None:
+        """Another SA with the peer stands: if ours has no answer yet, it is not needed any more."""
+        first = self.conversations.get(0)
+        if self.sa.state is IkeState.CONNECTING and first is not None and not first.marks:
+            self._outcome(first.exchange.token, None)
+            first.exchange.token = 0
+            self.close("another phase 1 with the peer was quicker", now)
+
     def superseded(self, now: float) -> None:
         self.now = now
         for name in ("rekey", "expire", "liveness", "keepalive", "probe", "renew", "address"):
