@@ -32,6 +32,11 @@ class Nat:
             return None
         return source, destination
 
+    def forward(self, port: int, inner: Endpoint) -> None:
+        """Let what comes to `port` from outside in, to `inner`."""
+        self._forth[inner] = port
+        self._back[port] = inner
+
     def rebind(self) -> None:
         """Forget all mappings, as after a restart; the next packet out gets a new port."""
         self.first_port += 1000

@@ -127,6 +127,10 @@ def rewrite(
         payloads = [each for each in message.payloads if not isinstance(each, Hash)]
         changed = change(payloads)
         if not message.encrypted:
+            proven = message.all(Hash) and not isinstance(changed, tuple)
+            if proven and not any(isinstance(each, Hash) for each in changed):
+                named = next(each for each in changed if isinstance(each, ID))
+                changed = [*changed, wire.proof(cookies, wire.began(seen), named.body())]
             more = {"exchange": message.exchange, "message_id": message.message_id, "flags": flags}
             return clear(changed, cookie_i=cookies[0], cookie_r=cookies[1], **more)  # type: ignore[arg-type]
         suite, keys = wire.keys_of(cookies)
