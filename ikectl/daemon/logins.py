@@ -1,9 +1,9 @@
 """Logins: who checks the passwords of users, by the name of a backend; and the passwords of our own.
 
-Wrong passwords are answered late, the more so the more often a name or an
-address was wrong lately. An address that was wrong waits for a yes as well:
-else who guesses would not wait for the no. A name does not, or anybody could
-slow down its owner.
+Wrong passwords are answered late, the more so the more often a name or a site
+(an address, a /64 of IPv6) was wrong lately. A site that was wrong waits for a
+yes as well: else who guesses would not wait for the no. A name does not, or
+anybody could slow down its owner.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ikectl.errors import BackendError, ConfigError, ConfigErrors, CredentialErr
 from ikectl.pki.store import Store
 from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
 from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
+from ikectl.values.path import site_of
 from ikectl.values.secret import Secret
 
 UNBUILT: Mapping[str, str] = MappingProxyType(
@@ -133,11 +134,11 @@ class Logins:
     async def check(self, ask: CheckPassword) -> LoginAnswer:
         answer = await self._backend(ask.backend).check(ask)
         now = self._now()
-        address, name = ("address", ask.remote), ("user", ask.backend, ask.user)
+        site, name = ("site", site_of(ask.remote)), ("user", ask.backend, ask.user)
         if isinstance(answer, Rejected):
-            delay = max(self._penalties.failed(name, now), self._penalties.failed(address, now))
+            delay = max(self._penalties.failed(name, now), self._penalties.failed(site, now))
         else:
-            delay = self._penalties.due(address, now)
+            delay = self._penalties.due(site, now)
         if delay:
             await self._sleep(delay)
         return answer

@@ -25,11 +25,14 @@ from ikectl.daemon.libpam import BROKEN, HOPELESS, Outcome, Result, Style, authe
 from ikectl.errors import BackendError
 from ikectl.sa.asks import BeginLogin, CheckPassword
 from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
+from ikectl.values.path import site_of
 from ikectl.values.secret import Secret
 
 SERVICE = "ikectl"
 MAX_LOGINS = 32
 """Threads at most. Libpam cannot be interrupted, so one that hangs counts until it ends."""
+MAX_OF_SITE = 8
+"""Those of one site (an address, a /64 of IPv6): who never replies to prompts must leave room for others."""
 ANSWER_WITHIN = 20.0
 """Seconds PAM has for each step. It may ask servers of its own, which time out earlier."""
 REPLY_WITHIN = 120.0
@@ -65,7 +68,7 @@ class Pam:
     def __init__(self, random: Callable[[int], bytes], confdir: str | None = None) -> None:
         self._random = random
         self._confdir = confdir
-        self._room = threading.Semaphore(MAX_LOGINS)
+        self._room = _Room()
         self._dialogues: dict[bytes, _Dialogue] = {}
 
     async def begin(self, ask: BeginLogin) -> LoginAnswer:
@@ -91,18 +94,20 @@ class Pam:
         return _LATE if dialogue.late else self._judge(step, dialogue.notes, ask.profile or SERVICE)
 
     def _start(self, ask: CheckPassword) -> _Dialogue:
-        if not self._room.acquire(blocking=False):
-            raise BackendError(f"PAM is busy with {MAX_LOGINS} logins")
+        site = site_of(ask.remote)
+        self._room.enter(site)
         dialogue = _Dialogue(ask.password)
 
         def run() -> None:
+            host, service = str(ipaddress.ip_address(ask.remote)), ask.profile or SERVICE
+            outcome: Outcome | BackendError
             try:
-                host, service = str(ipaddress.ip_address(ask.remote)), ask.profile or SERVICE
-                dialogue.end(authenticate(service, ask.user, host, dialogue.converse, self._confdir))
+                outcome = authenticate(service, ask.user, host, dialogue.converse, self._confdir)
             except BackendError as error:
-                dialogue.end(error)
+                outcome = error
             finally:
-                self._room.release()
+                self._room.leave(site)
+            dialogue.end(outcome)
 
         threading.Thread(target=run, name="pam", daemon=True).start()
         return dialogue
@@ -116,6 +121,30 @@ class Pam:
         if outcome.code in BROKEN:
             raise BackendError(why)
         return Rejected(why, outcome.code in HOPELESS)
+
+
+class _Room:
+    """How many threads there are, for whom. They leave by themselves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_site: dict[bytes, int] = {}
+
+    def enter(self, site: bytes) -> None:
+        """Raises BackendError where there is no room."""
+        with self._lock:
+            of_site, total = self._by_site.get(site, 0), sum(self._by_site.values())
+            if total >= MAX_LOGINS:
+                raise BackendError(f"PAM is busy with {total} logins")
+            if of_site >= MAX_OF_SITE:
+                raise BackendError(f"PAM is busy with {of_site} logins from there")
+            self._by_site[site] = of_site + 1
+
+    def leave(self, site: bytes) -> None:
+        with self._lock:
+            self._by_site[site] -= 1
+            if not self._by_site[site]:
+                del self._by_site[site]
 
 
 class _Dialogue:

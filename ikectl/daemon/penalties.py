@@ -6,8 +6,8 @@ import math
 from collections.abc import Hashable
 
 SIZE = 4096
-"""Names and addresses remembered; the longest unseen is forgotten first. An attacker who fills this with
-addresses of his own still pays for the name he guesses at, and the other way round."""
+"""Names and sites remembered; the longest unseen is forgotten first. An attacker who fills this with
+sites of his own still pays for the name he guesses at, and the other way round."""
 FIRST = 1.0
 """Seconds after the first failure; twice as many after each further one."""
 LONGEST = 10.0
@@ -17,7 +17,7 @@ HALF_LIFE = 300.0
 
 
 class Penalties:
-    """Counts failures by who failed: a user's name, an address."""
+    """Counts failures by who failed: a user's name, a site."""
 
     def __init__(self, size: int = SIZE) -> None:
         self._size = size

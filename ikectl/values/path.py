@@ -45,3 +45,11 @@ class Path:
 
     def __str__(self) -> str:
         return f"{self.local} <-> {self.remote}"
+
+
+def site_of(address: bytes) -> bytes:
+    """What strangers are counted by: a packed IPv4 address, or the /64 of one of IPv6.
+
+    A single IPv6 host has a /64 to itself and may speak from any address in it (RFC 4291 §2.5.4, RFC 8981).
+    """
+    return address[:8] if len(address) == 16 else address

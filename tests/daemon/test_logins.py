@@ -155,6 +155,21 @@ async def test_a_name_guessed_at_from_many_addresses_is_answered_late_everywhere
     assert clock.slept == [FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST]
 
 
+async def test_addresses_of_one_network_of_ipv6_are_one_guesser() -> None:
+    """A host has 2^64 of them, and could guess from a fresh one each time."""
+    clock = Clock()
+    made = logins(clock)
+    for last in range(3):
+        await made.check(
+            check(f"user{last}", b"wrong", bytes.fromhex("20010db8006600000000000000000000")[:-1] + bytes((last,)))
+        )
+    await made.check(check("ann", b"s", bytes.fromhex("20010db80066000000000000000000ff")))
+    assert clock.slept == [FIRST, 2 * FIRST, 4 * FIRST, 4 * FIRST]
+
+    await made.check(check("ann", b"s", bytes.fromhex("20010db80066000100000000000000ff")))
+    assert len(clock.slept) == 4
+
+
 # -- our own passwords -----------------------------------------------------------------
 
 

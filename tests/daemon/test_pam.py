@@ -42,9 +42,11 @@ class Stacks:
         path.chmod(0o755)
         return str(path)
 
-    async def login(self, password: bytes, user: str = "joe", state: bytes = b"", profile: str = "") -> LoginAnswer:
+    async def login(
+        self, password: bytes, user: str = "joe", state: bytes = b"", profile: str = "", remote: bytes = REMOTE
+    ) -> LoginAnswer:
         kind = PromptKind.PASSWORD
-        return await self.pam.check(CheckPassword("pam", user, Secret(password), REMOTE, kind, state, b"", profile))
+        return await self.pam.check(CheckPassword("pam", user, Secret(password), remote, kind, state, b"", profile))
 
 
 @pytest.fixture
@@ -153,6 +155,25 @@ async def test_threads_are_bounded(stacks: Stacks, monkeypatch: pytest.MonkeyPat
     with pytest.raises(BackendError, match="busy with 1 logins"):
         await stacks.login(b"foobar")
     assert await stacks.login(b"x", state=asked.state) == Accepted("joe")
+
+
+async def test_who_never_replies_leaves_room_for_others(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One site's logins hang at a prompt; the next /64 still gets in."""
+    monkeypatch.setattr(pam, "MAX_OF_SITE", 2)
+    stacks.service(
+        "auth required pam_ftp.so users=joe", "auth required pam_ftp.so users=joe", "account required pam_permit.so"
+    )
+    here, there = (bytes.fromhex(f"20010db80066{net:04x}") + bytes(7) for net in (0, 1))
+    asked = [await stacks.login(b"foobar", remote=here + bytes((last,))) for last in (1, 2)]
+
+    with pytest.raises(BackendError, match="busy with 2 logins from there"):
+        await stacks.login(b"foobar", remote=here + b"\3")
+    asked.append(await stacks.login(b"foobar", remote=there + b"\1"))
+
+    for each in asked:
+        assert isinstance(each, Challenge)
+        assert await stacks.login(b"x", state=each.state) == Accepted("joe")
+    assert isinstance(await stacks.login(b"foobar", remote=here + b"\3"), Challenge)
 
 
 async def test_a_module_that_is_missing_is_a_fault_of_pam_not_of_the_user(stacks: Stacks) -> None:
