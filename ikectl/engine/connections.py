@@ -10,7 +10,6 @@ from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
 from ikectl.engine.driver import Driver
 from ikectl.engine.v1.machine import IsakmpMachine
-from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import IdType
 from ikectl.sa.asks import Resolve, SourceAddress
@@ -64,6 +63,8 @@ class Connections:
         """The other way round."""
         self._by_address: AddressTable | None = None
         """Made anew at the first search after a change, so that loading many stays cheap."""
+        self._by_peer: dict[Identity, list[Connection]] | None = None
+        """By the one identity that each expects; made anew like the addresses."""
         self.resolved: dict[str, tuple[bytes, ...]] = {}
         """Addresses of the host names that connections mention, as far as they are known."""
 
@@ -84,11 +85,21 @@ class Connections:
             self._by_address = AddressTable(self._loaded.values())
         return tuple(self._by_address.candidates(local, remote, self.resolved, version))
 
+    def expecting(self, identity: Identity) -> tuple[Connection, ...]:
+        """The connections that expect that very identity of the peer."""
+        if self._by_peer is None:
+            self._by_peer = {}
+            for connection in self._loaded.values():
+                expected = connection.remote[0].id.identity
+                if expected is not None:
+                    self._by_peer.setdefault(_key(expected), []).append(connection)
+        return tuple(self._by_peer.get(_key(identity), ()))
+
     def load(self, connection: Connection, now: float) -> None:
         """Add or replace. Unchanged children keep their SAs; what only the old one started is closed."""
         old = self._loaded.get(connection.name)
         self._loaded[connection.name] = connection
-        self._by_address = None
+        self._by_address = self._by_peer = None
         kept: tuple[Child, ...] = ()
         if old is not None:
             if old.same_ike(connection):
@@ -104,7 +115,7 @@ class Connections:
     def unload(self, name: str, now: float) -> None:
         """Forget a connection and close what it started by itself; other SAs of it stay."""
         old = self._loaded.pop(name, None)
-        self._by_address = None
+        self._by_address = self._by_peer = None
         if old is not None:
             self._wanted.pop(name, None)
             self._unstart(old, (), now)
@@ -213,6 +224,7 @@ class Connections:
         if connection is None or not connection.speaks(1):
             return False
         machine = self._beside(old, 1)
+        machine.earlier = old.why
         trying = self._attempts.pop(old.sa.uniqueid, None)
         if trying is not None:
             self._attempts[machine.sa.uniqueid] = trying
@@ -353,6 +365,19 @@ class Connections:
                 return
             self._take_over(other, sa, now)
 
+    def revive(self, sa: Association, now: float) -> Association | None:
+        """The SA that `sa` replaced here. The peer deletes `sa`: of two it keeps the other one, and so do we."""
+        old = sa.forerunner if isinstance(sa, IsakmpSa) else None
+        driver = None if old is None else self._engine.machine_of(old)
+        if old is None or old.state is not IkeState.REKEYED or not isinstance(driver, IsakmpMachine):
+            return None
+        old.heir = None
+        old.move(IkeState.ESTABLISHED)
+        old.emit(IkeRekeyed(sa, old))
+        self.joined(driver)
+        driver.revived(now)
+        return old
+
     def _run_ended(self, machine: AnyDriver) -> None:
         renewed = self._renews.pop(machine.sa.uniqueid, None)
         if renewed is not None:
@@ -367,6 +392,7 @@ class Connections:
             new.awaited -= {Awaited.CONFIG}  # what it would bring is known
         old.move(IkeState.REKEYED)
         old.heir = old.successor = new
+        new.forerunner = old
         new.emit(IkeRekeyed(old, new))
         self._engine.superseded(old, now)
         heir.go_on(now)
@@ -415,6 +441,13 @@ class Connections:
                 del self._wanted[name]
                 for child in wanted:
                     self.initiate(0, name, child, now, attempts)
+
+
+def _key(identity: Identity) -> Identity:
+    """Equal for identities that differ in case alone where case does not count."""
+    if identity.kind in (IdType.FQDN, IdType.RFC822_ADDR):
+        return Identity(identity.kind, identity.data.lower())
+    return identity
 
 
 def _ends(sa: Association) -> Ends:

@@ -59,6 +59,7 @@ class Driver(Generic[S]):
         "_inbox",
         "_running",
         "began_at",
+        "earlier",
         "last_heard",
         "last_sent",
         "now",
@@ -85,6 +86,8 @@ class Driver(Generic[S]):
         """Octets that came in on children when liveness was last judged."""
         self.why = ""
         """Why it closed."""
+        self.earlier = ""
+        """Why what was tried before this SA, for the same purpose, came to nothing."""
         self.restart: tuple[str, ...] = ()
         """Children that the configuration wants back after the way it closed."""
         self._running: tuple[Job, Finish, int] | None = None
@@ -129,6 +132,11 @@ class Driver(Generic[S]):
     def superseded(self, now: float) -> None:
         """Another SA took over; what is left is to be deleted."""
         raise NotImplementedError
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the peer has said nothing but its first message, so that it may not even receive."""
+        return False
 
     @property
     def tasks(self) -> TasksView:

@@ -37,7 +37,7 @@ from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
-from ikectl.sa.events import Event
+from ikectl.sa.events import Event, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Path
@@ -67,7 +67,9 @@ class Engine:
         env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
         env.kin = self.connections.kin
+        env.expecting = self.connections.expecting
         self._outside.again = self.connections.again
+        self._outside.revive = self.connections.revive
         self._outside.fall_back = self.connections.fall_back
         self._outside.hand_over = self._handed_over
         self._outside.first_contact = self.connections.first_contact_told
@@ -210,7 +212,18 @@ class Engine:
         isakmp = self.new_machine(False, path, message.cookie_i, now, candidates[0] if candidates else None, 1)
         assert isinstance(isakmp, IsakmpMachine)
         self._router.add_half_open(isakmp, stranger.datagram)
+        if not candidates:
+            isakmp.sa.emit(Note(isakmp.sa, self._nobody_for(path)))
         isakmp.answer_first(PHASE_1[message.exchange](candidates), message, stranger.datagram, path, now)
+
+    def _nobody_for(self, path: Path) -> str:
+        """Why no connection answers a peer that calls by IKEv1."""
+        others = self.connections.for_addresses(path.local.address, path.remote.address, 2)
+        calls = f"{path.remote.host} calls {path.local.host} by IKEv1"
+        if not others:
+            return f"{calls}, and no connection has these addresses: compare local_addrs and remote_addrs"
+        names = ", ".join(each.name for each in others[:5])
+        return f"{calls}, and what has these addresses ({names}) speaks IKEv2 alone: set version = 0, or 2 at the peer"
 
     def _born(self, driver: AnyDriver) -> None:
         """An SA was made by another one and stands already."""
@@ -231,6 +244,8 @@ class Engine:
             driver.established(now)
             self.connections.joined(driver)
             self.connections.established(driver, now)
+        elif sa.state is IkeState.AUTHENTICATING and isinstance(sa, IsakmpSa) and sa.has_proof:
+            self._router.drop_half_open(driver)
         elif sa.state is IkeState.CLOSED:
             self._router.drop_half_open(driver)
             if driver.schedule.next() is None:

@@ -83,6 +83,8 @@ class Outside:
     """Told of another IKE SA that was replaced or has become redundant."""
     again: Callable[[AnyDriver, int], None] = lambda driver, token: None
     """Told to run phase 1 of IKEv1 again beside this SA, for the command of that number."""
+    revive: Callable[[Association, float], Association | None] = lambda sa, now: None
+    """Asked for the SA that this one replaced, which the peer keeps: it stands again; None if it is gone."""
     hand_over: Callable[[Association, Sequence[Any]], None] = lambda sa, exchanges: None
     """Told of exchanges to begin on another SA, and that its children may be others than before."""
     fall_back: Callable[[AnyDriver, Child | None, int], bool] = lambda driver, child, token: False

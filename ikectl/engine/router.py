@@ -7,15 +7,17 @@ grow many (RFC 7296 §2.6), and answers unknown SPIs rarely (§2.21.4).
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from ikectl.engine.cookies import Cookies
 from ikectl.engine.driver import Driver
+from ikectl.engine.half_open import HalfOpen
 from ikectl.engine.outside import Outside
 from ikectl.errors import PeerMisbehaved, WireError
 from ikectl.iana import v1
 from ikectl.iana.v2 import ExchangeType, NotifyType
-from ikectl.sa.events import Dropped
+from ikectl.sa.events import Dropped, Note
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.wire.header import NON_ESP_MARKER, Header
@@ -30,18 +32,13 @@ AnyDriver = Driver[Any]
 NO_SPI = bytes(8)
 MAJOR_VERSION = 2
 
+LOOKED_AT = 64
+"""Half-open SAs that are looked at to find one which may make room: the work for a stranger's message is bounded."""
+
 MAX_INITIAL_OCTETS = 16 * 1024
 """A longer IKE_SA_INIT is dropped. The greatest honest ones have some 3 KiB, for they must do without
 fragmentation (RFC 7383 §2.1). What strangers send costs work before cookies are asked for, and a responder
 keeps it until IKE_AUTH: this times `half_open_limit` is all they can fill."""
-
-
-def site_of(address: bytes) -> bytes:
-    """What half-open SAs are counted by: a packed IPv4 address, or the /64 of one of IPv6.
-
-    A single IPv6 host has a /64 to itself and may speak from any address in it (RFC 4291 §2.5.4, RFC 8981).
-    """
-    return address[:8] if len(address) == 16 else address
 
 
 @record
@@ -55,15 +52,7 @@ class Stranger:
 class Router:
     """SPI -> machine, and the doorkeeping of IKE_SA_INIT."""
 
-    __slots__ = (
-        "_cookies",
-        "_half_open_keys",
-        "_last_complaint",
-        "_outside",
-        "half_open",
-        "half_open_by",
-        "machines",
-    )
+    __slots__ = ("_cookies", "_last_complaint", "_outside", "half_open", "half_open_v1", "machines")
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
@@ -71,11 +60,10 @@ class Router:
         self._last_complaint = float("-inf")
         self.machines: dict[bytes, AnyDriver] = {}
         """By our SPI."""
-        self.half_open: dict[tuple[bytes, bytes], tuple[AnyDriver, bytes]] = {}
-        """Responders without IKE_AUTH and the requests that made them, by the peer's SPI and address."""
-        self.half_open_by: dict[bytes, int] = {}
-        """How many of these by `site_of` the address."""
-        self._half_open_keys: dict[bytes, tuple[bytes, bytes]] = {}
+        self.half_open = HalfOpen()
+        """Responders without IKE_AUTH."""
+        self.half_open_v1 = HalfOpen()
+        """Those of IKEv1 in phase 1."""
 
     def receive(self, datagram: bytes, path: Path, now: float) -> Stranger | None:
         """Hand a datagram to its machine; the first message of a peer that may have an SA is returned.
@@ -131,20 +119,20 @@ class Router:
                 machine.other_version(path, now)
             return None
         if header.spi_r == NO_SPI:
-            return self._initial_v1(header, datagram, path)
+            return self._initial_v1(header, datagram, path, now)
         self._drop(path, "it is for an ISAKMP SA that is not here")
         return None
 
-    def _initial_v1(self, header: Header, datagram: bytes, path: Path) -> Stranger | None:
+    def _initial_v1(self, header: Header, datagram: bytes, path: Path, now: float) -> Stranger | None:
         """Message 1 of main or aggressive mode: in clear, message ID 0 (RFC 2408 §3.1)."""
-        kind, settings = v1.exchange_type(header.exchange), self._outside.env.settings
+        kind = v1.exchange_type(header.exchange)
         if kind not in (v1.ExchangeType.IDENTITY_PROTECTION, v1.ExchangeType.AGGRESSIVE):
             self._drop(path, f"{kind} does not begin an ISAKMP SA")
             return None
         if header.message_id or header.spi_i == NO_SPI or len(datagram) > MAX_INITIAL_OCTETS:
             self._drop(path, "the first message of phase 1 has message ID 0, a cookie, and a reasonable size")
             return None
-        if self._is_repeated(header, datagram, path):
+        if self._is_repeated(self.half_open_v1, header, datagram, path):
             return None
         try:
             message = MessageV1.read(datagram, header)
@@ -154,16 +142,34 @@ class Router:
         if message.unknown is not None:
             self._drop(path, f"a payload of the unknown type {message.unknown}")  # RFC 2408 §5.3
             return None
-        of_site = self.half_open_by.get(site_of(path.remote.address), 0)
-        # IKEv1 has no cookies that cost the responder no state, so the limits alone hold (RFC 2408 §2.5.3).
-        if of_site >= settings.block_threshold or self.waiting >= settings.half_open_limit:
+        if not self._admitted_v1(kind, path, now):
             self._drop(path, "too many half-open SAs")
             return None
         return Stranger(message, datagram)
 
-    def _is_repeated(self, header: Header, datagram: bytes, path: Path) -> bool:
+    def _admitted_v1(self, kind: v1.ExchangeType, path: Path, now: float) -> bool:
+        """Whether a new half-open SA may be made for this peer.
+
+        IKEv1 has no cookies that would show that it receives before we keep anything (RFC 2408 §2.5.3). So who
+        has answered us once is safe from strangers, and of those that have not the oldest makes room. A first
+        message of aggressive mode costs us a key exchange and gets no such favour.
+        """
+        settings, address, known = self._outside.env.settings, path.remote.address, self.half_open_v1
+        crowded = known.of_site(address) >= settings.block_threshold
+        if kind is v1.ExchangeType.AGGRESSIVE:
+            return not crowded and len(known) < min(settings.aggressive_limit, settings.half_open_limit)
+        if not crowded and len(known) < settings.half_open_limit:
+            return True
+        waiting = known.oldest(address if crowded else None)
+        oldest = next((driver for driver in islice(waiting, LOOKED_AT) if driver.is_unanswered), None)
+        if oldest is None:
+            return False
+        oldest.close("another first message made room of it", now)
+        return True
+
+    def _is_repeated(self, half_open: HalfOpen, header: Header, datagram: bytes, path: Path) -> bool:
         """Whether the first message of a half-open SA came again; it then gets its answer again."""
-        known = self.half_open.get((header.spi_i, path.remote.address))
+        known = half_open.made_by(header.spi_i, path.remote.address)
         if known is None or known[1] != datagram:
             return False
         known[0].repeat(datagram, path)  # which says nothing while the answer is being made
@@ -173,7 +179,7 @@ class Router:
         if not header.from_initiator or header.message_id or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
             self._drop(path, "an IKE_SA_INIT request has message ID 0, no responder SPI and comes from the initiator")
             return None
-        if self._is_repeated(header, datagram, path):
+        if self._is_repeated(self.half_open, header, datagram, path):
             return None
         try:
             message = Message.read(datagram, header)
@@ -193,11 +199,11 @@ class Router:
     def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool:
         """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6)."""
         settings, address = self._outside.env.settings, path.remote.address
-        of_site = self.half_open_by.get(site_of(address), 0)
-        if of_site >= settings.block_threshold or self.waiting >= settings.half_open_limit:
+        of_site, waiting = self.half_open.of_site(address), len(self.half_open)
+        if of_site >= settings.block_threshold or waiting >= settings.half_open_limit:
             self._drop(path, "too many half-open SAs")
             return False
-        if self.waiting >= settings.cookie_threshold or of_site >= settings.cookie_threshold_ip:
+        if waiting >= settings.cookie_threshold or of_site >= settings.cookie_threshold_ip:
             shown = message.notify(NotifyType.COOKIE)
             if shown is None or not self._cookies.good(shown.data, nonce, address, header.spi_i, now):
                 cookie = self._cookies.make(nonce, address, header.spi_i, now)
@@ -211,32 +217,19 @@ class Router:
 
     def add_half_open(self, machine: AnyDriver, request: bytes) -> None:
         """Count a responder whose peer has yet to prove itself, and the first message of that."""
-        address = machine.sa.path.remote.address
-        key = machine.sa.spi_i, address
-        self.half_open[key] = machine, request
-        self._half_open_keys[machine.sa.our_spi] = key
-        site = site_of(address)
-        self.half_open_by[site] = self.half_open_by.get(site, 0) + 1
+        self._of(machine).add(machine, request)
 
     def drop_half_open(self, machine: AnyDriver) -> None:
         """It went on, or it is gone; nothing happens if it was not counted."""
-        key = self._half_open_keys.pop(machine.sa.our_spi, None)
-        if key is None:
-            return
-        known = self.half_open.get(key)
-        if known is not None and known[0] is machine:
-            del self.half_open[key]
-        site = site_of(key[1])
-        left = self.half_open_by[site] - 1
-        if left:
-            self.half_open_by[site] = left
-        else:
-            del self.half_open_by[site]
+        self._of(machine).drop(machine)
+
+    def _of(self, machine: AnyDriver) -> HalfOpen:
+        return self.half_open_v1 if machine.sa.VERSION == 1 else self.half_open
 
     @property
     def waiting(self) -> int:
         """Half-open SAs in all."""
-        return len(self._half_open_keys)
+        return len(self.half_open) + len(self.half_open_v1)
 
     def remove(self, machine: AnyDriver) -> None:
         """Forget a machine."""
@@ -265,6 +258,8 @@ class Router:
         """Tell a peer that begins with IKEv2 that for its address there is IKEv1 alone (RFC 2408 §5.2)."""
         self._drop(path, "IKEv2, and connections for its address speak IKEv1")
         if self._may_complain(now):
+            why = f"{path.remote.host} calls by IKEv2, and what has its address speaks IKEv1 alone"
+            self._outside.env.events.append(Note(None, f"{why}: set version = 0, or 1 at the peer"))
             notify = NotifyV1(v1.NotifyType.INVALID_MAJOR_VERSION)
             cookies = message.spi_i, message.spi_r
             refusal = MessageV1(*cookies, v1.ExchangeType.INFORMATIONAL, message.message_id, [notify])

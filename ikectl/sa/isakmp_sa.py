@@ -25,13 +25,13 @@ LEGAL: dict[IkeState, frozenset[IkeState]] = {
     S.CONNECTING:     frozenset({S.AUTHENTICATING, S.ESTABLISHED, S.DELETING, S.CLOSED}),
     S.AUTHENTICATING: frozenset({S.ESTABLISHED, S.DELETING, S.CLOSED}),
     S.ESTABLISHED:    frozenset({S.REKEYED, S.DELETING, S.CLOSED}),
-    S.REKEYED:        frozenset({S.DELETING, S.CLOSED}),
+    S.REKEYED:        frozenset({S.ESTABLISHED, S.DELETING, S.CLOSED}),
     S.DELETING:       frozenset({S.CLOSED}),
     S.CLOSED:         frozenset(),
 }
 # fmt: on
 """REKEYED: a newer ISAKMP SA between the same ends took over its children. There is no REKEYING, for
-phase 1 is not rekeyed but run again (RFC 2409 §4)."""
+phase 1 is not rekeyed but run again (RFC 2409 §4). It is ESTABLISHED again if the peer deletes the newer one."""
 
 
 class Awaited(Enum):
@@ -45,8 +45,9 @@ class Awaited(Enum):
 class Phase1:
     """What only phase 1 needs; forgotten when it is done."""
 
-    nonce_i: bytes = b""
-    nonce_r: bytes = b""
+    nonce_i: bytes = field(default=b"", repr=False)
+    """Both are secret with public key encryption (RFC 2409 §5.2)."""
+    nonce_r: bytes = field(default=b"", repr=False)
     public_i: bytes = b""
     """g^xi, as in the KE payload."""
     public_r: bytes = b""
@@ -87,8 +88,12 @@ class IsakmpSa(Association):
     """The form of NAT traversal that both ends know; None: none."""
     heir: IsakmpSa | None = None
     """The newer ISAKMP SA that took over the children, for as long as this one lasts."""
+    forerunner: IsakmpSa | None = None
+    """The SA whose heir this one is, for as long as that lasts."""
     life_time: int = 0
     """Seconds the peer wants the SA to live at most; 0: it did not say."""
+    has_proof: bool = False
+    """The peer proved itself in phase 1; in hybrid mode its user alone does, behind it."""
     awaited: frozenset[Awaited] = frozenset()
     user: str = ""
     """Who XAUTH says the peer is."""

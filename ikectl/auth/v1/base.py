@@ -7,6 +7,8 @@ HASH_I or HASH_R (RFC 2409 §5).
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from ikectl.config.model import Local, Remote
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
@@ -23,7 +25,7 @@ class Keying:
     """What a peer's key exchange message holds."""
 
     public: bytes
-    nonce: bytes
+    nonce: bytes = field(repr=False)
     """The body of its nonce payload, decrypted where it was encrypted."""
     identity: ID | None = None
     """Where the identity travels with the keys (public key encryption)."""

@@ -28,8 +28,8 @@ from ikectl.errors import (
     WireError,
 )
 from ikectl.exchange.children import remove
-from ikectl.exchange.v1.aggressive import Aggressive
 from ikectl.exchange.v1 import diagnosis
+from ikectl.exchange.v1.aggressive import Aggressive
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
 from ikectl.exchange.v1.informational import Probe, Tell, TellDelete
 from ikectl.exchange.v1.main import MainMode
@@ -71,8 +71,8 @@ RENEW_AT_MESSAGE_IDS = 3 * MAX_MESSAGE_IDS // 4
 """Phase 1 is run again when so many have served."""
 FORGET_AFTER = 60.0
 """Seconds a conversation that is over is kept, to repeat its last message."""
-RESPONDER_TRIES = 3
-"""Repeats by time of a phase 1 message that goes to a peer which has not proven itself."""
+RESPONDER_TRIES = 1
+"""Repeats by time of a phase 1 message that goes to a peer which has not proven itself: its address may be forged."""
 CONFIG_WAIT = 30.0
 """Seconds the peer has for its part of mode config before we go on without one."""
 RENEW_AT = 0.75
@@ -161,6 +161,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
         self.begin(TellDelete(children, False, why, token), now=now)
 
     @property
+    def is_unanswered(self) -> bool:
+        phase1 = self.conversations.get(0)
+        return phase1 is not None and not phase1.ours and len(phase1.marks) == 1
+
+    @property
     def tasks(self) -> TasksView:
         under_way = [each for each in self.conversations.values() if not each.over]
         return TasksView(
@@ -222,6 +227,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._outcome(first.exchange.token, None)
             first.exchange.token = 0
             self.close("another phase 1 with the peer was quicker", now)
+
+    def revived(self, now: float) -> None:
+        """Another SA had replaced this one, and is gone."""
+        self.schedule.clear("succession")
+        self.established(now)
 
     def superseded(self, now: float) -> None:
         self.now = now
@@ -370,6 +380,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._drop(path, str(failure))
             if sa.state is IkeState.CONNECTING and header.flags & FLAG_ENCRYPTION:
                 self._undecryptable(kind, str(failure))
+            if kind not in PHASE_1:
+                self._say_phase1_again(path)
             return
         if kind not in PHASE_1:
             self._heard()
@@ -382,6 +394,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         answer = answer_to(sa, kind)
         if answer is None or number == 0:
             self._drop(path, f"{kind} is not answered by an SA that is {sa.state.name}")
+            self._say_phase1_again(path)
             return None
         if number in sa.message_ids or len(sa.message_ids) >= MAX_MESSAGE_IDS:
             self._drop(path, "a message ID that served already, or too many have served")
@@ -390,6 +403,14 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._drop(path, "too many exchanges of the peer are under way")
             return None
         return Conversation(answer(), number, False)
+
+    def _say_phase1_again(self, path: Path) -> None:
+        """The peer believes that phase 1 is done: its last message to us must be lost, and it repeats that to ours."""
+        phase1 = self.conversations.get(0)
+        if self.sa.state is not IkeState.CONNECTING or phase1 is None or phase1.ours or not phase1.sent:
+            return
+        if path.remote.address == self.sa.path.remote.address and phase1.may_repeat(phase1.marks[-1]):
+            self._send_all(phase1.sent, phase1.path or self.sa.path)
 
     def _undecryptable(self, kind: ExchangeType, why: str) -> None:
         """What the peer says under the keys of phase 1 makes no sense: most likely the pre-shared keys differ.
@@ -549,6 +570,11 @@ class IsakmpMachine(Driver[IsakmpSa]):
         self._see_to_inner()
         self.outside.changed(self)
         self._watch_children()
+
+    def _outcome(self, token: int, error: str | None) -> None:
+        if error and self.earlier and self.sa.state in (IkeState.CREATED, IkeState.CONNECTING):
+            error = f"by IKEv1: {error}; before that, by IKEv2: {self.earlier}"
+        super()._outcome(token, error)
 
     def _hear_refusal(self, errors: tuple[Notify, ...]) -> None:
         """The peer said no, under protection, in an exchange of its own: find what it is about by its SPI."""
@@ -827,11 +853,16 @@ class IsakmpMachine(Driver[IsakmpSa]):
         if sa.state is IkeState.CLOSED:
             return
         kin = next(iter(sa.env.kin(sa)), None) if hand_over and sa.state in LIVE else None
+        if kin is None and hand_over and end is End.DELETED and sa.living_children:
+            kin = self.outside.revive(sa, self.now)
         if isinstance(kin, IsakmpSa) and sa.children and sa.heir is None:
             # Phase 2 outlives its phase 1 where another one stands between the same ends (RFC 2408 §4).
             kin.take_children(sa)
             kin.take_inner(sa)
             sa.heir = sa.successor = kin
+        if sa.heir is not None and sa.heir.forerunner is sa:
+            sa.heir.forerunner = None
+        sa.forerunner = None
         pending = [each for each in self.conversations.values() if not each.over]
         waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []
         if sa.successor is None:

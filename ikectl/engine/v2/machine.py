@@ -179,7 +179,8 @@ class Machine(Driver[IkeSa]):
     def other_version(self, path: Path, now: float) -> None:
         """A peer that knows IKEv1 alone answers IKE_SA_INIT so (RFC 2408 §5.2); another answer may come yet."""
         if isinstance(self.active, IkeSaInit) and self.sa.state is IkeState.CONNECTING:
-            self.doubt = "the peer speaks IKEv1 alone"
+            alone = self.sa.connection is not None and self.sa.connection.version == 2
+            self.doubt = "the peer speaks IKEv1 alone" + (": set version = 1, or 0, here" if alone else "")
         else:
             super().other_version(path, now)
 
@@ -612,6 +613,7 @@ class Machine(Driver[IkeSa]):
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""
         connection = self.sa.connection
+        self.why = why  # IKEv1 tells it, too, if that comes to nothing as well
         if (
             isinstance(exchange, IkeSaInit)
             and connection is not None

@@ -19,10 +19,11 @@ from typing import ClassVar
 
 from ikectl.auth.v1.base import Authentication
 from ikectl.auth.v1.table import authentication
+from ikectl.config.match import for_identities
 from ikectl.config.model import Connection, Unique
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import accepted_phase1, phase1_groups
-from ikectl.errors import AuthenticationFailed, CredentialError, NoProposalChosen
+from ikectl.errors import AuthenticationFailed, CredentialError, IkectlError, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.v1 import diagnosis, phase1
 from ikectl.exchange.v1.after import next_steps
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
@@ -31,6 +32,7 @@ from ikectl.exchange.v1.informational import Tell
 from ikectl.exchange.v1.natt import float_ports, judge_nat, nat_payloads
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
+from ikectl.sa.events import AuthFailed
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.wire.v1.message import Message
@@ -82,8 +84,33 @@ class Aggressive(Exchange):
         """Message 2 proves the responder; 3 proves us."""
         shake, connection = sa.handshake, sa.connection
         assert shake is not None and connection is not None and self.offered is not None and self.pair is not None
-        if message.cookie_r == NO_COOKIE:
+        if message.cookie_r in (NO_COOKIE, sa.spi_i):
             return Ignore("an answer without a responder's cookie")
+        take_back = phase1.keep(sa)
+        try:
+            method = await self._judge(sa, message)
+        except AuthenticationFailed as failure:
+            # Perhaps not the peer's word at all: go on waiting for a better one.
+            take_back()
+            sa.emit(AuthFailed(sa, True, str(failure)))
+            raise PeerMisbehaved(f"authentication failed: {failure}") from failure
+        except IkectlError:
+            take_back()
+            raise
+        self.pair = None
+        judge_nat(sa, message)
+        float_ports(sa)
+        payloads = await self._proof(sa, method, connection)
+        phase1.finish(sa, connection)
+        return Done([*payloads, *nat_payloads(sa)], follow=next_steps(sa))
+
+    async def _judge(self, sa: IsakmpSa, message: Message) -> Authentication:
+        """Keys, identity and proof of the responder, in the facts; the method it chose.
+
+        Raises AuthenticationFailed, PeerMisbehaved, with the facts half changed.
+        """
+        shake = sa.handshake
+        assert shake is not None and self.offered is not None and self.pair is not None
         choice = accepted_phase1(self.offered, message.one(SA))
         method = authentication(choice.method, True)
         phase1.take_choice(sa, choice)
@@ -96,12 +123,7 @@ class Aggressive(Exchange):
         await phase1.make_keys(sa, method)
         named, body = phase1.peers_id(message, method, keying)
         await phase1.judge_responder(sa, message, method, named, body)
-        self.pair = None
-        judge_nat(sa, message)
-        float_ports(sa)
-        payloads = await self._proof(sa, method, connection)
-        phase1.finish(sa, connection)
-        return Done([*payloads, *nat_payloads(sa)], follow=next_steps(sa))
+        return method
 
     async def _proof(self, sa: IsakmpSa, method: Authentication, connection: Connection) -> list[Payload]:
         hashed = phase1.hash_of(sa, True, phase1.our_id(sa).body())
@@ -142,8 +164,8 @@ def allowing(candidates: Sequence[Connection]) -> tuple[Connection, ...]:
 class AnswerAggressive(Exchange):
     """Aggressive mode, responder's half.
 
-    Message 2 is repeated by time, a few times, because the initiator, done
-    after 3, would not know that 3 was lost.
+    Message 2 is repeated by time, once, because the initiator, done after 3,
+    would not know that 3 was lost; and when the peer goes on regardless.
     """
 
     type: ClassVar[ExchangeType] = ExchangeType.AGGRESSIVE
@@ -172,6 +194,7 @@ class AnswerAggressive(Exchange):
         phase1.check_keying(sa, keying)
         self.named, self.id_body = phase1.peers_id(message, method, keying)
         connection = await phase1.choose_connection(sa, self.named)
+        self._check_leak(sa, connection, self.named)
         sa.connection, sa.remote_id = connection, self.named
         sa.local_id = await method.own_identity(sa, connection.local[0])
         await self._find_secret(sa)
@@ -190,6 +213,24 @@ class AnswerAggressive(Exchange):
         self.method = method
         vendors = phase1.vendor_ids(connection)
         return Say([choice.answer, *keys, *proof, *certreqs, *nat_payloads(sa), *vendors], clear=True)
+
+    def _check_leak(self, sa: IsakmpSa, connection: Connection, named: Identity) -> None:
+        """Message 2 shows a HASH under the key of whom the peer only says it is.
+
+        So nobody gets one under the key of a peer whose own connection does not allow that, wherever that is
+        expected to come from. Raises AuthenticationFailed.
+        """
+        if named.is_any:
+            raise AuthenticationFailed("the peer gave an identity of the reserved type 0")
+        if not phase1.uses_psk(connection):
+            return
+        best, _ = for_identities(self.candidates, named)
+        others = [each for each in sa.env.expecting(named) if each.speaks(1) and phase1.uses_psk(each)]
+        for owner in (*others, *((best,) if best is not None else ())):
+            if not (owner.aggressive and owner.aggressive_psk):
+                raise AuthenticationFailed(
+                    f"{named} is the peer of {owner.name}, which does not allow aggressive mode with a pre-shared key"
+                )
 
     async def _find_secret(self, sa: IsakmpSa) -> None:
         shake = sa.handshake

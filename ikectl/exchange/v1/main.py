@@ -80,7 +80,7 @@ class MainMode(Exchange):
     async def _take_choice(self, sa: IsakmpSa, message: Message) -> Turn:
         """Message 2 chooses; 3 is the answer."""
         assert self.offered is not None and sa.handshake is not None and sa.connection is not None
-        if message.cookie_r == NO_COOKIE:
+        if message.cookie_r in (NO_COOKIE, sa.spi_i):  # our own would let our messages come back as the peer's
             return Ignore("an answer without a responder's cookie")
         choice = accepted_phase1(self.offered, message.one(SA))
         self.method = authentication(choice.method, True)
@@ -220,7 +220,11 @@ class AnswerMainMode(Exchange):
         try:
             return await phase1.secrets_by_address(sa, shake.candidates)
         except CredentialError as failure:
-            raise AuthenticationFailed(str(failure)) from failure
+            remote = sa.path.remote.host
+            raise AuthenticationFailed(
+                f"{failure}; main mode finds it by the peer's address: give the secret an id with {remote}, its network "
+                "or the identity that the connection expects, or no id at all"
+            ) from failure
 
     async def _take_proof(self, sa: IsakmpSa, message: Message) -> Turn:
         """Message 5 proves the initiator; 6 proves us."""

@@ -7,7 +7,8 @@ both ends are proven.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from hmac import compare_digest
 
 from ikectl.auth.methods_v1 import Meaning, Phase1Kind, meaning, offered
@@ -117,37 +118,40 @@ async def choose_sa(offer: SA, candidates: Sequence[Connection]) -> tuple[Phase1
     Raises DoiNotSupported, SituationNotSupported, NoProposalChosen.
     """
     check_situation(offer)
-    kinds = [
-        (id(each.proposals), methods) for each, methods in zip(candidates, await _methods(candidates), strict=True)
-    ]
+    usable, lacking = await _methods(candidates)
+    kinds = [(id(each.proposals), methods) for each, methods in zip(candidates, usable, strict=True)]
     distinct = {kind: each.proposals for kind, each in zip(kinds, candidates, strict=True) if kind[1]}
-    failure: NoProposalChosen | None = None
-    for (_, known), ours in distinct.items():
+    failures: list[tuple[int, str, NoProposalChosen]] = []
+    for kind_of, ours in distinct.items():
         try:
-            choice = select_phase1(offer, ours, known)
+            choice = select_phase1(offer, ours, kind_of[1])
         except NoProposalChosen as refusal:
-            failure = failure or refusal
+            failures.append((refusal.distance, candidates[kinds.index(kind_of)].name, refusal))
             continue
         allowing = {kind for kind, others in distinct.items() if _allows(choice, others, kind[1])}
         return choice, tuple(each for kind, each in zip(kinds, candidates, strict=True) if kind in allowing)
-    raise failure or NoProposalChosen("no connection that speaks IKEv1 is configured for these addresses")
+    if not failures:
+        raise NoProposalChosen(lacking or "no connection that speaks IKEv1 is configured for these addresses")
+    _, name, nearest = min(failures, key=lambda each: each[0])
+    raise NoProposalChosen(f"connection {name}: {nearest}") if len(failures) > 1 else nearest
 
 
-async def _methods(candidates: Sequence[Connection]) -> list[tuple[AuthMethod, ...]]:
-    """What each of them may be answered with; those without a key that suits with nothing."""
+async def _methods(candidates: Sequence[Connection]) -> tuple[list[tuple[AuthMethod, ...]], str]:
+    """What each of them may be answered with; those without a key that suits with nothing, and why that is."""
     known: dict[tuple[Local, tuple[AuthMethod, ...]], tuple[AuthMethod, ...]] = {}
-    found = []
+    found, lacking = [], ""
     for connection in candidates:
         methods, local = offered(connection, False), connection.local[0]
         if methods and local.auth.kind.needs_certificates:
             if (local, methods) not in known:
                 try:
                     known[local, methods] = await own_methods(connection, False)
-                except CredentialError:
+                except CredentialError as failure:
                     known[local, methods] = ()
+                    lacking = lacking or f"connection {connection.name} cannot prove who we are: {failure}"
             methods = known[local, methods]
         found.append(methods)
-    return found
+    return found, lacking
 
 
 def _allows(choice: Phase1Choice, configured: object, methods: tuple[AuthMethod, ...]) -> bool:
@@ -158,6 +162,35 @@ def _allows(choice: Phase1Choice, configured: object, methods: tuple[AuthMethod,
     except NoProposalChosen:
         return False
     return True
+
+
+FACTS = (
+    "spi_r",
+    "suite",
+    "method",
+    "life_time",
+    "keys",
+    "last_block",
+    "peer",
+    "natt",
+    "nat",
+    "path",
+    "local_id",
+    "remote_id",
+)
+"""What a message of phase 1 may change."""
+
+
+def keep(sa: IsakmpSa) -> Callable[[], None]:
+    """What takes the facts back to how they are now, should the message under judgement prove nothing."""
+    facts, shake = [(name, getattr(sa, name)) for name in FACTS], copy(sa.handshake)
+
+    def take_back() -> None:
+        for name, value in facts:
+            setattr(sa, name, value)
+        sa.handshake = shake
+
+    return take_back
 
 
 def take_choice(sa: IsakmpSa, choice: Phase1Choice) -> None:
@@ -350,6 +383,7 @@ def finish(sa: IsakmpSa, connection: Connection) -> None:
     sa.handshake = None
     sa.keys.skeyid = sa.keys.skeyid_e = NO_SECRET
     about = roles(sa)
+    sa.has_proof = about.peer_proves
     if about.peer_logs_in or about.we_log_in:
         sa.move(IkeState.AUTHENTICATING)
         sa.awaited |= {Awaited.XAUTH}
@@ -411,7 +445,9 @@ async def judge_responder(
     assert connection is not None
     remote = connection.remote[0]
     if claimed.is_any or not remote.id.match(claimed):
-        raise AuthenticationFailed(f"the peer says it is {str(claimed)!r}, and remote.id is {remote.id}")
+        raise AuthenticationFailed(
+            f"the peer says it is {str(claimed)!r}, and remote.id is {remote.id}: let one of them be the other's"
+        )
     expected, sa.remote_id = sa.remote_id, claimed
     try:
         await method.verify(sa, message, remote, hash_of(sa, False, id_body))
