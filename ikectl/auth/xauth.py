@@ -113,6 +113,7 @@ class XauthServer:
         "_tried",
         "_tries",
         "_user",
+        "refused",
     )
 
     def __init__(self, backend: str, remote: bytes, random: Random, profile: str = "") -> None:
@@ -133,6 +134,8 @@ class XauthServer:
         self._user = ""
         self._tried: list[tuple[str, Secret]] = []
         """What was refused already. Programs say it again and again, and some backends lock accounts over that."""
+        self.refused = ""
+        """Why the last try that came to nothing did, while the user may try again."""
 
     async def begin(self) -> Attributes | Verdict:
         """The first request."""
@@ -142,6 +145,8 @@ class XauthServer:
         """The next request, or how the login ended."""
         if any(attribute.type == A.XAUTH_STATUS for attribute in reply):  # can be nothing but FAIL (§6.2)
             why = "the user's end gave up: it cannot answer, or the user does not want to"
+            if self.refused:
+                why = f"{self.refused}; the user's end did not try again"
             return Verdict(False, self._user, why, gave_up=True)
         try:
             user, proof = self._read(reply)
@@ -169,6 +174,7 @@ class XauthServer:
             if opening:
                 self._tried.append((user, proof))
             if opening and not answer.final and self._tries < MAX_TRIES:
+                self.refused = answer.why
                 return await self._open("Login incorrect, please try again")
             return self._no(answer.why)
         self._first = False

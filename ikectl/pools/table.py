@@ -80,7 +80,8 @@ class Pools:
                 why.append(str(error))
         missing = [f"there is no pool {name!r}" for name in names if name not in self._pools]
         family = "IPv4" if octets == 4 else "IPv6"
-        raise NoAddress("; ".join([*why, *missing]) or f"none of the pools has {family} addresses")
+        none = f"none of the pools has {family} addresses" if names else "the connection has no pools"
+        raise NoAddress("; ".join([*why, *missing]) or none)
 
     def release(self, granted: Granted, identity: str) -> bool:
         """Whether `identity` held it."""

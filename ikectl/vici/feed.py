@@ -16,6 +16,7 @@ from ikectl.sa.events import (
     IkeDown,
     IkeRekeyed,
     IkeUp,
+    NoInnerAddress,
     ProposalMismatch,
     Retransmitted,
     RetransmitTimeout,
@@ -96,6 +97,7 @@ BROADCASTS: dict[type[Event], tuple[str, Story]] = {
     AuthFailed:        ("alert",        _auth_failed),
     ProposalMismatch:  ("alert",        _proposal_mismatch),
     TsMismatch:        ("alert",        _alert("ts-mismatch")),
+    NoInnerAddress:    ("alert",        _alert("vip-failure")),
     Retransmitted:     ("alert",        _alert("retransmit-send")),
     RetransmitTimeout: ("alert",        _alert("retransmit-send-timeout")),
 }

@@ -45,7 +45,7 @@ def test_no_address_says_why_for_each_pool(pools: Pools) -> None:
         pools.acquire(("one", "gone"), "b", 4)
     with pytest.raises(NoAddress, match="none of the pools has IPv6 addresses"):
         pools.acquire(("one", "two"), "a", 16)
-    with pytest.raises(NoAddress, match="none of the pools has IPv4 addresses"):
+    with pytest.raises(NoAddress, match="the connection has no pools"):
         pools.acquire((), "a", 4)
 
 

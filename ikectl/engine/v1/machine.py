@@ -427,10 +427,15 @@ class IsakmpMachine(Driver[IsakmpSa]):
             else ""
         )
         if not self.hinted:
-            sa.emit(AuthFailed(sa, True, hint) if psk and kind in PHASE_1 else Note(sa, hint))
+            sa.emit(Note(sa, hint))
         self.hinted = True
         if kind in PHASE_1:
             self.doubt = self.doubt or hint
+
+    def _tell_unproven(self) -> None:
+        """Phase 1 ends without a proof, and what came could not be read: as good as a wrong one."""
+        if self.hinted and self.doubt and self.sa.state is IkeState.CONNECTING:
+            self.sa.emit(AuthFailed(self.sa, True, self.doubt))
 
     def _hear_unprotected(self, header: Header, datagram: bytes, path: Path) -> None:
         """A notify anybody may have sent: it may tell the operator something, and changes no state (§5.7)."""
@@ -719,6 +724,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             if self.sa.state is IkeState.CONNECTING:
                 phase1 = self.conversations.get(0)
                 silent = phase1.exchange.unanswered(self.sa) if phase1 is not None else "the peer did not go on"
+                self._tell_unproven()
                 self._close(self.doubt or silent)
         elif name == "login":
             if self.sa.state is IkeState.AUTHENTICATING:
@@ -785,6 +791,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         stranger = exchange.type in PHASE_1 and not conversation.ours
         tries = RESPONDER_TRIES if stranger else settings.retransmit_tries
         if self.doubt and exchange.type in PHASE_1 and conversation.ours:
+            self._tell_unproven()
             self._give_up(conversation, self.doubt)
         elif conversation.tries < tries:
             conversation.tries += 1

@@ -222,8 +222,8 @@ class AnswerMainMode(Exchange):
         except CredentialError as failure:
             remote = sa.path.remote.host
             raise AuthenticationFailed(
-                f"{failure}; main mode finds it by the peer's address: give the secret an id with {remote}, its network "
-                "or the identity that the connection expects, or no id at all"
+                f"{failure}; main mode finds it by the peer's address: give the secret an id with {remote}, its "
+                "network or the identity that the connection expects, or no id at all"
             ) from failure
 
     async def _take_proof(self, sa: IsakmpSa, message: Message) -> Turn:

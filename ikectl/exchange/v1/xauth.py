@@ -69,7 +69,11 @@ class AskXauth(Exchange):
         if said is None or said.type != due:
             return Ignore(f"not the {due} of this transaction")
         if self.verdict is None:
-            return self._go_on(sa, await self.server.take(said.attributes))
+            before = self.server.refused
+            step = await self.server.take(said.attributes)
+            if self.server.refused != before and not isinstance(step, Verdict):
+                sa.emit(Note(sa, f"a login failed, and may be tried again: {self.server.refused}"))
+            return self._go_on(sa, step)
         if not self.verdict.success:
             return _failed(self.verdict)
         sa.user = self.verdict.user
