@@ -342,9 +342,24 @@ class Connections:
         elif connection.unique is Unique.REPLACE:
             for other in self._older(machine):
                 other.delete("replaced by a newer one of the same peer", 0, now)
+        elif connection.unique is Unique.KEEP and isinstance(machine, IsakmpMachine):
+            self._keep_older(machine, now)
         self._calls.pop(sa.uniqueid, None)
         self._wanted.pop(connection.name, None)
         self._attempts.pop(sa.uniqueid, None)
+
+    def _keep_older(self, machine: IsakmpMachine, now: float) -> None:
+        """unique = keep in IKEv1: only now is it known which user the peer is, and whether it just renews what stands.
+
+        An older SA with the very same device was replaced already (`_succeed`); any other one is somebody else's.
+        """
+        sa = machine.sa
+        if sa.initiator or sa.state is not IkeState.ESTABLISHED:
+            return
+        if any(other.sa.state is IkeState.ESTABLISHED for other in self._older(machine)):
+            who = f"user {sa.user!r}" if sa.user else str(sa.remote_id)
+            machine.queue.clear()  # nothing of it is to come before the end
+            machine.delete(f"{who} is connected already, and unique = keep keeps the older SA", 0, now)
 
     def _succeed(self, machine: AnyDriver, now: float) -> None:
         """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5).

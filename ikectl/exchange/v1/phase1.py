@@ -14,7 +14,7 @@ from hmac import compare_digest
 from ikectl.auth.methods_v1 import Meaning, Phase1Kind, meaning, offered
 from ikectl.auth.v1.base import Authentication, Keying
 from ikectl.config.match import for_identities
-from ikectl.config.model import AuthKind, Connection, Fragmentation, Local, Unique
+from ikectl.config.model import AuthKind, Connection, Fragmentation, Local
 from ikectl.crypto.kdf_v1 import derive, hash_i, hash_r, phase1_iv
 from ikectl.crypto.proposal_v1 import Lifetime, Phase1Choice, offer_phase1, select_phase1
 from ikectl.crypto.signature_v1 import hash_prf
@@ -342,17 +342,6 @@ async def hold_to_secret(sa: IsakmpSa, connection: Connection, claimed: Identity
     raise AuthenticationFailed(f"the pre-shared key in use is not that of {claimed}")
 
 
-def check_unique(sa: IsakmpSa, connection: Connection, message: Message) -> None:
-    """unique = keep. Raises AuthenticationFailed."""
-    assert sa.local_id is not None and sa.remote_id is not None
-    if (
-        connection.unique is Unique.KEEP
-        and message.notify(NotifyType.INITIAL_CONTACT) is None
-        and sa.env.is_connected(sa.local_id, sa.remote_id)
-    ):
-        raise AuthenticationFailed(f"{sa.remote_id} is connected already, and unique = keep keeps the older SA")
-
-
 def uses_psk(connection: Connection) -> bool:
     """Whether both ends prove themselves by a pre-shared key."""
     return connection.local[0].auth.kind is AuthKind.PSK
@@ -469,7 +458,6 @@ async def judge_initiator(
     sa.local_id = await method.own_identity(sa, connection.local[0])
     await method.verify(sa, message, connection.remote[0], hash_of(sa, True, id_body))
     await hold_to_secret(sa, connection, claimed)
-    check_unique(sa, connection, message)
     return connection
 
 
