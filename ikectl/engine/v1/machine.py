@@ -556,8 +556,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             alone = not conversation.ours or (isinstance(exchange, TellDelete) and exchange.alone)
             self._close(done.close, End.OURS if conversation.ours else End.DELETED, hand_over=alone)
             return
-        if len(self.queue) < self.sa.env.settings.max_queue:
-            self.queue[:0] = done.follow
+        if conversation.ours or len(self.queue) < self.sa.env.settings.max_queue:
+            self.queue[:0] = done.follow  # what the peer brings about is bounded; ours is by who commands
         for config in done.wanted:
             self.queue += quick_modes(config)
         self._hold_lifetime()

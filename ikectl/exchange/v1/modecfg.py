@@ -36,6 +36,9 @@ A, T = ConfigAttribute, TransactionType
 
 ADDRESS_KINDS = frozenset(ADDRESSES.values())
 
+SHORTEST = 60
+"""Seconds an inner address is used at least: a server that says less would have us ask without end."""
+
 
 @dataclass(slots=True, eq=False)
 class PullConfig(Exchange):
@@ -208,7 +211,7 @@ async def _accept(sa: IsakmpSa, attributes: Sequence[Attribute]) -> tuple[Done, 
     record.networks = tuple(given.include) or record.networks
     record.excluded = tuple(given.exclude) or record.excluded
     if given.addresses:
-        record.expires_in = given.expires_in[0] if given.expires_in else 0
+        record.expires_in = max([*given.expires_in, SHORTEST]) if any(given.expires_in) else 0
     _tell(sa, given)
     sa.awaited -= {Awaited.CONFIG}
     follow = (TellDelete(tuple(moved), False, "its inner address changed"),) if moved else ()
