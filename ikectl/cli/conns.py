@@ -36,6 +36,8 @@ def _show(name: str, keys: Tree) -> None:
         addresses = ", ".join(texts(keys.get(f"{side}_addrs")))
         port = text(keys.get(f"{side}_port"), "500")
         show(_row(side, f"{addresses}{'' if port == '500' else f' port {port}'}   {proof}"))
+    if more := _more(keys):
+        show(_row("more", more))
     show(_row("times", _times(keys)))
     for child, node in section(keys.get("children")).items():
         _show_child(child, section(node))
@@ -48,6 +50,17 @@ def _round(keys: Tree) -> str:
     cas = [f"CA {subject}" for subject in texts(keys.get("cacerts"))]
     more = [text(keys.get(key)) for key in ("method", "xauth") if key in keys]
     return who + f"by {', '.join([' '.join([text(keys.get('class')), *more]), *certs, *cas])}"
+
+
+def _more(keys: Tree) -> str:
+    """What is said only where it is not the usual."""
+    words = ["aggressive mode"] if "aggressive" in keys else []
+    pushed = " (the gateway pushes)" if text(keys.get("pull")) == "no" else ""
+    if "vips" in keys:
+        words.append(f"asks for the inner address {', '.join(texts(keys['vips']))}{pushed}")
+    if "pools" in keys:
+        words.append(f"inner addresses from {', '.join(texts(keys['pools']))}{pushed}")
+    return ", ".join(words)
 
 
 def _times(keys: Tree) -> str:

@@ -54,7 +54,7 @@ _NUMBERS = """
     size online offline unlisted
 """
 NUMBERS = frozenset(_NUMBERS.split())
-_FLAGS = "initiator nat-local nat-remote nat-fake nat-any encap up ppk has_privkey"
+_FLAGS = "initiator nat-local nat-remote nat-fake nat-any encap up ppk has_privkey aggressive pull"
 FLAGS = frozenset(_FLAGS.split())
 
 

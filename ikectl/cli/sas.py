@@ -100,6 +100,8 @@ def _ike_sa(name: str, keys: Tree) -> list[Text]:
     lines = [head, _end("local", keys), _end("remote", keys)]
     if "encr-alg" in keys:
         lines.append(_row("suite", suite(keys)))
+    if "auth-method" in keys:
+        lines.append(_row("auth", f"{text(keys['auth-method'])}   {text(keys.get('nat-t')) or 'no NAT traversal'}"))
     if times := _times(keys, {"rekey-time": "rekey", "reauth-time": "reauth"}):
         lines.append(_row("next", times))
     if busy := [task for how in ("active", "passive", "queued") for task in texts(keys.get(f"tasks-{how}"))]:

@@ -60,6 +60,7 @@ __all__ = [
     "offer_phase2",
     "phase1_groups",
     "phase2_group",
+    "proof_of",
     "select_phase1",
     "select_phase2",
 ]
@@ -345,11 +346,16 @@ _PROOFS = {
 """The methods in the words of the configuration."""
 
 
+def proof_of(method: AuthMethod) -> str:
+    """A method in the words of the configuration: `psk, then XAUTH of the initiator`."""
+    return _PROOFS.get(method, str(method))
+
+
 def _method_name(number: int) -> str:
     if not number:
         return "none"
     method = auth_method(number)
-    return f"{method}: {_PROOFS[method]}" if method in _PROOFS else str(method)
+    return f"{method}: {proof_of(method)}" if method in _PROOFS else str(method)
 
 
 def _nearest(

@@ -11,7 +11,9 @@ from typing import Self
 
 from ikectl.config.model import Mark
 from ikectl.crypto.proposal import ChildSuite, IkeSuite
+from ikectl.crypto.proposal_v1 import proof_of
 from ikectl.crypto.suite_v1 import IsakmpSuite
+from ikectl.iana.v2 import Protocol
 from ikectl.sa.asks import Usage
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
@@ -120,6 +122,8 @@ class ChildSaView:
     suite: SuiteView = field(default_factory=SuiteView)
     esn: bool = False
     encap: bool = False
+    cpi: tuple[int, int] | None = None
+    """Of IPComp inside, inbound and outbound."""
     usage: Usage | None = None
     """None where the kernel could not be asked, as for a child that is gone."""
     installed_for: float = 0.0
@@ -146,6 +150,7 @@ class ChildSaView:
             suite=SuiteView.of_child(child.suite),
             esn=child.suite.esn,
             encap=child.encap,
+            cpi=next(((c.spi_in, c.spi_out) for c in child.companions if c.protocol is Protocol.IPCOMP), None),
             usage=usage,
             installed_for=now - child.installed_at,
             rekey_in=_until(child.rekey_at, now),
@@ -174,6 +179,10 @@ class IkeSaView:
     remote_id: Identity | None
     user: str = ""
     """Who the peer's user is, where XAUTH asked."""
+    method: str = ""
+    """How both ends prove themselves, in the configuration's words; of IKEv1, which negotiates it."""
+    natt: str = ""
+    """The form of NAT traversal that both ends know; of IKEv1, which has several."""
     suite: SuiteView | None = None
     """None until one is chosen."""
     nat: NatView = field(default_factory=NatView)
@@ -200,6 +209,10 @@ class IkeSaView:
         """A snapshot taken at `now`, in the same monotonic seconds as the instants."""
         connection = sa.connection
         fake = connection is not None and connection.encap and not (sa.nat.local or sa.nat.remote)
+        isakmp = sa if isinstance(sa, IsakmpSa) else None
+        # A new phase 1 authenticates anew.
+        anew = isakmp is not None and connection is not None and connection.isakmp_time == connection.reauth_time
+        renewed = _until(sa.rekey_at, now)
         return cls(
             name=sa.name,
             uniqueid=sa.uniqueid,
@@ -211,11 +224,14 @@ class IkeSaView:
             path=sa.path,
             local_id=sa.local_id,
             remote_id=sa.remote_id,
-            user=sa.user if isinstance(sa, IsakmpSa) else "",
+            user=isakmp.user if isakmp is not None else "",
+            method=proof_of(isakmp.method) if isakmp is not None and isakmp.suite is not None else "",
+            natt=str(isakmp.natt) if isakmp is not None and isakmp.natt is not None else "",
             suite=SuiteView.of_ike(sa.suite) if sa.suite is not None else None,
             nat=NatView(sa.nat.local, sa.nat.remote, fake),
             established_for=now - sa.established_at if sa.established_at else None,
-            rekey_in=_until(sa.rekey_at, now),
+            rekey_in=None if anew else renewed,
+            reauth_in=renewed if anew else None,
             if_id_in=connection.if_id_in if connection else 0,
             if_id_out=connection.if_id_out if connection else 0,
             own_vips=sa.own_vips,

@@ -75,11 +75,15 @@ def ike_sa(sa: IkeSaView, children: Iterable[ChildSaView] | None) -> Shape:
     return {sa.name: keys}
 
 
+STATES = {"AUTHENTICATING": "CONNECTING"}
+"""States of ours that tools do not know. While a user logs in, the SA is not there yet."""
+
+
 def ike_keys(sa: IkeSaView) -> Shape:
     keys: Shape = {
         "uniqueid": str(sa.uniqueid),
         "version": str(sa.version),
-        "state": sa.state,
+        "state": STATES.get(sa.state, sa.state),
         "local-host": sa.path.local.host,
         "local-port": str(sa.path.local.port),
         "local-id": str(sa.local_id) if sa.local_id else "%any",
@@ -89,6 +93,8 @@ def ike_keys(sa: IkeSaView) -> Shape:
     }
     if sa.user:
         keys["remote-xauth-id"] = sa.user
+    if sa.method:
+        keys["auth-method"] = sa.method
     if sa.initiator:
         keys["initiator"] = "yes"
     keys["initiator-spi"] = sa.spi_i.hex()
@@ -96,6 +102,8 @@ def ike_keys(sa: IkeSaView) -> Shape:
     nat = sa.nat
     keys |= _yes({"nat-local": nat.local, "nat-remote": nat.remote, "nat-fake": nat.fake})
     keys |= _yes({"nat-any": nat.local or nat.remote or nat.fake})
+    if sa.natt:
+        keys["nat-t"] = sa.natt
     keys |= _interfaces(sa.if_id_in, sa.if_id_out)
     if sa.suite is not None:
         keys |= _suite(sa.suite)
@@ -122,6 +130,8 @@ def child_sa(child: ChildSaView) -> Shape:
     keys |= _yes({"encap": child.encap})
     keys["spi-in"] = f"{child.spi_in:08x}"
     keys["spi-out"] = f"{child.spi_out:08x}"
+    if child.cpi is not None:
+        keys["cpi-in"], keys["cpi-out"] = f"{child.cpi[0]:04x}", f"{child.cpi[1]:04x}"
     for way, mark in (("in", child.marks.inbound), ("out", child.marks.outbound)):
         if mark is not None:
             keys[f"mark-{way}"] = f"{mark[0]:08x}"
@@ -219,6 +229,11 @@ def connection(conn: Connection) -> Shape:
         "rekey_time": str(conn.rekey_time),
         "unique": f"UNIQUE_{conn.unique.name}",
     }
+    keys |= _yes({"aggressive": conn.aggressive})
+    if conn.vips or conn.pools:
+        keys["pull"] = "yes" if conn.pull else "no"
+        addresses = {"vips": [str(ipaddress.ip_address(vip)) for vip in conn.vips], "pools": list(conn.pools)}
+        keys |= {key: found for key, found in addresses.items() if found}
     if conn.dpd_delay:
         keys["dpd_delay"] = str(conn.dpd_delay)
     if conn.dpd_timeout:

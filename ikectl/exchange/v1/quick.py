@@ -351,7 +351,8 @@ class AnswerQuickMode(Exchange):
         if self.made is None or self.made.outbound:
             return ()
         kinds = {protocol: number for number, protocol in agreement.PROTOCOLS.items()}
-        spis = [(kinds[each.protocol], each.spi_in) for each in (self.made, *self.made.companions)]
+        spis = [(kinds[self.made.protocol], self.made.spi_in)]
+        spis += [(kinds[each.protocol], each.spi_in) for each in self.made.companions]
         return (TellDelete.of_spis(tuple(spis), "never confirmed"),)
 
     async def abandon(self, sa: IsakmpSa, why: str) -> None:
