@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator
 
 from ikectl.errors import BackendError
+from ikectl.pools.pool import USER
 from ikectl.sa.asks import InstallAddress, InstallDns, Lease, Release, RemoveAddress, RemoveDns
 from ikectl.sa.association import Association
 from ikectl.sa.events import Note
 from ikectl.sa.inner import Held, Inner
+from ikectl.sa.isakmp_sa import IsakmpSa
 
 
 def of(sa: Association) -> Inner:
@@ -30,9 +32,12 @@ def held(sa: Association, octets: int) -> tuple[bytes, ...]:
     return tuple(one.address for one in of(sa).leases if len(one.address) == octets)
 
 
-async def lease(sa: Association, pools: tuple[str, ...], who: str, octets: int, wanted: bytes) -> bytes:
+async def lease(sa: Association, pools: tuple[str, ...], octets: int, wanted: bytes) -> bytes:
     """A further address for the peer. Raises NoAddress."""
-    found = await Lease(pools, who, octets, wanted, sa.path.remote.address)
+    who = f"{USER}{sa.user}" if isinstance(sa, IsakmpSa) and sa.user else str(sa.remote_id)
+    remote = sa.path.remote
+    # Members of a group may be one identity behind one NAT, which gives each a port of its own.
+    found = await Lease(pools, who, octets, wanted, remote.address + remote.port.to_bytes(2, "big"))
     of(sa).leases += (Held(found.pool, who, found.address),)
     return found.address
 

@@ -18,6 +18,11 @@ MAX_REMEMBERED = 65536
 configuration allows, so a huge pool must not remember all that ever came."""
 
 
+USER = "\0"
+"""Before the name of a user among the identities: what peers call themselves as text has nothing unprintable, so that
+nobody gets a user's addresses by a name alone, nor the other way round."""
+
+
 class Lease(NamedTuple):
     """An address (packed) and whose it is; online while somebody holds it."""
 
@@ -25,9 +30,15 @@ class Lease(NamedTuple):
     identity: str
     online: bool
 
+    @property
+    def holder(self) -> str:
+        """The identity or the user's name, for display."""
+        return self.identity.removeprefix(USER)
+
 
 class Held(NamedTuple):
-    """One lease as part of a state: the number of times it is held, and from where (packed; empty: not at all)."""
+    """One lease as part of a state: the number of times it is held, and from where (packed address and port; empty:
+    not at all)."""
 
     address: bytes
     identity: str
@@ -54,10 +65,11 @@ class _Entry:
 class Pool:
     """Addresses `low` to `high` (packed, included) of one family.
 
-    Identities are text: a peer's identity or a user's name. The same identity
-    may come several times at once, from several devices; each gets an address
-    of its own, unless it comes from the same `peer` address and asks for the
-    one it has: that is the same device again, before its old SA has gone.
+    Identities are text: a peer's identity, or USER and a user's name. The same
+    identity may come several times at once, from several devices; each gets an
+    address of its own, unless it comes from the same `peer` (address and port)
+    and asks for the one it has: that is the same device again, before its old
+    SA has gone.
     """
 
     name: str

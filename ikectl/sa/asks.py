@@ -384,9 +384,9 @@ class Leased(NamedTuple):
 class Lease(Ask[Leased]):
     """An inner address for a peer, to be given back with `Release`. Raises NoAddress.
 
-    `identity` is the user's name or the peer's identity as text, `octets` 4
-    or 16 for the family, `wanted` the packed address the peer asks for, if
-    any, and `remote` its packed outer address.
+    `identity` is the peer's identity as text, or USER and the user's name
+    (`pools.pool`), `octets` 4 or 16 for the family, `wanted` the packed address
+    the peer asks for, if any, and `remote` its packed outer address and port.
     """
 
     pools: tuple[str, ...]

@@ -337,7 +337,8 @@ def pools(found: Iterable[Pool], leases: bool) -> Shape:
 def _leases(pool: Pool, room: int) -> tuple[Shape, int, int]:
     """(the leases by number, the octets that are left, how many were left out)."""
     listed: Shape = {}
-    for address, identity, online in pool.leases():
+    for lease in pool.leases():
+        address, identity, online = lease.address, lease.holder, lease.online
         room -= _LEASE_OCTETS + len(identity.encode())
         if room < 0:
             return listed, 0, pool.online + pool.offline - len(listed)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ikectl.errors import NoAddress
 from ikectl.pools import pool as pools
-from ikectl.pools.pool import Lease, Pool
+from ikectl.pools.pool import USER, Lease, Pool
 
 
 def packed(text: str) -> bytes:
@@ -213,3 +213,11 @@ def test_no_two_have_one_address_and_none_is_lost(steps: list[tuple[str, int, by
             identity, wanted, peer = step
             model.acquire(identity, packed(f"10.9.0.{wanted}"), peer)
         model.check()
+
+
+def test_a_user_named_like_an_identity_is_somebody_else() -> None:
+    made = pool()
+    address = made.acquire("joe.example.org", peer=b"here")
+    assert made.acquire(f"{USER}joe.example.org", address, b"here") != address
+    assert [lease.holder for lease in made.leases()] == ["joe.example.org", "joe.example.org"]
+    assert not made.release(f"{USER}joe.example.org", address)

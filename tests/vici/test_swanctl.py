@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ikectl.sa.asks import Lease, Release
+from ikectl.sa.asks import DescribePools, Lease, Release
 from tests.vici.credentials import made
 from tests.vici.serving import Served
 
@@ -115,7 +115,8 @@ def test_pools(swanctl: Swanctl, served: Served, tmp_path: Path) -> None:
     assert "loaded xauth secret 'xauth-carol'" in done.stdout
     assert "loaded pool 'road'" in done.stdout
     leased = served.call(served.memory.pools.lease, Lease(("road",), "carol", 4))
-    assert [attribute.type for attribute in leased.attributes] == [3, 3, 28676]
+    described = served.call(served.memory.pools.describe, DescribePools(("road",)))
+    assert [attribute.type for attribute in described.attributes] == [3, 3, 28676]
     listed = swanctl("--list-pools", "--leases").stdout.split()
     assert listed == ["road", "10.9.0.1", "1", "/", "0", "/", "254", "10.9.0.1", "online", "'carol'"]
     (tmp_path / "swanctl.conf").write_text("")

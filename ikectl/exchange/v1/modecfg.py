@@ -168,7 +168,7 @@ async def _grant(sa: IsakmpSa, wishes: dict[int, list[bytes]]) -> tuple[bytes, .
         given += had[: len(wanted)]
         for wish in wanted[len(had) :]:
             try:
-                given.append(await inner.lease(sa, sa.connection.pools, who, octets, wish))
+                given.append(await inner.lease(sa, sa.connection.pools, octets, wish))
             except NoAddress as refusal:
                 sa.emit(NoInnerAddress(sa, True, f"{who}: {refusal}"))
                 break

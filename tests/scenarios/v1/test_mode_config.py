@@ -108,7 +108,7 @@ def selectors(host: Host) -> list[tuple[str, str]]:
 def held(host: Host, name: str = "road") -> list[tuple[str, str]]:
     """The addresses of a pool that somebody has, and who."""
     found = next(one for one in host.pools.all() if one.name == name)
-    return [(str(ip_address(lease.address)), lease.identity) for lease in found.leases() if lease.online]
+    return [(str(ip_address(lease.address)), lease.holder) for lease in found.leases() if lease.online]
 
 
 def both_know(made: Site, *addresses: str) -> bool:
