@@ -219,7 +219,7 @@ def test_initial_contact_behind_phase_1_counts_with_its_hash() -> None:
     assert site.sun.children, "the newer SA took it over"
     wait(site, 1)
     peer.say([initial_contact_notify(*peer.cookies)])
-    wait(site, 40)
+    wait(site, 130)
     assert [machine.sa.spi_i for machine in site.sun.machines] == [peer.cookie_i]
     assert not site.sun.children and not site.sun.kernel.inbound
 

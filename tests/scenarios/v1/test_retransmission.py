@@ -222,7 +222,7 @@ def test_a_bad_network(mode: str, seed: int) -> None:
     for host in (site.moon, site.sun, site.moon):
         for name in ("net", ""):
             host.rekey(site.world.now, "site", name)
-            wait(site, 1)
+            wait(site, 60)
     wait(site, 200)
     site.world.link = Link()
     wait(site, 1500)
