@@ -27,6 +27,7 @@ from tests.scenarios.v1.stage import (
     notifies,
     sa_of,
     stands,
+    tunnel,
     wait,
     watched,
     watched_tunnel,
