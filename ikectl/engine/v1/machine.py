@@ -869,6 +869,9 @@ class IsakmpMachine(Driver[IsakmpSa]):
             sa.heir = sa.successor = kin
         if sa.heir is not None and sa.heir.forerunner is sa:
             sa.heir.forerunner = None
+        if not hand_over and sa.forerunner is not None and sa.forerunner.state is IkeState.REKEYED:
+            # What is left of an older one goes with it, or the peer has an SA for a while that nobody wants.
+            self.outside.hand_over(sa.forerunner, (TellDelete((), True, why, alone=True),))
         sa.forerunner = None
         pending = [each for each in self.conversations.values() if not each.over]
         waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []

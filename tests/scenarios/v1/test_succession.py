@@ -8,7 +8,7 @@ from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.exchange.v1.informational import TellDelete
 from ikectl.sa.association import IkeState
 from ikectl.sa.isakmp_sa import IsakmpSa
-from tests.scenarios.v1.stage import IKE, sa_of, stands, tunnel, wait
+from tests.scenarios.v1.stage import IKE, bare, sa_of, stands, tunnel, wait
 from tests.scenarios.v1.test_mode_config import comes_up, held, packed, site
 from tests.sim.site import Site
 
@@ -71,7 +71,7 @@ def test_the_peer_keeps_the_older_one() -> None:
     assert isinstance(newer.sa, IsakmpSa)
     older = newer.sa.forerunner
     assert older is not None
-    assert older.state is IkeState.REKEYED
+    assert older.state.name == "REKEYED"
 
     (peer,) = [one for one in made.moon.machines if one.sa.spi_i == newer.sa.spi_i]
     assert isinstance(peer, IsakmpMachine)
@@ -83,3 +83,19 @@ def test_the_peer_keeps_the_older_one() -> None:
     assert [one.ike for one in made.sun.children] == [older]
     assert older.peer_vips == packed("10.3.0.1")
     assert held(made.sun) == [("10.3.0.1", "moon.example.org")]
+
+
+@pytest.mark.conformance("v1-28")
+@pytest.mark.parametrize("who", ["moon", "sun"])
+def test_what_was_replaced_ends_with_its_successor(who: str) -> None:
+    """Soon after a renewal both are there; whoever ends it all ends both."""
+    made = tunnel()
+    made.moon.rekey(made.world.now, "site")
+    wait(made, 5.0)
+    assert len(made.moon.machines) == len(made.sun.machines) == 2
+
+    getattr(made, who).terminate(made.world.now, "site")
+    wait(made, 2.0)
+
+    assert bare(made.moon)
+    assert bare(made.sun)
