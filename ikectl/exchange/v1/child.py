@@ -116,8 +116,10 @@ def modes(sa: IsakmpSa, transport: bool) -> tuple[EncapsulationMode, ...]:
     return (right, MODES[transport, True, not draft]) if sa.nat.found else (right,)
 
 
-def choose(sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child, ...]) -> tuple[Child, Phase2Choice]:
-    """Which of `configured` the peer's quick mode is for, and on what terms.
+def choose(
+    sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child, ...], *, compress: bool = True
+) -> tuple[Child, Phase2Choice]:
+    """Which of `configured` the peer's quick mode is for, and on what terms; with IPComp only if `compress`.
 
     Raises TsUnacceptable, NoProposalChosen.
     """
@@ -144,7 +146,7 @@ def choose(sa: IsakmpSa, message: Message, wanted: Pair, configured: tuple[Child
                 message.one(SA),
                 config.proposals,
                 modes(sa, config.mode is Mode.TRANSPORT),
-                ipcomp=config.ipcomp,
+                ipcomp=config.ipcomp and compress,
                 bundle=config.bundle,
             )
         except NoProposalChosen as refusal:

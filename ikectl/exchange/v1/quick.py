@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from ikectl.config.model import Child, Mode
 from ikectl.crypto.ke import KePair
-from ikectl.crypto.proposal_v1 import accepted_phase2
+from ikectl.crypto.proposal_v1 import Phase2Choice, accepted_phase2
 from ikectl.crypto.transforms import KE_BY_METHOD
 from ikectl.crypto.transforms_v1 import PHASE2
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, Refused, TsUnacceptable
@@ -31,11 +31,11 @@ from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
 from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS, check_situation, told_seconds
 from ikectl.exchange.v1.succession import bring_home, inferior, standing, take_over
-from ikectl.iana.v1 import ExchangeType, NotifyType
+from ikectl.iana.v1 import ExchangeType, NotifyType, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.child_sa import ChildSa, ChildState
-from ikectl.sa.events import ChildFailed, ProposalMismatch, TsMismatch
+from ikectl.sa.events import ChildFailed, Note, ProposalMismatch, TsMismatch
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.keying import KE, Nonce
@@ -94,7 +94,7 @@ class QuickMode(Exchange):
             self.old.move(ChildState.REKEYING)
         config = self.config
         self.spis = Spis(sa.path)
-        await self.spis.reserve(agreement.protocols_of(config))
+        await self._reserve(sa, agreement.protocols_of(config))
         group = agreement.group_of(config)
         self.offered = agreement.offer(sa, config, self.spis, group)
         self.nonces = (sa.random(NONCE_OCTETS), b"")
@@ -107,6 +107,18 @@ class QuickMode(Exchange):
             self.said = _ids(pair)
             payloads += self.said
         return Say([*payloads, *agreement.original_addresses(sa, transport)])
+
+    async def _reserve(self, sa: IsakmpSa, protocols: tuple[ProtocolId, ...]) -> None:
+        """SPIs for all we offer; a kernel that cannot compress offers the rest. Raises BackendError."""
+        assert self.spis is not None
+        try:
+            await self.spis.reserve(protocols)
+        except BackendError as failure:
+            await self.spis.give_back()
+            if ProtocolId.IPCOMP not in protocols:
+                raise
+            sa.emit(Note(sa, f"child {self.config.name} is offered without IPComp: {failure}"))
+            await self.spis.reserve(tuple(each for each in protocols if each is not ProtocolId.IPCOMP))
 
     def _pair(self, sa: IsakmpSa) -> Pair | None:
         """The traffic to ask for; None if there is nothing to ask any more."""
@@ -306,7 +318,7 @@ class AnswerQuickMode(Exchange):
             pair = agreement.host_pair(sa.ends) if ids is None else (ids[1].selector(), ids[0].selector())
             if transport:
                 pair = agreement.through_nat(sa, pair)
-            config, choice = agreement.choose(sa, message, pair, sa.connection.children)
+            config, choice = await self._choose(sa, message, pair)
         except Refused as refusal:
             if isinstance(refusal, NoProposalChosen):
                 self.about = refusal.subject
@@ -319,9 +331,8 @@ class AnswerQuickMode(Exchange):
             payloads.append(KE(public))
         elif message.get(KE) is not None:
             raise PeerMisbehaved("a key exchange without a group")
-        self.spis = Spis(sa.path)
+        assert self.spis is not None
         try:
-            await self.spis.reserve(tuple(part.protocol for part in choice.parts))
             original = agreement.peer_original(sa, message, False)
             answer = choice.with_spis(self.spis.octets())
             made = agreement.build(sa, config, False, choice, self.spis, pair, self.nonces, shared, original)
@@ -334,6 +345,26 @@ class AnswerQuickMode(Exchange):
             raise
         self.made, self.commit = made, message.commit
         return Say([answer, *payloads, *(ids or ()), *agreement.original_addresses(sa, transport)])
+
+    async def _choose(self, sa: IsakmpSa, message: Message, pair: Pair) -> tuple[Child, Phase2Choice]:
+        """The child asked for and its terms, SPIs reserved; without compression where the kernel has none.
+
+        Raises TsUnacceptable, NoProposalChosen, BackendError.
+        """
+        assert sa.connection is not None
+        self.spis = Spis(sa.path)
+        for compress in (True, False):
+            config, choice = agreement.choose(sa, message, pair, sa.connection.children, compress=compress)
+            protocols = tuple(part.protocol for part in choice.parts)
+            try:
+                await self.spis.reserve(protocols)
+            except BackendError:
+                await self.spis.give_back()
+                if ProtocolId.IPCOMP not in protocols:
+                    raise
+                continue
+            return config, choice
+        raise NoProposalChosen("this kernel cannot compress, and the peer offers nothing without IPComp")
 
     async def _take_confirmation(self, sa: IsakmpSa) -> Turn:
         """Message 3: the initiator has our answer and can receive."""

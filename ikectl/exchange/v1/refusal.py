@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ikectl.errors import (
     AuthenticationFailed,
+    BackendError,
     CredentialError,
     DoiNotSupported,
     IkectlError,
@@ -28,6 +29,7 @@ WORDS: tuple[tuple[type[IkectlError], NotifyType], ...] = (
     (CredentialError,       NotifyType.AUTHENTICATION_FAILED),
     (PeerMisbehaved,        NotifyType.PAYLOAD_MALFORMED),
     (WireError,             NotifyType.PAYLOAD_MALFORMED),
+    (BackendError,          NotifyType.NO_PROPOSAL_CHOSEN),
 )
 # fmt: on
 """The first class that fits decides. For what is not here IKEv1 has no word: the peer runs into its timeout."""
