@@ -12,7 +12,7 @@ from ikectl.cli.sas import picture
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.vici import shapes
 from ikectl.vici.client import Client
-from ikectl.vici.message import Tree, decode, encode, section
+from ikectl.vici.message import Draft, Tree, decode, encode, section
 from tests.cli.conftest import Run
 from tests.scenarios.v1.stage import gateways, sa_of
 from tests.scenarios.v1.test_xauth import site as logging_in
@@ -20,7 +20,7 @@ from tests.sim.host import Host
 from tests.sim.site import Site
 from tests.vici.serving import Served
 
-ROAD = {
+ROAD: Draft = {
     "version": "1",
     "remote_addrs": ["%any"],
     "aggressive": "yes",
@@ -98,8 +98,8 @@ def test_conns(run: Run, served: Served) -> None:
 
 
 def test_conns_of_a_client(run: Run, served: Served) -> None:
-    client_side = {**ROAD, "pools": [], "vips": ["0.0.0.0"], "pull": "yes", "aggressive": "no", "remote-2": {}}
-    del client_side["remote-2"]
+    client_side = {key: node for key, node in ROAD.items() if key not in ("pools", "aggressive", "remote-2")}
+    client_side |= {"vips": ["0.0.0.0"], "pull": "yes"}
     with Client(served.path) as client:
         client.request("load-conn", {"road": client_side})
     assert "  more    asks for the inner address 0.0.0.0\n" in run("conns", "road").out
