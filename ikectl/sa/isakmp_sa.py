@@ -90,6 +90,8 @@ class IsakmpSa(Association):
     """The newer ISAKMP SA that took over the children, for as long as this one lasts."""
     forerunner: IsakmpSa | None = None
     """The SA whose heir this one is, for as long as that lasts."""
+    confirmed: bool = False
+    """The peer has shown that phase 1 is done at its end, too: whoever said the last message learns it later."""
     life_time: int = 0
     """Seconds the peer wants the SA to live at most; 0: it did not say."""
     has_proof: bool = False

@@ -85,6 +85,8 @@ LOGIN_WAIT = 120.0
 """Seconds the peer has for XAUTH: a person types."""
 SUCCESSION_WAIT = 30.0
 """Seconds an SA that a newer one replaced stays, for what is under way on it."""
+SUCCESSION_LONGEST = 180.0
+"""Seconds it stays if nothing shows that the peer has the newer one, too. By then the peer has given that up."""
 RETIRE_AFTER = 120.0
 """Seconds until we delete a child that the peer renewed and did not delete."""
 FRAGMENT_OCTETS = 1280
@@ -551,6 +553,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._say(conversation, done.payloads)
         self._finished(conversation)
         self.doubt = ""
+        if exchange.type in PHASE_1 and done.payloads is None:
+            self.sa.confirmed = True  # the last message of phase 1 was the peer's
         if done.close is not None:
             self._outcome(exchange.token, None if isinstance(exchange, TellDelete) else done.close)
             alone = not conversation.ours or (isinstance(exchange, TellDelete) and exchange.alone)
@@ -641,6 +645,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
     def _heard(self) -> None:
         """An authentic message came: the peer lives."""
+        self.sa.confirmed = True
         self.last_heard = self.now
         self.probe_tries = 0
         self.schedule.clear("probe")
@@ -748,10 +753,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         elif name == "expire":
             self.queue.insert(0, TellDelete((), True, "its lifetime ended", alone=True))
         elif name == "succession":
-            # A quick mode's last message may have to be said again for a while.
-            if any(
-                not each.over or each.exchange.type is ExchangeType.QUICK_MODE for each in self.conversations.values()
-            ):
+            if self._still_needed():
                 self._set("succession", self.now + SUCCESSION_WAIT)
                 return
             self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA", alone=True))
@@ -761,6 +763,18 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._probe()
         else:
             super()._named_timer(name)
+
+    def _still_needed(self) -> bool:
+        """Whether the peer may need this SA yet, though a newer one replaced it here."""
+        heir = self.sa.home
+        if heir is not self.sa and not heir.confirmed and self.now < heir.established_at + SUCCESSION_LONGEST:
+            # The last message of the newer one's phase 1 may be lost: then the peer has this SA alone.
+            if heir.dpd:
+                self.outside.hand_over(heir, (Probe(),))
+            return True
+        # A quick mode's last message may have to be said again for a while.
+        quick = ExchangeType.QUICK_MODE
+        return any(not each.over or each.exchange.type is quick for each in self.conversations.values())
 
     def _numbered_timer(self, name: str, number: int) -> None:
         if name == "retransmit":
@@ -869,9 +883,6 @@ class IsakmpMachine(Driver[IsakmpSa]):
             sa.heir = sa.successor = kin
         if sa.heir is not None and sa.heir.forerunner is sa:
             sa.heir.forerunner = None
-        if not hand_over and sa.forerunner is not None and sa.forerunner.state is IkeState.REKEYED:
-            # What is left of an older one goes with it, or the peer has an SA for a while that nobody wants.
-            self.outside.hand_over(sa.forerunner, (TellDelete((), True, why, alone=True),))
         sa.forerunner = None
         pending = [each for each in self.conversations.values() if not each.over]
         waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []
