@@ -14,6 +14,7 @@ from ikectl.engine.cookies import Cookies
 from ikectl.engine.driver import Driver
 from ikectl.engine.half_open import HalfOpen
 from ikectl.engine.outside import Outside
+from ikectl.engine.v1.first_fragments import FirstFragments
 from ikectl.errors import PeerMisbehaved, WireError
 from ikectl.iana import v1
 from ikectl.iana.v2 import ExchangeType, NotifyType
@@ -52,11 +53,12 @@ class Stranger:
 class Router:
     """SPI -> machine, and the doorkeeping of IKE_SA_INIT."""
 
-    __slots__ = ("_cookies", "_last_complaint", "_outside", "half_open", "half_open_v1", "machines")
+    __slots__ = ("_cookies", "_first_fragments", "_last_complaint", "_outside", "half_open", "half_open_v1", "machines")
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
         self._cookies = Cookies(outside.env.random_for(0))
+        self._first_fragments = FirstFragments()
         self._last_complaint = float("-inf")
         self.machines: dict[bytes, AnyDriver] = {}
         """By our SPI."""
@@ -135,6 +137,9 @@ class Router:
         if self._is_repeated(self.half_open_v1, header, datagram, path):
             return None
         try:
+            if int(header.next_payload) == v1.PayloadType.FRAGMENT:
+                whole = self._first_fragments.add(header, datagram, path.remote.address)
+                return None if whole is None else self._initial_v1_whole(whole, path, now)
             message = MessageV1.read(datagram, header)
         except WireError as failure:
             self._drop(path, str(failure))
@@ -146,6 +151,13 @@ class Router:
             self._drop(path, "too many half-open SAs")
             return None
         return Stranger(message, datagram)
+
+    def _initial_v1_whole(self, datagram: bytes, path: Path, now: float) -> Stranger | None:
+        """Message 1 that was put together. Raises WireError for fragments of fragments."""
+        header = Header.read(datagram)
+        if int(header.next_payload) == v1.PayloadType.FRAGMENT or header.spi_r != NO_SPI:
+            raise WireError("fragments of what is no first message")
+        return self._initial_v1(header, datagram, path, now)
 
     def _admitted_v1(self, kind: v1.ExchangeType, path: Path, now: float) -> bool:
         """Whether a new half-open SA may be made for this peer.
