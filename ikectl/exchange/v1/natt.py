@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 from ikectl.iana.v1 import EncapsulationMode, VendorId
+from ikectl.iana.v2 import IdType
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.sa.nat import Nat, detection_hash, judge
 from ikectl.values.path import Endpoint, Path
@@ -19,6 +21,8 @@ FORMS = (
     VendorId.NAT_T_DRAFT_02,
 )
 """Best first. The drafts differ from the RFC in numbers alone (RFC 3947 §9), and -02 is said in two ways."""
+
+ADDRESSES = (IdType.IPV4_ADDR, IdType.IPV6_ADDR)
 
 NOWHERE = Endpoint(bytes(4), 0)
 """The address in a NAT-D that lies, for `encap = yes`."""
@@ -77,6 +81,27 @@ def judge_nat(sa: IsakmpSa, message: Message) -> None:
         sa.nat = judge(sa.spi_i, sa.spi_r, path.local, path.remote, hashes[1:], hashes[:1], sa.suite.digest)
         if sa.connection is not None and sa.connection.encap:
             sa.nat = Nat(True, sa.nat.remote)
+
+
+def suspicion(sa: IsakmpSa) -> str:
+    """What hints at a NAT that the two cannot speak of, because the peer announced no NAT traversal; empty if nothing.
+
+    ESP then most likely comes to nothing, though phase 1 goes well.
+    """
+    if sa.natt is not None:
+        return ""
+    signs = []
+    named, local, remote = sa.remote_id, ip_address(sa.path.local.address), ip_address(sa.path.remote.address)
+    if named is not None and named.kind in ADDRESSES and named.data != sa.path.remote.address:
+        signs.append(f"the peer says it is {named} and calls from {remote}")
+    if not sa.initiator and sa.path.remote.port not in (sa.env.settings.ike_port, sa.env.settings.natt_port):
+        signs.append(f"it calls from port {sa.path.remote.port}")
+    if local.is_private and remote.is_global:
+        signs.append(f"our {local} is a private address and its {remote} is not")
+    if not signs:
+        return ""
+    why = ", ".join(signs)
+    return f"most likely there is a NAT between ({why}), and the peer knows no NAT traversal: ESP will not pass"
 
 
 def float_ports(sa: IsakmpSa) -> None:

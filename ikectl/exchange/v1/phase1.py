@@ -28,7 +28,7 @@ from ikectl.errors import (
     PeerMisbehaved,
     SituationNotSupported,
 )
-from ikectl.exchange.v1.natt import FORMS, best_form
+from ikectl.exchange.v1.natt import FORMS, best_form, suspicion
 from ikectl.iana.v1 import (
     FRAGMENTATION_CAPABILITIES,
     IPSEC_DOI,
@@ -385,6 +385,8 @@ def establish(sa: IsakmpSa) -> None:
     sa.awaited -= {Awaited.XAUTH}
     sa.move(IkeState.ESTABLISHED)
     sa.emit(IkeUp(sa))
+    if hint := suspicion(sa):
+        sa.emit(Note(sa, hint))
 
 
 def new_phase1(sa: IsakmpSa) -> Phase1:

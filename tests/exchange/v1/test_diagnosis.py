@@ -10,6 +10,7 @@ from ikectl.config.model import Auth, AuthKind, Child, Connection, Fragmentation
 from ikectl.crypto.kdf_v1 import IsakmpKeys
 from ikectl.crypto.proposal import default_ike, parse_proposal
 from ikectl.exchange.v1 import diagnosis
+from ikectl.exchange.v1.natt import suspicion
 from ikectl.iana.v1 import NotifyType, VendorId
 from ikectl.iana.v2 import Protocol
 from ikectl.sa.association import IkeState
@@ -129,3 +130,29 @@ def test_refusals_of_children() -> None:
     assert group.endswith("compare the PFS group in esp_proposals of both ends")
     traffic = diagnosis.child_refused([N.INVALID_ID_INFORMATION], sa(connection()), net, None)
     assert "no child for our traffic selectors" in traffic
+
+
+# -- a NAT that nobody can speak of ------------------------------------------------
+
+
+def test_nothing_hints_at_a_nat() -> None:
+    here = sa(connection(), initiator=False)
+    assert suspicion(here) == ""
+    here.remote_id = Identity.parse("198.51.100.1")
+    assert suspicion(here) == ""
+
+
+def test_a_peer_with_another_address_than_its_own() -> None:
+    here = sa(connection(), initiator=False)
+    here.remote_id = Identity.parse("192.168.0.2")
+    assert "says it is 192.168.0.2 and calls from 198.51.100.1" in suspicion(here)
+    assert "the peer knows no NAT traversal" in suspicion(here)
+    here.natt = VendorId.NAT_T_DRAFT_03
+    assert suspicion(here) == "", "then NAT detection tells"
+
+
+def test_a_port_and_addresses_that_only_a_nat_explains() -> None:
+    assert "it calls from port 61000" in suspicion(sa(connection(), 61000, initiator=False))
+    here = sa(connection())
+    here.path = Path(Endpoint.parse("192.168.0.2", 500), Endpoint.parse("8.8.8.8", 500))
+    assert "our 192.168.0.2 is a private address and its 8.8.8.8 is not" in suspicion(here)
