@@ -89,6 +89,7 @@ class Encryption(Authentication):
         # An earlier message of nobody in particular may have come to nothing: nothing of it stays.
         self._peer, self._own, self._sent, self._refusal = None, None, b"", ""
         signer = await self._addressed(sa, message)
+        self._check(sa, message, (signer.bits + 7) // 8)
         keying = await self._open(sa, message, signer.key_id)
         if not self._initiator:
             self._peer, self._own = keying.identity, signer
@@ -132,6 +133,13 @@ class Encryption(Authentication):
         sealed_id = await self._encrypt(sa, spki, signer, id_body)
         sealed_nonce = await self._encrypt(sa, spki, signer, nonce)
         return [KE(public), *named, ID.read(sealed_id), Nonce(sealed_nonce)]
+
+    def _check(self, sa: IsakmpSa, message: Message, key_octets: int) -> None:
+        """What shows without a key, and what the private key is therefore not used for. Raises PeerMisbehaved."""
+        assert sa.suite is not None
+        _check_octets("a public value", len(message.one(KE).public), KE_BY_METHOD[sa.suite.ke].initiator_octets)
+        _check_octets("an encrypted identity", len(message.body_of(message.one(ID))), key_octets)
+        _check_octets("an encrypted nonce", len(message.one(Nonce).value), key_octets)
 
     async def _open(self, sa: IsakmpSa, message: Message, key_id: str) -> Keying:
         sealed_id = message.body_of(message.one(ID))
@@ -230,6 +238,17 @@ class Revised(Encryption):
             payloads.append(CERT.read(cipher.encrypt(own.body())))
         return payloads
 
+    def _check(self, sa: IsakmpSa, message: Message, key_octets: int) -> None:
+        assert sa.suite is not None
+        _check_octets("an encrypted nonce", len(message.one(Nonce).value), key_octets)
+        public = KE_BY_METHOD[sa.suite.ke].initiator_octets
+        for what, sealed, least in (
+            ("public value", message.one(KE).public, public),
+            ("identity", message.body_of(message.one(ID)), 0),
+        ):
+            if len(sealed) <= least or len(sealed) % sa.suite.block_octets:
+                raise PeerMisbehaved(f"an encrypted {what} of {len(sealed)} octets; whole blocks, and padding, are due")
+
     async def _open(self, sa: IsakmpSa, message: Message, key_id: str) -> Keying:
         assert sa.suite is not None
         nonce = await self._nonce(sa, message, key_id)
@@ -247,6 +266,11 @@ class Revised(Encryption):
         if id_body is None:
             id_body = sa.random(RANDOM_NONCE_OCTETS)
         return Keying(public, nonce, _identification(id_body), id_body)
+
+
+def _check_octets(what: str, octets: int, due: int) -> None:
+    if octets != due:
+        raise PeerMisbehaved(f"{what} of {octets} octets; it has {due}")
 
 
 def _opened(cipher: EphemeralCipher, data: bytes) -> bytes | None:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from ikectl.config.model import AuthKind, Connection, Remote, SendCert
 from ikectl.crypto.encryption_v1 import EphemeralCipher, ephemeral_key
-from ikectl.errors import AuthenticationFailed, CredentialError
+from ikectl.errors import AuthenticationFailed, CredentialError, PeerMisbehaved
 from ikectl.iana.v1 import AuthMethod, CertEncoding
 from ikectl.pki.store import Store
 from ikectl.values.identity import Identity
@@ -189,8 +189,6 @@ def wrong(name: type[Payload], how: Callable[[bytes], bytes]) -> Callable[[list[
 
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "other padding": lambda body: bytes((body[0] >> 1,)) + body[1:],
-    "too short": lambda body: body[:-1],
-    "too long": lambda body: body + b"\0",
     "beyond the modulus": lambda body: b"\xff" * len(body),
     "nothing": lambda body: bytes(len(body)),
 }
@@ -213,6 +211,22 @@ def test_what_was_wrongly_encrypted_only_shows_as_a_wrong_hash(
     assert all(len(mine.body()) == len(other_.body()) for mine, other_ in zip(answer, usual, strict=True))
     with pytest.raises(AuthenticationFailed):
         other.verify([Hash(bytes(32))])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "how",
+    [lambda body: body[:-1], lambda body: body + b"\0", lambda body: body[:4]],
+    ids=["too short", "too long", "next to nothing"],
+)
+@pytest.mark.parametrize("payload", [Nonce, ID, KE])
+def test_what_has_a_length_that_it_cannot_have_is_as_if_it_never_came(
+    method: AuthMethod, how: Callable[[bytes], bytes], payload: type[Payload]
+) -> None:
+    """Everybody sees lengths, so that this tells nothing, and the private key is not used."""
+    one, other = moon(method), sun(method)
+    with pytest.raises(PeerMisbehaved, match="octets"):
+        exchange(one, other, wrong(payload, how))
 
 
 @BOTH
