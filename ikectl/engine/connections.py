@@ -382,9 +382,10 @@ class Connections:
 
     def revive(self, sa: Association, now: float) -> Association | None:
         """The SA that `sa` replaced here. The peer deletes `sa`: of two it keeps the other one, and so do we."""
-        old = sa.forerunner if isinstance(sa, IsakmpSa) else None
+        left = [one for one in sa.forerunners if one.state is IkeState.REKEYED] if isinstance(sa, IsakmpSa) else []
+        old = left[-1] if left else None
         driver = None if old is None else self._engine.machine_of(old)
-        if old is None or old.state is not IkeState.REKEYED or not isinstance(driver, IsakmpMachine):
+        if old is None or not isinstance(driver, IsakmpMachine):
             return None
         old.heir = None
         old.move(IkeState.ESTABLISHED)
@@ -407,7 +408,7 @@ class Connections:
             new.awaited -= {Awaited.CONFIG}  # what it would bring is known
         old.move(IkeState.REKEYED)
         old.heir = old.successor = new
-        new.forerunner = old
+        new.forerunners = (*new.forerunners, old)
         new.emit(IkeRekeyed(old, new))
         self._engine.superseded(old, now)
         heir.go_on(now)

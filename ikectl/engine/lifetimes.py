@@ -6,6 +6,7 @@ from ikectl.engine.transmit import fraction
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Random
+from ikectl.sa.isakmp_sa import IsakmpSa
 
 
 def begin_ike(sa: Association, now: float) -> None:
@@ -19,6 +20,31 @@ def begin_ike(sa: Association, now: float) -> None:
     if connection is not None and connection.rekey_time:
         sa.rekey_at = now + _soft(connection.rekey_time, connection.rand_time, sa.random)
         sa.expire_at = now + connection.rekey_time + connection.over_time
+
+
+def begin_isakmp(sa: IsakmpSa, now: float) -> None:
+    """Set when an ISAKMP SA, established at `now`, is to be renewed and when it ends; 0 is never.
+
+    The shorter of both ends' wishes holds (RFC 2407 §4.5.4), and we are to be done a little before its end.
+    """
+    connection = sa.connection
+    if connection is None:
+        return
+    period = connection.isakmp_time
+    if sa.life_time and (not period or sa.life_time < period + connection.over_time):
+        period = max(sa.life_time - max(sa.life_time // 10, 1), 1)
+        sa.expire_at = now + sa.life_time
+    else:
+        sa.expire_at = now + period + connection.over_time if period else 0.0
+    if period:
+        sa.rekey_at = now + _soft(period, min(connection.rand_time, period // 2), sa.random)
+
+
+def octets_left(sa: IsakmpSa) -> int | None:
+    """How much an ISAKMP SA may still protect, by the smaller of both ends' limits; None without one."""
+    ours = sa.connection.life_bytes if sa.connection is not None else 0
+    limit = min(filter(None, (ours, sa.life_bytes)), default=0)
+    return limit - sa.octets if limit else None
 
 
 def begin_child(child: ChildSa, now: float, random: Random) -> None:

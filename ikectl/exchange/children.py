@@ -31,6 +31,8 @@ class Terms:
     transport: bool
     life_time: int = 0
     """Seconds both agreed on at most; 0: the configuration alone counts."""
+    life_bytes: int = 0
+    """Octets, likewise."""
     companions: tuple[Companion, ...] = ()
     """The other SAs of a bundle."""
     peer_original: bytes = b""
@@ -98,6 +100,7 @@ def describe(
         companions=terms.companions,
         peer_original=terms.peer_original,
         life_time=terms.life_time,
+        life_bytes=terms.life_bytes,
     )
 
 

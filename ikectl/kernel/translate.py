@@ -151,11 +151,15 @@ def _lifetime(child: ChildSa, part: Part, random: Callable[[int], bytes]) -> xfr
     config = child.config
     if not part.main:
         return xfrm.Lifetime(hard_add_for=config.life_time + LIFE_MARGIN if config.life_time else 0)
-    if not (config.rekey_bytes or config.rekey_packets or config.life_bytes or config.life_packets or config.life_time):
+    soft, spread, hard = config.rekey_bytes, config.rand_bytes, config.life_bytes
+    if child.life_bytes and (not hard or child.life_bytes < hard):
+        # The peer ends it earlier: be done a little before that.
+        hard, soft, spread = child.life_bytes, child.life_bytes - child.life_bytes // 10, child.life_bytes // 20
+    if not (soft or config.rekey_packets or hard or config.life_packets or config.life_time):
         return xfrm.NO_LIMITS
     return xfrm.Lifetime(
-        soft_octets=_soft(config.rekey_bytes, config.rand_bytes, random),
-        hard_octets=config.life_bytes or xfrm.UNLIMITED,
+        soft_octets=_soft(soft, spread, random),
+        hard_octets=hard or xfrm.UNLIMITED,
         soft_packets=_soft(config.rekey_packets, config.rand_packets, random),
         hard_packets=config.life_packets or xfrm.UNLIMITED,
         hard_add_for=config.life_time + LIFE_MARGIN if config.life_time else 0,

@@ -114,6 +114,8 @@ class ChildSa:
     expire_at: float = 0.0
     life_time: int = 0
     """Seconds that both ends agreed on at most (IKEv1, RFC 2407 §4.5.4); 0: the configuration alone counts."""
+    life_bytes: int = 0
+    """Octets that both ends agreed on at most (IKEv1); 0: the configuration alone counts."""
     companions: tuple[Companion, ...] = ()
     """The other SAs of its bundle. With ESP the child's own `protocol` is ESP, and AH only without it."""
     peer_original: bytes = b""

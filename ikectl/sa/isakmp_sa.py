@@ -88,14 +88,18 @@ class IsakmpSa(Association):
     """The form of NAT traversal that both ends know; None: none."""
     heir: IsakmpSa | None = None
     """The newer ISAKMP SA that took over the children, for as long as this one lasts."""
-    forerunner: IsakmpSa | None = None
-    """The SA whose heir this one is, for as long as that lasts."""
+    forerunners: tuple[IsakmpSa, ...] = ()
+    """The SAs whose heir this one is, for as long as they last, the latest last."""
     confirmed: bool = False
     """The peer has shown that phase 1 is done at its end, too: whoever said the last message learns it later."""
     life_time: int = 0
     """Seconds the peer wants the SA to live at most; 0: it did not say."""
     has_proof: bool = False
     """The peer proved itself in phase 1; in hybrid mode its user alone does, behind it."""
+    life_bytes: int = 0
+    """Octets the peer wants the SA to protect at most; 0: it did not say."""
+    octets: int = 0
+    """Of messages protected so far, both ways."""
     awaited: frozenset[Awaited] = frozenset()
     user: str = ""
     """Who XAUTH says the peer is."""

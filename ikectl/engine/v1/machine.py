@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ikectl.config.model import Child, Fragmentation
+from ikectl.engine import lifetimes
 from ikectl.engine.driver import LIVE, Driver, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
@@ -250,21 +251,21 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
     def _begin_lifetime(self, now: float) -> None:
         """Set when the SA, established at `now`, is to be renewed and ends."""
-        sa, connection = self.sa, self.sa.connection
-        if connection is None:
+        lifetimes.begin_isakmp(self.sa, now)
+        if self.sa.rekey_at:
+            self._set("rekey", self.sa.rekey_at)
+            self._set("expire", self.sa.expire_at)
+
+    def _watch_volume(self) -> None:
+        """Renew the SA when most of the octets are used that it may protect, and end it with them."""
+        left = lifetimes.octets_left(self.sa)
+        if left is None or self.sa.state is not IkeState.ESTABLISHED:
             return
-        period = connection.isakmp_time
-        if sa.life_time and (not period or sa.life_time < period + connection.over_time):
-            # The shorter of both wishes holds (RFC 2407 §4.5.4), and we are to be done a little before its end.
-            period = max(sa.life_time - max(sa.life_time // 10, 1), 1)
-            sa.expire_at = now + sa.life_time
-        else:
-            sa.expire_at = now + period + connection.over_time if period else 0.0
-        if period:
-            spread = min(connection.rand_time, period // 2)
-            sa.rekey_at = now + max(period - spread * fraction(sa.random), 1.0)
-            self._set("rekey", sa.rekey_at)
-            self._set("expire", sa.expire_at)
+        if left <= 0:
+            self.queue.insert(0, TellDelete((), True, "its volume is used up", alone=True))
+        elif left < self.sa.octets // 9 and self.schedule.at("volume") is None:
+            self._set("volume", self.now + RERUN_WAIT)
+            self.rekey(0, self.now)
 
     def _hold_lifetime(self) -> None:
         """RESPONDER-LIFETIME may come at any time, behind phase 1 too (RFC 2407 §4.6.3)."""
@@ -387,6 +388,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             return
         if kind not in PHASE_1:
             self._heard()
+            self.sa.octets += len(datagram)
         self._emit_received(message, datagram, path)
         self._deliver(conversation, message, iv, datagram, path)
 
@@ -514,6 +516,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
     ) -> None:
         sa = self.sa
         octets, payloads = write(sa, conversation, payloads, clear=clear, commit=commit)
+        sa.octets += len(octets)
         conversation.said(self._cut(octets))
         path = conversation.path or sa.path
         self._send_all(conversation.sent, path)
@@ -575,6 +578,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._outcome(exchange.token, done.failed)
         elif not any(each.token == exchange.token for each in done.follow):
             self._outcome(exchange.token, None)
+        self._watch_volume()
         self._see_to_login()
         self._see_to_inner()
         self.outside.changed(self)
@@ -757,7 +761,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
                 self._set("succession", self.now + SUCCESSION_WAIT)
                 return
             self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA", alone=True))
-        elif name == "turn":
+        elif name in ("turn", "volume"):
             pass  # the next exchange begins after any deadline
         elif name == "probe":
             self._probe()
@@ -881,9 +885,13 @@ class IsakmpMachine(Driver[IsakmpSa]):
             kin.take_children(sa)
             kin.take_inner(sa)
             sa.heir = sa.successor = kin
-        if sa.heir is not None and sa.heir.forerunner is sa:
-            sa.heir.forerunner = None
-        sa.forerunner = None
+        left = [one for one in sa.forerunners if one.state is IkeState.REKEYED]
+        sa.forerunners = ()
+        if sa.heir is not None:
+            sa.heir.forerunners = tuple(one for one in (*left, *sa.heir.forerunners) if one not in (sa, sa.heir))
+        for one in left if not hand_over and sa.heir is None else ():
+            # What is left of older ones goes with it, or the peer has SAs for a while that nobody wants.
+            self.outside.hand_over(one, (TellDelete((), True, why, alone=True),))
         pending = [each for each in self.conversations.values() if not each.over]
         waiting = [*self.queue, *self._retries.values()] if sa.successor is None else []
         if sa.successor is None:

@@ -339,6 +339,7 @@ def build(
         *(dhcp.selectors(sa, config) if dhcp.is_dhcp(config) else (pair[:1], pair[1:])),
         choice.mode in TRANSPORT,
         choice.lifetime.seconds,
+        choice.lifetime.kilobytes * 1024,
         tuple(companions),
         original if choice.mode in TRANSPORT else b"",
     )

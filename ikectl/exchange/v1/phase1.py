@@ -169,6 +169,7 @@ FACTS = (
     "suite",
     "method",
     "life_time",
+    "life_bytes",
     "keys",
     "last_block",
     "peer",
@@ -197,6 +198,7 @@ def take_choice(sa: IsakmpSa, choice: Phase1Choice) -> None:
     """The suite, method and lifetime are facts from now on."""
     sa.suite, sa.method = choice.suite, choice.method
     sa.life_time = choice.lifetime.seconds
+    sa.life_bytes = choice.lifetime.kilobytes * 1024
 
 
 def roles(sa: IsakmpSa) -> Meaning:
