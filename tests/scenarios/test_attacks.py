@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
+from ikectl.config.model import Fresh, Mark, Mode
 from ikectl.crypto.proposal import parse_proposal
 from ikectl.engine.commands import Selection, Terminate
 from ikectl.engine.outside import Transmit
@@ -15,9 +18,12 @@ from ikectl.iana.v2 import NotifyType, PayloadType, Protocol
 from ikectl.sa import asks
 from ikectl.sa.association import IkeState
 from ikectl.sa.env import Settings
-from ikectl.sa.events import Fault
+from ikectl.sa.events import Fault, TsMismatch
 from ikectl.values.path import Endpoint, Path
+from ikectl.values.selector import TrafficSelector
+from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.sa import SA
+from ikectl.wire.v2.ts import TSi, TSr
 from tests.scenarios.stage import (
     CREATE_CHILD_SA,
     IKE_AUTH,
@@ -33,8 +39,10 @@ from tests.scenarios.stage import (
 )
 from tests.sim.forge import Impostor
 from tests.sim.host import Host
+from tests.sim.nat import Nat
 from tests.sim.site import MOON, SUN, Site, child, connection
 from tests.sim.wiretap import which
+from tests.sim.world import World
 
 
 def racer(site: Site, **options: object) -> Host:
@@ -243,6 +251,71 @@ def test_another_address_is_not_followed_before_authentication() -> None:
     site.world.deliver(auth.octets, Endpoint.parse("203.0.113.66", 500), Endpoint.parse(SUN, 500))
     site.world.flush()
     assert held and sa_of(site.sun).path.remote == Endpoint.parse(MOON, 500)
+
+
+def test_a_peer_behind_a_nat_gets_no_tunnel_for_an_address_it_only_claims() -> None:
+    """CREATE_CHILD_SA from a forged address, for traffic of that address; the same octets again from its own."""
+    ends: dict[str, Any] = {"local": "dynamic", "remote": "10.2.0.0/16"}
+    site, wire = gateways(
+        nats=(Nat(frozenset({MOON}), "203.0.113.9"),),
+        sun={"remote": "%any"},
+        moon_children=(child(**ends),),
+        sun_children=(child(mirror=True, **ends),),
+    )
+    site.moon.initiate("site", "net", site.world.now)
+    wait(site, 5)
+    peer, victim = Impostor(wire, site.moon), ip_address("8.8.8.8")
+    real, there, number = sa_of(site.sun).path.remote, Endpoint.parse(SUN, 4500), peer.machine.window.next_request
+    proposal = parse_proposal("aes128gcm16", Protocol.ESP)._replace(spi=b"abcd")
+    wanted = TSi((TrafficSelector.of_address(victim.packed),)), TSr((TrafficSelector.of_network("10.2.0.0/16"),))
+    asked = peer.seal(CREATE_CHILD_SA, [SA((proposal,)), Nonce(b"n" * 32), *wanted], message_id=number)
+    for source in (Endpoint(victim.packed, 4500), real):
+        peer.path = Path(source, there)
+        peer.deliver(asked)
+    peer.request(INFORMATIONAL, [], message_id=number + 1)
+    wait(site, 1)
+    assert not site.sun.children and not site.sun.kernel.inbound
+
+
+NEIGHBOURS = "203.0.113.9"
+
+
+def neighbours(mark: Mark) -> tuple[Host, Host, Host]:
+    """moon and mars behind one NAT; each has transport mode to sun, or wants it."""
+    moon, mars, sun = Host("moon", MOON, 1), Host("mars", "192.0.2.2", 2), Host("sun", SUN, 3)
+    ends: dict[str, Any] = {"local": "dynamic", "mode": Mode.TRANSPORT}
+    for host in (moon, mars):
+        net = child(remote="dynamic", **ends)
+        host.load(connection(local=host.address, local_id=f"{host.name}.example.org", children=(net,)))
+    # What a host calls itself, and what its packets bear behind the NAT.
+    marked = child(remote="192.0.2.0/24", mark_in=mark, mark_out=mark, **ends)
+    about: dict[str, Any] = {"local_id": "sun.example.org", "remote_id": "*.example.org"}
+    sun.load(connection(local=SUN, remote="%any", children=(marked,), **about))
+    world = World(1, moon, mars, sun, nats=(Nat(frozenset({MOON, mars.address}), NEIGHBOURS),))
+    for host in (moon, mars):
+        host.initiate("site", "net", world.now)
+        world.run(world.now + 5)
+    return moon, mars, sun
+
+
+def test_a_peer_gets_nothing_of_what_is_for_its_neighbour_behind_the_same_nat() -> None:
+    """Their own addresses differ, those that the NAT gives their packets do not: the second is refused."""
+    moon, mars, sun = neighbours(Mark())
+    (kept,) = sun.children
+    half = sun.kernel.sending_on(kept.reqid)
+    assert half is not None and moon.kernel.receives(half) and not mars.kernel.receives(half)
+    (refused,) = sun.saw(TsMismatch)
+    assert "held by moon.example.org" in refused.why and "mark_in = %unique" in refused.why
+    assert not mars.children and not mars.kernel.larval and not sun.kernel.larval
+
+
+def test_neighbours_with_marks_of_their_own_both_have_a_tunnel() -> None:
+    moon, mars, sun = neighbours(Mark(0, 0xFFFFFFFF, Fresh.CHILD))
+    first, second = sun.children
+    assert first.reqid != second.reqid and first.marks != second.marks
+    for host, each in ((moon, first), (mars, second)):
+        half = sun.kernel.sending_on(each.reqid)
+        assert half is not None and host.kernel.receives(half)
 
 
 def test_a_peer_cannot_pile_up_ike_sas_by_rekeying() -> None:

@@ -12,6 +12,7 @@ from ikectl.iana.v1 import NotifyType
 from ikectl.iana.v2 import KeyExchangeMethod
 from ikectl.sa import asks
 from ikectl.sa.association import IkeState
+from ikectl.sa.env import Settings
 from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.keying import KE, Nonce
 from ikectl.wire.v1.notify import dpd_notify
@@ -58,8 +59,8 @@ def test_forged_first_messages_keep_no_peer_from_ikev1() -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_forged_first_messages_from_everywhere_keep_nobody_out(version: int) -> None:
     """All places are taken by addresses that do not exist; who does exist gets in."""
-    site = Site(ike=BOTH, moon={"version": version}, sun={"version": 0, "remote": "%any"})
-    site.sun.engine.env.settings = site.sun.engine.env.settings.__class__(half_open_limit=16)
+    few = {"settings": Settings(half_open_limit=16)}
+    site = Site(ike=BOTH, moon={"version": version}, sun={"version": 0, "remote": "%any"}, sun_host=few)
     wire = Wiretap(site.world)
     for number in range(40):
         Peer(wire, site.sun, f"198.18.0.{number + 1}", seed=number).main_1()
