@@ -69,8 +69,7 @@ def test_the_peer_keeps_the_older_one() -> None:
     wait(made, 5.0)
     newer = made.sun.machines[-1]
     assert isinstance(newer.sa, IsakmpSa)
-    older = newer.sa.forerunner
-    assert older is not None
+    (older,) = newer.sa.forerunners
     assert older.state.name == "REKEYED"
 
     (peer,) = [one for one in made.moon.machines if one.sa.spi_i == newer.sa.spi_i]
