@@ -49,8 +49,9 @@ def _up(client: Client, meant: Meant, timeout: float, as_json: bool) -> dict[str
     request: dict[str, str] = {"ike": meant.connection, "timeout": str(round(timeout * 1000))}
     if meant.child:
         request["child"] = meant.child
+    result["log"] = []
     try:
-        result["log"], _ = _story(client, "initiate", request, as_json)
+        _story(client, "initiate", request, as_json, result["log"])
     except CommandFailed as error:
         return {**result, "success": False, "errmsg": str(error)}
     except KeyboardInterrupt:
@@ -96,7 +97,7 @@ def down(client: Client, name: str, number_of: int, force: bool, timeout: float,
     story: list[dict[str, Any]] = []
     closed = 0
     try:
-        story, response = _story(client, "terminate", request, as_json)
+        response = _story(client, "terminate", request, as_json, story)
         closed = number(response.get("terminated")) or 0
     except CommandFailed as error:
         if number(error.response.get("matches")) != 0:
@@ -146,12 +147,11 @@ def _request(meant: Meant, number_of: int) -> dict[str, str]:
     return request
 
 
-def _story(client: Client, command: str, request: Draft, as_json: bool) -> tuple[list[dict[str, Any]], Tree]:
-    """The log lines of a command, shown as they come, and its answer. Raises CommandFailed."""
+def _story(client: Client, command: str, request: Draft, as_json: bool, lines: list[dict[str, Any]]) -> Tree:
+    """The answer of a command. Its log lines are shown as they come, and put into `lines`. Raises CommandFailed."""
     story = client.stream(command, "control-log", request)
-    lines = []
     for line in story:
         lines.append(plain(line))
         if not as_json:
             show(story_line(line))
-    return lines, story.response
+    return story.response

@@ -67,6 +67,7 @@ def test_up_as_json(run: Run) -> None:
     assert ran.code == 1
     assert failed["success"] is False
     assert "did not prove" in failed["errmsg"]
+    assert any("peer authentication failed" in line["msg"] for line in failed["log"]), "scripts learn why as people do"
 
 
 def test_a_name_that_several_children_have(run: Run) -> None:
