@@ -902,6 +902,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
             self._outcome(exchange.token, None if isinstance(exchange, TellDelete) else why)
         exchanges = [*(each.exchange for each in pending), *waiting]
         unfinished = [each.exchange for each in pending if each.ours and isinstance(each.exchange, QuickMode)]
-        if sa.heir is not None and unfinished:
-            self.outside.hand_over(sa.home, tuple(each.anew() for each in unfinished))
+        doubtful = [each.exchange for each in pending if isinstance(each.exchange, AnswerQuickMode)]
+        if sa.heir is not None and (unfinished or doubtful):
+            told = [delete for each in doubtful for delete in each.taken_back()]
+            self.outside.hand_over(sa.home, (*(each.anew() for each in unfinished), *told))
         self._tear_down(why, end, [partial(each.abandon, sa, why) for each in exchanges], lambda was_live: False)
