@@ -32,7 +32,7 @@ from ikectl.exchange.v1.informational import Tell
 from ikectl.exchange.v1.natt import float_ports, judge_nat, nat_payloads
 from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
-from ikectl.sa.events import AuthFailed
+from ikectl.sa.events import AuthFailed, Note
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.wire.v1.message import Message
@@ -134,6 +134,10 @@ class Aggressive(Exchange):
 
     def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
         return "; ".join(filter(None, (diagnosis.no_first_answer(sa), diagnosis.too_long(sa, octets))))
+
+    def report(self, sa: IsakmpSa, error: IkectlError, why: str) -> None:
+        if not isinstance(error.__cause__, AuthenticationFailed):  # that was told as what it is
+            sa.emit(Note(sa, why))
 
     @property
     def step(self) -> str:

@@ -452,6 +452,8 @@ def _hear_lifetime(sa: IsakmpSa, made: ChildSa, message: Message) -> None:
     """RESPONDER-LIFETIME beside message 2 (RFC 2407 §4.6.3.1)."""
     seconds = told_seconds(message, PHASE2)
     if seconds:
+        if not made.life_time or seconds < made.life_time:
+            sa.emit(Note(sa, f"the peer ends child {made.name} after {seconds} seconds"))
         made.life_time = min(filter(None, (made.life_time, seconds)))
 
 

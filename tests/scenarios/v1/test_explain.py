@@ -183,6 +183,7 @@ def test_pre_shared_keys_differ_in_main_mode() -> None:
 def test_pre_shared_keys_differ_in_aggressive_mode() -> None:
     site = gateways(both=AGGRESSIVE_PSK, sun_host={"secret": b"tulips"})
     holds(outcome(site), "the pre-shared keys of moon.example.org and sun.example.org differ")
+    assert sum("differ" in line for line in story(site.moon)) == 2, "when it comes, and as what became of it"
     holds(story(site.sun)[-1], "did not go on after message 2 of aggressive mode", "that we are 'sun.example.org'")
 
 
