@@ -16,7 +16,8 @@ from ikectl.crypto.proposal import parse_proposal
 from ikectl.crypto.proposal_v1 import offer_phase2
 from ikectl.engine.outside import Transmit
 from ikectl.engine.v1 import machine as machines
-from ikectl.iana.v1 import EncapsulationMode, NotifyType, ProtocolId, TransactionType, id_type
+from ikectl.iana.v1 import VENDOR_OCTETS, EncapsulationMode, NotifyType, ProtocolId, TransactionType, id_type
+from ikectl.iana.v1 import VendorId as Vendor
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
 from ikectl.pki.store import Store
 from ikectl.sa import asks
@@ -26,8 +27,9 @@ from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.path import Endpoint
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.v1.identity import ID
-from ikectl.wire.v1.keying import KE, Hash, Nonce
+from ikectl.wire.v1.keying import KE, Hash, Nonce, VendorId
 from ikectl.wire.v1.message import Message
+from ikectl.wire.v1.nat import NatD
 from ikectl.wire.v1.notify import Delete, dpd_notify
 from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import SA, Transform
@@ -100,10 +102,12 @@ class Anybody(Peer):
 # -- an identity ----------------------------------------------------------------------------
 
 
-def gateway_of_many(owners: Sequence[str], **options: Any) -> tuple[Host, Wiretap]:
+def gateway_of_many(
+    owners: Sequence[str], of_site: Sequence[str] = ("site.example.org",), **options: Any
+) -> tuple[Host, Wiretap]:
     """sun has a site at moon's address with a secret of its own, and road warriors whose secret is of `owners`."""
     store = Store()
-    store.add_secret("site", [IdentityPattern.parse("site.example.org")], SITE)
+    store.add_secret("site", [IdentityPattern.parse(end) for end in of_site], SITE)
     store.add_secret("road", [IdentityPattern.parse(owner) for owner in owners], GROUP)
     secrets = {
         asks.SharedSecret: lambda ask: store.shared_secret(
@@ -145,7 +149,7 @@ CLAIMS = {
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_aggressive_mode_for_road_warriors_gives_nobody_the_hash_of_a_sites_key(claim: str) -> None:
     """A stranger names the site, whose connection never allowed aggressive mode, to look for its key offline."""
-    sun, wire = gateway_of_many(["%any"], **AGGRESSIVE_PSK)
+    sun, wire = gateway_of_many(["%any"], ("site.example.org", "sun.example.org"), **AGGRESSIVE_PSK)
     stranger = Peer(wire, sun, "198.18.7.7", secret=SITE)
     stranger.identity = CLAIMS[claim]
     stranger.aggressive_1()
@@ -316,9 +320,13 @@ def test_a_stranger_who_proved_nothing_moves_nobody() -> None:
     """Phase 1 goes on from the address it began at, whatever comes under its keys from elsewhere."""
     site = between(Party([leaf("moon")]), Party([leaf("sun")]))
     stranger = Anybody(Wiretap(site.world), site.sun)
-    stranger.main_1()
-    stranger.main_3()
-    before, stranger.here = sa_of(site.sun).path, Endpoint.parse(ELSEWHERE, 500)
+    stranger.main_1(vendors=[VendorId(VENDOR_OCTETS[Vendor.NAT_T_RFC3947])])
+    assert stranger.suite is not None
+    suns = stranger.suite.digest(b"".join(stranger.cookies) + ip_address(SUN).packed + (500).to_bytes(2, "big"))
+    stranger.main_3(more=[NatD(suns), NatD(bytes(32))])  # as if it were behind a NAT, and so might move
+    assert sa_of(site.sun).nat.remote and not sa_of(site.sun).nat.local
+    before, stranger.here = sa_of(site.sun).path, Endpoint.parse(ELSEWHERE, 4500)
+    stranger.there = Endpoint.parse(SUN, 4500)
     stranger.inform([dpd_notify(NotifyType.R_U_THERE, *stranger.cookies, 1)])
     assert sa_of(site.sun).path == before
 
