@@ -96,6 +96,16 @@ IP_UDP_OCTETS = 48
 """Of IPv6, the longer ones."""
 
 
+def _belongs(exchange: Exchange, kind: ExchangeType) -> bool:
+    """Whether a message of that kind may be of the exchange.
+
+    CONNECTED is said in an informational exchange under quick mode's message ID (RFC 2408 §3.1), though most
+    peers say it as a fourth message of quick mode.
+    """
+    waiting = isinstance(exchange, QuickMode) and exchange.made is not None
+    return exchange.type is kind or (waiting and kind is ExchangeType.INFORMATIONAL)
+
+
 class IsakmpMachine(Driver[IsakmpSa]):
     """Drives one IsakmpSa. See the module."""
 
@@ -371,14 +381,17 @@ class IsakmpMachine(Driver[IsakmpSa]):
                 # Not to where the copy came from: anybody may have sent that.
                 self._send_all(conversation.sent, conversation.path or sa.path)
             return
-        elif conversation.over or conversation.exchange.type is not kind:
+        elif conversation.over or not _belongs(conversation.exchange, kind):
             self._drop(path, f"{kind} under a message ID that served already")
             return
+        same = conversation.exchange.type is kind
         if kind in PHASE_1 and path.remote.address != sa.path.remote.address:
             self._drop(path, "phase 1 goes on from another address")
             return
         try:
-            message, iv = open_message(sa, conversation, header, datagram)
+            # What comes in another exchange under that message ID has a chain of IVs of its own.
+            chain = conversation if same else Conversation(conversation.exchange, header.message_id, True)
+            message, iv = open_message(sa, chain, header, datagram)
         except (IntegrityFailure, WireError) as failure:
             self._drop(path, str(failure))
             if sa.state is IkeState.CONNECTING and header.flags & FLAG_ENCRYPTION:

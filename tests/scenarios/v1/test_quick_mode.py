@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ikectl.config.model import Child, Mode
+from ikectl.crypto.kdf_v1 import phase2_iv
 from ikectl.crypto.proposal import parse_proposal
 from ikectl.iana.v1 import IdType, NotifyType
 from ikectl.iana.v2 import Protocol
@@ -395,6 +396,25 @@ def test_an_initiator_waits_for_connected_where_the_responder_set_the_commit_bit
     sun.say([CONNECTED], QUICK, number, flags=FLAG_COMMIT)
     wait(site, 1)
     assert site.moon.done[token].error is None and stands(site)
+
+
+@pytest.mark.conformance("v1-25")
+def test_connected_may_come_in_an_informational_exchange() -> None:
+    """RFC 2408 §3.1 wants it there, under quick mode's message ID: with the first IV of that ID, and its HASH."""
+    site, wire = watched()
+    rewrite(wire, which(QUICK, by=site.sun, holds=SA), lambda payloads: payloads, flags=FLAG_COMMIT, times=None)
+    site.moon.initiate("site", "net", 0.0)
+    wait(site, 1)
+    number = wire.seen[-1].message.message_id
+    sun = Impostor(wire, site.sun)
+    assert sun.suite is not None
+    first = phase2_iv(sun.suite, sa_of(site.sun).last_block, number)
+    sun.say([CONNECTED], INFORMATIONAL, number, iv=b"\1" * 16)
+    sun.say([Hash(bytes(32)), CONNECTED], INFORMATIONAL, number, iv=first, prove=False)
+    assert not site.moon.kernel.outbound
+    sun.say([CONNECTED], INFORMATIONAL, number, iv=first)
+    wait(site, 1)
+    assert stands(site)
 
 
 # -- in parallel ------------------------------------------------------------------------------------
