@@ -21,7 +21,7 @@ FOUND = (1, 54, 162, 724, 896, 2988, 7048, 8325)
 """Seeds that once failed, kept for good."""
 
 
-FOUND_V1 = (26, 40, 47, 92, 114, 146, 281, 303, 320)
+FOUND_V1 = (26, 40, 47, 92, 114, 146, 281, 303, 320, 594, 648, 661, 735)
 
 
 def live(kind: type[Life], seeds: int, first: int) -> int:

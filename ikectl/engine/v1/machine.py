@@ -80,6 +80,9 @@ RENEW_AT = 0.75
 """The part of an inner address's time after which it is asked for again; the rest is for repeats."""
 CONTACT_WINDOW = 60.0
 """Seconds in which INITIAL-CONTACT may come behind phase 1; later it is nonsense, or was recorded and played again."""
+CONFIRM_WAIT = 2.0
+"""Seconds until we ask a peer that has not said a word since aggressive mode ended; doubled each time."""
+CONFIRM_TRIES = 5
 RERUN_WAIT = 180.0
 """Seconds until phase 1 is run again once more, where the first attempt came to nothing."""
 LOGIN_WAIT = 120.0
@@ -112,6 +115,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
     __slots__ = (
         "_fragments",
         "_retries",
+        "confirm_tries",
         "conversations",
         "doubt",
         "forsaken",
@@ -135,6 +139,7 @@ class IsakmpMachine(Driver[IsakmpSa]):
         """What an unprotected notify said while phase 1 was under way."""
         self.hinted = False
         """The operator knows that something in phase 1 could not be read."""
+        self.confirm_tries = 0
         self.probe_tries = 0
         self.fragment_id = 0
         self._fragments: Fragments | None = None
@@ -248,13 +253,15 @@ class IsakmpMachine(Driver[IsakmpSa]):
 
     def superseded(self, now: float) -> None:
         self.now = now
-        for name in ("rekey", "expire", "liveness", "keepalive", "probe", "renew", "address"):
+        for name in ("rekey", "expire", "liveness", "keepalive", "confirm", "probe", "renew", "address"):
             self.schedule.clear(name)
         self._set("succession", now + SUCCESSION_WAIT)
 
     def established(self, now: float) -> None:
         super().established(now)
         self.schedule.clear("login")
+        if self.sa.dpd and not self.sa.confirmed:
+            self._set("confirm", now + CONFIRM_WAIT)
         self._begin_lifetime(now)
         if self.sa.connection is not None and Awaited.CONFIG in self.sa.awaited:
             self._set("config", now + CONFIG_WAIT)
@@ -774,6 +781,8 @@ class IsakmpMachine(Driver[IsakmpSa]):
                 self._set("succession", self.now + SUCCESSION_WAIT)
                 return
             self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA", alone=True))
+        elif name == "confirm":
+            self._confirm()
         elif name in ("turn", "volume"):
             pass  # the next exchange begins after any deadline
         elif name == "probe":
@@ -781,13 +790,25 @@ class IsakmpMachine(Driver[IsakmpSa]):
         else:
             super()._named_timer(name)
 
+    def _confirm(self) -> None:
+        """Aggressive mode ends with a message of ours: if it was lost, what we say makes the peer ask for it again.
+
+        An SA that the peer never came to know gives its children back to the one it replaced.
+        """
+        if self.sa.confirmed or self.sa.state is not IkeState.ESTABLISHED:
+            return
+        self.confirm_tries += 1
+        if self.confirm_tries <= CONFIRM_TRIES:
+            self.queue.insert(0, Probe())
+            self._set("confirm", self.now + CONFIRM_WAIT * 2**self.confirm_tries)
+        elif self.sa.forerunners:
+            self._close("the peer never took the last message of phase 1", End.DELETED, hand_over=True)
+
     def _still_needed(self) -> bool:
         """Whether the peer may need this SA yet, though a newer one replaced it here."""
         heir = self.sa.home
         if heir is not self.sa and not heir.confirmed and self.now < heir.established_at + SUCCESSION_LONGEST:
             # The last message of the newer one's phase 1 may be lost: then the peer has this SA alone.
-            if heir.dpd:
-                self.outside.hand_over(heir, (Probe(),))
             return True
         # A quick mode's last message may have to be said again for a while.
         quick = ExchangeType.QUICK_MODE
