@@ -166,8 +166,9 @@ class QuickMode(Exchange):
         await self.spis.give_back(keep=tuple(part.protocol for part in choice.parts))
         pair = self._real_pair(sa)
         original = agreement.peer_original(sa, message, True)
+        seconds = told_seconds(message, PHASE2)  # while nothing is made that would have to be undone
         made = agreement.build(sa, self.config, True, choice, self.spis, pair, self.nonces, shared, original)
-        _hear_lifetime(sa, made, message)
+        _hear_lifetime(sa, made, seconds)
         self.spis.held = {}  # they are the child's from here on
         await children.install(sa.home, made, outbound=not message.commit, replaces=self.old)
         bring_home(sa, made)
@@ -448,9 +449,8 @@ def _asks_transport(message: Message) -> bool:
     return agreement.is_transport(message.one(SA))
 
 
-def _hear_lifetime(sa: IsakmpSa, made: ChildSa, message: Message) -> None:
+def _hear_lifetime(sa: IsakmpSa, made: ChildSa, seconds: int) -> None:
     """RESPONDER-LIFETIME beside message 2 (RFC 2407 §4.6.3.1)."""
-    seconds = told_seconds(message, PHASE2)
     if seconds:
         if not made.life_time or seconds < made.life_time:
             sa.emit(Note(sa, f"the peer ends child {made.name} after {seconds} seconds"))
