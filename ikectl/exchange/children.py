@@ -12,7 +12,7 @@ from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState, Companion
 from ikectl.sa.events import ChildDown, ChildUp
 from ikectl.sa.isakmp_sa import IsakmpSa
-from ikectl.sa.reqids import Owner, PolicyKey
+from ikectl.sa.reqids import PolicyKey
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.values.selector import SelectorSpec, TrafficSelector
@@ -111,7 +111,8 @@ def _policy_key(sa: Association, config: Child, terms: Terms, if_ids: tuple[int,
         ts_local = tuple(ts.at(sa.ends.local.address) for ts in ts_local)
         ts_remote = tuple(ts.at(sa.ends.remote.address) for ts in ts_remote)
     return PolicyKey(
-        Owner(sa.remote_id, sa.user if isinstance(sa, IsakmpSa) else ""),
+        sa.remote_id,
+        sa.user if isinstance(sa, IsakmpSa) else "",
         ts_local,
         ts_remote,
         sa.ends.remote.address,

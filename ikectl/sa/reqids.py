@@ -23,7 +23,9 @@ class Owner(NamedTuple):
 class PolicyKey(NamedTuple):
     """What makes the policies of children the same; equal keys share a reqid."""
 
-    owner: Owner
+    identity: Identity | None
+    user: str
+    """Both are the owner's; they stand here by themselves because every child has a key."""
     ts_local: tuple[TrafficSelector, ...]
     """Both as packets of this host have them."""
     ts_remote: tuple[TrafficSelector, ...]
@@ -41,23 +43,29 @@ class PolicyKey(NamedTuple):
     """Policies are installed."""
 
     @property
-    def lanes(self) -> list[tuple[object, ...]]:
-        """What must be equal for policies and SAs to be mistaken for others at all, for each direction.
+    def owner(self) -> Owner:
+        """Who the peer proved to be."""
+        return Owner(self.identity, self.user)
 
-        None where a mark of its own tells the child from all others.
-        """
-        found: list[tuple[object, ...]] = []
-        if self.policies and self.mark_in.fresh is Fresh.NO:
-            found.append(("in", self.remote, self.mark_in, self.if_id_in))
-        if self.policies and self.mark_out.fresh is Fresh.NO:
-            found.append(("out", self.remote, self.mark_out, self.if_id_out, self.interface))
-        return found
+    @property
+    def is_distinct(self) -> bool:
+        """Whether nothing can be mistaken for it: marks of its own tell it apart, or it has no policies."""
+        return not self.policies or Fresh.NO not in (self.mark_in.fresh, self.mark_out.fresh)
 
     @property
     def is_of_peer_itself(self) -> bool:
         """Whether it is for traffic of the very address the peer speaks from, which it may share with others."""
         own = TrafficSelector.of_address(self.remote)
         return any(own & ts for ts in self.ts_remote)
+
+    def clashes(self, other: PolicyKey) -> bool:
+        """Whether another peer's policies or SAs would be mistaken for these, in either direction."""
+        if (self.identity, self.user) == (other.identity, other.user):
+            return False
+        into = self.mark_in.fresh is Fresh.NO and (self.mark_in, self.if_id_in) == (other.mark_in, other.if_id_in)
+        ours = self.mark_out, self.if_id_out, self.interface
+        out = self.mark_out.fresh is Fresh.NO and ours == (other.mark_out, other.if_id_out, other.interface)
+        return (into or out) and (self.meets(other) or (self.reqid > 0 and self.reqid == other.reqid))
 
     def meets(self, other: PolicyKey) -> bool:
         """Whether some packet is for both."""
@@ -75,46 +83,50 @@ class Holders:
     """
 
     def __init__(self) -> None:
-        self._places: dict[Hashable, dict[PolicyKey, int]] = {}
+        self._places: dict[Hashable, PolicyKey | list[PolicyKey]] = {}
+        """The one key of a place, in most, or several; a key stands there once for each child."""
 
     def other(self, key: PolicyKey) -> Owner | None:
         """Somebody else who holds what `key` would need."""
         for place in _places(key):
-            for held in self._places.get(place, ()):
-                if held.owner != key.owner and (place[0] != "own" or held.meets(key)):
+            for held in self._at(place):
+                if held.clashes(key):
                     return held.owner
         return None
 
     def add(self, key: PolicyKey) -> None:
         """One more child has `key`."""
         for place in _places(key):
-            keys = self._places.setdefault(place, {})
-            keys[key] = keys.get(key, 0) + 1
+            held = self._at(place)
+            self._places[place] = [*held, key] if held else key
 
     def remove(self, key: PolicyKey) -> None:
         """One fewer has it."""
         for place in _places(key):
-            keys = self._places[place]
-            keys[key] -= 1
-            if not keys[key]:
-                del keys[key]
-            if not keys:
+            left = self._at(place)
+            left.remove(key)
+            if left:
+                self._places[place] = left if len(left) > 1 else left[0]
+            else:
                 del self._places[place]
 
+    def _at(self, place: Hashable) -> list[PolicyKey]:
+        found = self._places.get(place)
+        return list(found) if isinstance(found, list) else [] if found is None else [found]
 
-def _places(key: PolicyKey) -> list[tuple[object, ...]]:
+
+def _places(key: PolicyKey) -> list[Hashable]:
     """Where a key is looked for: those that could be mistaken for it have a place with it in common.
 
     Selectors that merely overlap are compared only among peers that speak for the address they share, who are few:
     each has ports of its own. A network behind one peer may well be part of that behind another.
     """
-    places: list[tuple[object, ...]] = []
-    for lane in key.lanes:
-        places.append(("equal", key.ts_local, key.ts_remote, *lane))
-        if key.is_of_peer_itself:
-            places.append(("own", *lane))
-        if key.reqid:
-            places.append(("reqid", key.reqid, *lane))
+    if key.is_distinct:
+        return []
+    places: list[Hashable] = []
+    places.append(key.remote if key.is_of_peer_itself else (key.ts_local, key.ts_remote, key.remote))
+    if key.reqid:
+        places.append((key.reqid, key.remote))
     return places
 
 

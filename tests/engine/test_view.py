@@ -12,7 +12,7 @@ from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.reqids import Owner, PolicyKey
+from ikectl.sa.reqids import PolicyKey
 from ikectl.values.path import Endpoint, Path
 
 NOW = 500.0
@@ -40,7 +40,7 @@ def child_sa(sa: IkeSa, config: Child, proposal: str = "aes128gcm16") -> ChildSa
         path=sa.path,
         encap=False,
         reqid=4,
-        policy_key=PolicyKey(Owner(None), (), (), b""),
+        policy_key=PolicyKey(None, "", (), (), b""),
         if_id_in=5,
         if_id_out=6,
         keys=None,

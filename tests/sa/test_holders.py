@@ -23,7 +23,7 @@ def selectors(text: str) -> tuple[TrafficSelector, ...]:
 def key(
     owner: Owner, remote: str = "dynamic", local: str = "10.2.0.0/16", at: bytes = NAT, **more: object
 ) -> PolicyKey:
-    return PolicyKey(owner, selectors(local), selectors(remote), at, **more)  # type: ignore[arg-type]
+    return PolicyKey(*owner, selectors(local), selectors(remote), at, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

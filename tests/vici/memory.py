@@ -39,7 +39,7 @@ from ikectl.sa.events import (
     Note,
 )
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.reqids import Owner, PolicyKey
+from ikectl.sa.reqids import PolicyKey
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 from ikectl.values.selector import TrafficSelector
@@ -301,7 +301,7 @@ class Memory:
             path=sa.path,
             encap=True,
             reqid=number,
-            policy_key=PolicyKey(Owner(None), (), (), b"", reqid=number),
+            policy_key=PolicyKey(None, "", (), (), b"", reqid=number),
             if_id_in=0,
             if_id_out=0,
             keys=None,
