@@ -29,6 +29,7 @@ from ikectl.exchange.v1.main import MainMode
 from ikectl.exchange.v1.modecfg import PullConfig
 from ikectl.exchange.v1.quick import AnswerQuickMode, QuickMode, rekeying
 from ikectl.exchange.v1.quick import wanted as quick_modes
+from ikectl.exchange.v1.succession import hand_over
 from ikectl.iana.v1 import ExchangeType
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -54,6 +55,8 @@ SUCCESSION_WAIT = 30.0
 """Seconds an SA that a newer one replaced stays, for what is under way on it."""
 SUCCESSION_LONGEST = 180.0
 """Seconds it stays if nothing shows that the peer has the newer one, too. By then the peer has given that up."""
+SWITCH_AFTER = 1.0
+"""Seconds that an old child goes on sending after our quick mode renewed it: the third message must arrive first."""
 RETIRE_AFTER = 120.0
 """Seconds until we delete a child that the peer renewed and did not delete."""
 
@@ -305,7 +308,9 @@ class IsakmpMachine(Talk):
     def _watch_children(self) -> None:
         """As every driver; and children that were renewed are deleted: soon by who renewed them, else by us in the end.
 
-        Nobody acknowledges deletes, so the peer's may be lost, and some peers send none.
+        Nobody acknowledges deletes, so the peer's may be lost, and some peers send none. Nobody acknowledges quick
+        mode's third message either, and strongSwan installs what it receives with only when that has come: what
+        we renewed goes on sending for a moment.
         """
         super()._watch_children()
         if self.sa.heir is not None:
@@ -314,6 +319,8 @@ class IsakmpMachine(Talk):
             successor = child.successor
             if child.state is not ChildState.REKEYED or successor is None:
                 continue
+            if child.outbound and self.schedule.at(("switch", child.spi_in)) is None:
+                self._set(("switch", child.spi_in), self.now + SWITCH_AFTER)
             if self.schedule.at(("retire", child.spi_in)) is None:
                 soon = self.sa.env.settings.delete_rekeyed_delay
                 self._set(("retire", child.spi_in), self.now + (soon if successor.initiator else RETIRE_AFTER))
@@ -389,6 +396,10 @@ class IsakmpMachine(Talk):
             conversation = self.conversations.get(number)
             if conversation is not None and not conversation.over:
                 self._retransmit(conversation)
+        elif name == "switch":
+            child = self.sa.children.get(number)
+            if child is not None:
+                self._errands += ((partial(hand_over, child), self._errand_done),)
         elif name == "retire":
             child = self.sa.children.get(number)
             if child is not None:

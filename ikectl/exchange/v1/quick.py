@@ -30,7 +30,7 @@ from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, T
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
 from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS, check_situation, told_seconds
-from ikectl.exchange.v1.succession import bring_home, inferior, standing, take_over
+from ikectl.exchange.v1.succession import bring_home, inferior, inherit, standing, take_over
 from ikectl.iana.v1 import ExchangeType, NotifyType, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
@@ -170,7 +170,7 @@ class QuickMode(Exchange):
         made = agreement.build(sa, self.config, True, choice, self.spis, pair, self.nonces, shared, original)
         _hear_lifetime(sa, made, seconds)
         self.spis.held = {}  # they are the child's from here on
-        await children.install(sa.home, made, outbound=not message.commit, replaces=self.old)
+        await children.install(sa.home, made, outbound=not (message.commit or self.before), replaces=self.old)
         bring_home(sa, made)
         if message.commit:
             self.made = made
@@ -189,7 +189,9 @@ class QuickMode(Exchange):
         return Done()
 
     async def _stand(self, sa: IsakmpSa, made: ChildSa) -> None:
-        if not await take_over(sa, made, self.before):
+        """Of a renewed child the old SA goes on sending a little: see `IsakmpMachine._watch_children`."""
+        if not inherit(sa, made, self.before):
+            await children.switch_outbound(made)
             children.announce(sa, made)
 
     def _real_pair(self, sa: IsakmpSa) -> Pair:

@@ -8,6 +8,7 @@ are two new ones: both carry packets, and only the better one is renewed again.
 
 from __future__ import annotations
 
+from ikectl.exchange import children
 from ikectl.sa.asks import RemoveChild
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import ChildRekeyed
@@ -63,20 +64,31 @@ def bring_home(sa: IsakmpSa, child: ChildSa) -> None:
         sa.home.children[child.spi_in] = child
 
 
-async def take_over(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> bool:
-    """`new` carries the traffic of those that stood `before` its exchange; whether there was one.
+def inherit(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> tuple[ChildSa, ...]:
+    """`new` renews those that stood `before` its exchange; they are returned, and still send what is sent.
 
     What came up meanwhile is no elder of it, but its twin.
     """
-    replaced = False
-    for old in before:
-        if old.ike is not sa.home or not old.usable:
-            continue
+    renewed = tuple(old for old in before if old.ike is sa.home and old.usable)
+    for old in renewed:
         old.successor = new
         old.move(ChildState.REKEYED)
-        # Send on the new child alone; the old one receives what is under way until it is deleted.
-        await RemoveChild(old, False, True)
-        old.outbound = False
         sa.emit(ChildRekeyed(sa, old, new))
-        replaced = True
-    return replaced
+    return renewed
+
+
+async def hand_over(old: ChildSa) -> None:
+    """Send on the successor of `old` alone; it receives what is under way until it is deleted."""
+    if old.successor is None or not old.outbound:
+        return
+    await children.switch_outbound(old.successor)
+    await RemoveChild(old, False, True)
+    old.outbound = False
+
+
+async def take_over(sa: IsakmpSa, new: ChildSa, before: tuple[ChildSa, ...]) -> bool:
+    """As `inherit`, and `new` sends from now on; whether there was one to renew."""
+    renewed = inherit(sa, new, before)
+    for old in renewed:
+        await hand_over(old)
+    return bool(renewed)

@@ -15,7 +15,7 @@ from ikectl.crypto.kdf_v1 import derive, phase2_iv, skeyid_signature
 from ikectl.crypto.proposal import parse_proposal
 from ikectl.crypto.proposal_v1 import offer_phase2
 from ikectl.engine.outside import Transmit
-from ikectl.engine.v1 import machine as machines
+from ikectl.engine.v1 import talk
 from ikectl.iana.v1 import VENDOR_OCTETS, EncapsulationMode, NotifyType, ProtocolId, TransactionType, id_type
 from ikectl.iana.v1 import VendorId as Vendor
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
@@ -278,8 +278,8 @@ def test_what_was_ignored_moves_nobody_when_it_comes_again() -> None:
 
 def test_no_old_message_is_fresh_again_however_many_came_since(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of message IDs is bounded: when it is full nothing new is taken, and phase 1 was run again before."""
-    monkeypatch.setattr(machines, "MAX_MESSAGE_IDS", 64)
-    monkeypatch.setattr(machines, "RENEW_AT_MESSAGE_IDS", 48)
+    monkeypatch.setattr(talk, "MAX_MESSAGE_IDS", 64)
+    monkeypatch.setattr(talk, "RENEW_AT_MESSAGE_IDS", 48)
     site, wire = behind_nat()
     site.up()
     impostor = Impostor(wire, site.moon)
