@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ikectl.config.model import EXACT_ADDRESS_MATCH, NO_ADDRESS_MATCH, AddressSpec, AuthKind, Connection
+from ikectl.iana.v2 import IdType
 from ikectl.values.identity import MATCH_ANY, MATCH_EXACT, NO_MATCH, Identity
 
 Resolved = Mapping[str, Sequence[bytes]]
@@ -68,15 +69,17 @@ def for_addresses(
     return AddressTable(connections).candidates(local, remote, resolved, version)
 
 
-def presumed_peer(connection: Connection, address: bytes) -> Identity:
-    """Who the peer at a packed address is, as long as it has not said so.
+def presumed_peers(connection: Connection, address: bytes) -> tuple[Identity, ...]:
+    """Who the peer at a packed address may be, as long as it has not said so; likeliest first.
 
     IKEv1's Main Mode with a pre-shared key needs the key before the identity
-    (RFC 2409 §5.4), so the key is found for the one identity that the
-    connection expects, and else for the address: by an owner that is this
-    address, a network, a range, or anybody.
+    (RFC 2409 §5.4): that of the one identity which the connection expects, or
+    of the address (an owner that is this address, a network, a range, or
+    anybody), or where the connection takes anybody, of anybody.
     """
-    return connection.remote[0].id.identity or Identity.of_address(address)
+    expected = connection.remote[0].id.identity
+    by_address = Identity.of_address(address)
+    return (expected, by_address) if expected is not None else (by_address, Identity(IdType.ANY, b""))
 
 
 def for_identities(

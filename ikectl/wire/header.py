@@ -19,7 +19,6 @@ NO_SPI = bytes(8)
 """The responder's SPI before there is one."""
 
 FLAG_INITIATOR = 0x08
-FLAG_VERSION = 0x10
 FLAG_RESPONSE = 0x20
 
 VERSION_2 = 0x20

@@ -18,6 +18,3 @@ CRITICAL = 0x80
 
 U16 = Struct("!H")
 U32 = Struct("!I")
-
-MAX_BODY_OCTETS = 0xFFFF - GENERIC_OCTETS
-"""What fits into one payload behind its generic header."""

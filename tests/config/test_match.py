@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ikectl.config.match import AddressTable, _listed, for_addresses, for_identities, presumed_peer
+from ikectl.config.match import AddressTable, _listed, for_addresses, for_identities, presumed_peers
 from ikectl.config.model import AddressSpec, Auth, AuthKind, Connection, Local, Remote
 from ikectl.pki.shared import SharedSecrets
 from ikectl.values import identity
@@ -69,7 +69,7 @@ def test_a_key_is_found_by_who_the_peer_must_be_or_by_its_address() -> None:
     me = Identity.parse("moon.example.org")
 
     def key(peer: str, address: str) -> bytes:
-        expected = presumed_peer(conn("c", peer=peer), packed(address))
+        expected = presumed_peers(conn("c", peer=peer), packed(address))[0]
         return bytes(secrets.find(me, expected, packed("203.0.113.1"), packed(address)))
 
     assert key("sun.example.org", "192.0.2.7") == b"sun.example.org"

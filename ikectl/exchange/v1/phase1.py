@@ -13,7 +13,7 @@ from hmac import compare_digest
 
 from ikectl.auth.methods_v1 import Meaning, Phase1Kind, meaning, offered
 from ikectl.auth.v1.base import Authentication, Keying
-from ikectl.config.match import for_identities
+from ikectl.config.match import for_identities, presumed_peers
 from ikectl.config.model import AuthKind, Connection, Fragmentation, Local
 from ikectl.crypto.kdf_v1 import derive, hash_i, hash_r, phase1_iv
 from ikectl.crypto.proposal_v1 import Lifetime, Phase1Choice, offer_phase1, select_phase1
@@ -284,10 +284,12 @@ async def secrets_by_address(sa: IsakmpSa, candidates: Sequence[Connection]) -> 
     refusal = CredentialError("no connection with a pre-shared key fits the peer's address")
     for connection in candidates:
         local_id = connection.local[0].id or Identity.of_address(sa.path.local.address)
-        try:
-            found[await find_secret(sa, local_id, connection.remote[0].id.identity or ANYBODY)] = None
-        except CredentialError as failure:
-            refusal = failure
+        for remote_id in presumed_peers(connection, sa.path.remote.address):
+            try:
+                found[await find_secret(sa, local_id, remote_id)] = None
+                break
+            except CredentialError as failure:
+                refusal = failure
         if len(found) == MAX_SECRETS:
             break
     if not found:
