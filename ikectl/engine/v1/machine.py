@@ -212,9 +212,7 @@ class IsakmpMachine(Talk):
         for child in inherited:
             self._errands += ((partial(remove, self.sa, child, why), self._errand_done),)
 
-    # -- our turns ---------------------------------------------------------------
-
-    # -- arriving messages -------------------------------------------------------
+    # -- what follows from exchanges ---------------------------------------------
 
     def _settle(self, conversation: Conversation, done: Done) -> None:
         """The exchange is over, with or without a last message."""
@@ -300,8 +298,6 @@ class IsakmpMachine(Talk):
         if seconds:
             self._set("renew", self.now + RENEW_AT * seconds)
             self._set("address", self.now + seconds)
-
-    # -- what goes wrong -----------------------------------------------------------
 
     # -- timers ---------------------------------------------------------------------
 

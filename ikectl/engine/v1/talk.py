@@ -102,6 +102,8 @@ class Talk(Driver[IsakmpSa]):
         phase1 = self.conversations.get(0)
         return phase1 is not None and not phase1.ours and len(phase1.marks) == 1
 
+    # -- in: the first message, and repeats of it ------------------------------
+
     def answer_first(self, exchange: Exchange, message: Message, datagram: bytes, path: Path, now: float) -> None:
         """The first message of a peer."""
         self.now = now
@@ -115,6 +117,8 @@ class Talk(Driver[IsakmpSa]):
         conversation = self.conversations.get(0)
         if conversation is not None and conversation.may_repeat(mark(datagram)):
             self._send_all(conversation.sent, path)
+
+    # -- our turns -------------------------------------------------------------
 
     def _begin_next(self) -> bool:
         if self.sa.state is IkeState.CLOSED:
@@ -142,6 +146,8 @@ class Talk(Driver[IsakmpSa]):
             number = int.from_bytes(self.sa.random(4), "big")
             if number and number not in self.sa.message_ids and number not in self.conversations:
                 return number
+
+    # -- arriving messages -----------------------------------------------------
 
     def _take(self, header: Header, datagram: bytes, path: Path) -> None:
         try:
@@ -269,6 +275,8 @@ class Talk(Driver[IsakmpSa]):
         self.doubt = diagnosis.refused(errors, sa)
         sa.emit(Note(sa, f"{self.doubt} (not authenticated; waiting for another answer)"))
 
+    # -- what comes of a message -----------------------------------------------
+
     def _deliver(self, conversation: Conversation, message: Message, iv: bytes, datagram: bytes, path: Path) -> None:
         self.handling = conversation
         if self.sa.handshake is not None:
@@ -324,6 +332,8 @@ class Talk(Driver[IsakmpSa]):
             if len(ids) == RENEW_AT_MESSAGE_IDS:
                 self.rekey(0, self.now)
 
+    # -- what we say -----------------------------------------------------------
+
     def _say(
         self, conversation: Conversation, payloads: list[Payload], *, clear: bool = False, commit: bool = False
     ) -> None:
@@ -366,6 +376,8 @@ class Talk(Driver[IsakmpSa]):
         """An authentic message came: the peer lives."""
         self.sa.confirmed = True
         self.last_heard = self.now
+
+    # -- what goes wrong -------------------------------------------------------
 
     def _failed(self, conversation: Conversation, iv: bytes, path: Path | None, error: BaseException) -> None:
         """The exchange cannot go on."""
@@ -426,6 +438,8 @@ class Talk(Driver[IsakmpSa]):
         conversation = self.conversations.pop(number, None)
         if conversation is not None and not conversation.over:
             self._errands += ((partial(conversation.exchange.abandon, self.sa, "the peer left it"), self._errand_done),)
+
+    # -- repeats by time -------------------------------------------------------
 
     def _retransmit(self, conversation: Conversation) -> None:
         exchange, settings = conversation.exchange, self.sa.env.settings
