@@ -47,6 +47,8 @@ def test_keys_that_nobody_encrypted(
     except AuthenticationFailed as failure:
         assert hash is not None and "none of ours" in str(failure)
         return
+    except PeerMisbehaved:
+        return  # what cannot be right costs no private key
     assert 8 <= len(heard.nonce) <= 256
     answer, _ = end.say()
     assert len(answer) == 3

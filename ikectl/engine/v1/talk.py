@@ -77,15 +77,13 @@ def _belongs(exchange: Exchange, kind: ExchangeType) -> bool:
 class Talk(Driver[IsakmpSa]):
     """The conversations of one SA; what follows from them is for `IsakmpMachine`."""
 
-    __slots__ = ("_retries", "conversations", "doubt", "fragmentation", "handling", "hinted", "queue")
+    __slots__ = ("_retries", "conversations", "doubt", "fragmentation", "hinted", "queue")
 
     def __init__(self, outside: Outside, sa: IsakmpSa, now: float) -> None:
         super().__init__(outside, sa, now)
         self.conversations: dict[int, Conversation] = {}
         """By message ID; phase 1 has 0."""
         self.queue: list[Exchange] = []
-        self.handling: Conversation | None = None
-        """Whose message is being taken."""
         self.doubt = ""
         """What an unprotected notify said while phase 1 was under way."""
         self.hinted = False
@@ -137,7 +135,6 @@ class Talk(Driver[IsakmpSa]):
 
     def _start(self, exchange: Exchange) -> None:
         conversation = Conversation(exchange, 0 if exchange.type in PHASE_1 else self._fresh_id(), True)
-        self.handling = conversation
         self._run(exchange.begin(self.sa), partial(self._taken, conversation, b"", b"", None))
 
     def _fresh_id(self) -> int:
@@ -278,7 +275,6 @@ class Talk(Driver[IsakmpSa]):
     # -- what comes of a message -----------------------------------------------
 
     def _deliver(self, conversation: Conversation, message: Message, iv: bytes, datagram: bytes, path: Path) -> None:
-        self.handling = conversation
         if self.sa.handshake is not None:
             self.sa.handshake.arrived = path
         finish = partial(self._taken, conversation, mark(datagram), iv, path)
@@ -294,7 +290,6 @@ class Talk(Driver[IsakmpSa]):
         error: BaseException | None,
     ) -> None:
         """A message was judged, or our exchange has its first one; `path` is where the message came from."""
-        self.handling = None
         if error is not None:
             self._failed(conversation, iv, path, error)
             return
