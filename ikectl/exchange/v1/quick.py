@@ -7,8 +7,10 @@
 
 The responder can receive before it sends message 2, the initiator does both
 halves before message 3, and the responder begins to send when that has come:
-so no packet finds an end that does not know its SA. A fourth message,
-CONNECTED, goes to an initiator that set the commit bit (RFC 2408 §3.1).
+so no packet finds an end that does not know its SA. When the initiator renews
+a child, the old SA sends on for a moment, for peers that can receive on the
+new one only when message 3 has come. A fourth message, CONNECTED, goes to an
+initiator that set the commit bit (RFC 2408 §3.1).
 """
 
 from __future__ import annotations
@@ -129,13 +131,13 @@ class QuickMode(Exchange):
             return old.ts_local[0], old.ts_remote[0]
         assert self.asked is not None
         pair = self.asked
-        standing = any(
+        stands = any(
             child.usable
             and child.name == self.config.name
             and (child.ts_local, child.ts_remote) == (pair[:1], pair[1:])
-            for child in sa.children.values()
+            for child in sa.home.children.values()
         )
-        return None if standing else pair
+        return None if stands else pair
 
     def _one_for_each(self, sa: IsakmpSa) -> Done:
         """A quick mode for each pair of selectors, for IKEv1 has one in each ID. Raises TsUnacceptable."""
