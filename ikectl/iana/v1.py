@@ -58,6 +58,10 @@ class PayloadType(Registry):
     FRAGMENT = 132
 
 
+PRIVATE_TYPES = 128
+"""The first payload type of private use (RFC 2408 §3.1)."""
+
+
 class ProtocolId(Registry):
     """RFC 2407 §4.4.1."""
 

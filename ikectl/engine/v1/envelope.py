@@ -67,7 +67,7 @@ def open_message(sa: IsakmpSa, conversation: Conversation, header: Header, datag
     except WireError as failure:
         other = None if protected else _open_otherwise(sa, suite, header, iv, sealed)
         if other is None:
-            raise IntegrityFailure("it does not decrypt to anything sensible") from failure
+            raise IntegrityFailure(f"it does not decrypt to anything sensible ({failure})") from failure
         message = other
     if protected:
         _verify(sa, conversation.exchange.incoming(), message)
@@ -75,7 +75,7 @@ def open_message(sa: IsakmpSa, conversation: Conversation, header: Header, datag
 
 
 def _known(message: Message) -> Message:
-    """The message. Raises WireError if there is a payload of a type nobody knows (RFC 2408 §5.3)."""
+    """The message. Raises WireError if there is a payload of a reserved type (RFC 2408 §5.3)."""
     if message.unknown is not None:
         raise WireError(f"a payload of the unknown type {message.unknown}")
     return message

@@ -49,10 +49,15 @@ CONTACT_WINDOW = 60.0
 CONFIRM_WAIT = 2.0
 """Seconds until we ask a peer that has not said a word since aggressive mode ended; doubled each time."""
 CONFIRM_TRIES = 5
+SETTLE = 0.05
+"""Seconds from our last message of aggressive mode to what follows. strongSwan handles messages in several threads:
+a quick mode hard behind may overtake the proof, is thrown away, and costs a repeat after seconds."""
 RERUN_WAIT = 180.0
 """Seconds until phase 1 is run again once more, where the first attempt came to nothing."""
 SUCCESSION_WAIT = 30.0
 """Seconds an SA that a newer one replaced stays, for what is under way on it."""
+SUCCESSION_AGAIN = 5.0
+"""Seconds until we look once more, where something is under way yet."""
 SUCCESSION_LONGEST = 180.0
 """Seconds it stays if nothing shows that the peer has the newer one, too. By then the peer has given that up."""
 SWITCH_AFTER = 1.0
@@ -169,8 +174,10 @@ class IsakmpMachine(Talk):
     def established(self, now: float) -> None:
         super().established(now)
         self.schedule.clear("login")
-        if self.sa.dpd and not self.sa.confirmed:
-            self._set("confirm", now + CONFIRM_WAIT)
+        if not self.sa.confirmed:
+            self._set("settle", now + SETTLE)
+            if self.sa.dpd:
+                self._set("confirm", now + CONFIRM_WAIT)
         self._begin_lifetime(now)
         if self.sa.connection is not None and Awaited.CONFIG in self.sa.awaited:
             self._set("config", now + CONFIG_WAIT)
@@ -264,7 +271,10 @@ class IsakmpMachine(Talk):
         modes = [each for each in ours if isinstance(each.exchange, QuickMode)]
         for notify in errors:
             named = [each for each in modes if isinstance(each.exchange, QuickMode) and each.exchange.names(notify.spi)]
-            refused = (named or modes)[:1]
+            # Of those that name no child the oldest is meant, which the peer judged first; an SPI that we do not
+            # know is of something else, as Cisco's INVALID-SPI about ESP that came too late.
+            nameless = not any(notify.spi) or notify.spi == self.sa.spi_i + self.sa.spi_r
+            refused = (named or (modes if nameless else []))[:1]
             for conversation in refused:
                 modes.remove(conversation)
                 self._refused(conversation, conversation.exchange.refused(self.sa, types))
@@ -277,8 +287,9 @@ class IsakmpMachine(Talk):
         self._finished(conversation)
         self._outcome(exchange.token, f"{exchange.subject}: {why}")
         exchange.token = 0
-        if exchange.old is not None:
-            self._later(QuickMode(exchange.config, None, 0, exchange.old))
+        again = exchange.again()
+        if again is not None:
+            self._later(again)
         self._errands += ((partial(exchange.give_up, self.sa, why), self._errand_done),)
 
     def _see_to_login(self) -> None:
@@ -351,12 +362,12 @@ class IsakmpMachine(Talk):
             self.queue.insert(0, TellDelete((), True, "its lifetime ended", alone=True))
         elif name == "succession":
             if self._still_needed():
-                self._set("succession", self.now + SUCCESSION_WAIT)
+                self._set("succession", self.now + SUCCESSION_AGAIN)
                 return
             self.queue.insert(0, TellDelete((), True, "replaced by a newer ISAKMP SA", alone=True))
         elif name == "confirm":
             self._confirm()
-        elif name in ("turn", "volume"):
+        elif name in ("turn", "settle", "volume"):
             pass  # the next exchange begins after any deadline
         elif name == "probe":
             self._probe()

@@ -119,7 +119,7 @@ class Talk(Driver[IsakmpSa]):
     # -- our turns -------------------------------------------------------------
 
     def _begin_next(self) -> bool:
-        if self.sa.state is IkeState.CLOSED:
+        if self.sa.state is IkeState.CLOSED or self.schedule.at("settle") is not None:
             return False
         ours = [each for each in self.conversations.values() if each.ours and not each.over]
         if len(ours) >= MAX_OURS or any(each.exchange.ALONE for each in ours):
@@ -395,7 +395,9 @@ class Talk(Driver[IsakmpSa]):
             self._keep(conversation)  # its message ID served, and shall not serve again
         self._finished(conversation)
         self._outcome(exchange.token, why)
-        notify = refusal_of(error) if path is not None else None
+        # An informational message is not answered with another: two ends would go on for ever (RFC 2408 §3.14).
+        answerable = path is not None and exchange.type is not ExchangeType.INFORMATIONAL
+        notify = refusal_of(error) if answerable else None
         tell = None if notify is None else Tell([notify])
         if tell is not None and initial and sa.keys is not None:
             # The peer may have been done with phase 1, and would believe in an SA that never was.

@@ -251,6 +251,7 @@ class AnswerAggressive(Exchange):
         connection = await phase1.judge_initiator(sa, message, self.method, self.named, self.id_body)
         # INITIAL-CONTACT counts only under protection (RFC 2407 §4.6.3.3).
         sa.contacted = message.encrypted and message.notify(NotifyType.INITIAL_CONTACT) is not None
+        phase1.hear_more_vendors(sa, message)
         judge_nat(sa, message)
         phase1.finish(sa, connection)
         # Message 2 went out in clear, so what has to be protected goes in an exchange of its own (RFC 2407 §4.6.3).

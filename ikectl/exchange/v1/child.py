@@ -18,7 +18,7 @@ from ikectl.exchange.children import Terms
 from ikectl.exchange.v1 import dhcp
 from ikectl.exchange.v1.diagnosis import terms_of
 from ikectl.exchange.v1.natt import MODES, is_draft, mode_of
-from ikectl.iana.v1 import EncapsulationMode, Phase2Attribute, ProtocolId
+from ikectl.iana.v1 import EncapsulationMode, IdType, Phase2Attribute, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
 from ikectl.sa.asks import AllocSpi, FreeSpi
 from ikectl.sa.child_sa import ChildSa, Companion
@@ -254,6 +254,19 @@ def through_nat(sa: IsakmpSa, pair: Pair) -> Pair:
     )
 
 
+def peers_selector(sa: IsakmpSa, said: ID, transport: bool) -> TrafficSelector:
+    """What the peer's ID says of its own end. Raises PeerMisbehaved.
+
+    Windows behind a NAT says its name instead of an address, which could
+    only be wrong; in transport mode the address that we see stands for both.
+    """
+    if transport and sa.nat.remote and said.kind is IdType.FQDN:
+        host = TrafficSelector.of_address(sa.ends.remote.address)
+        ports = (said.port, said.port) if said.port else (host.start_port, host.end_port)
+        return replace(host, protocol=said.protocol, start_port=ports[0], end_port=ports[1])
+    return said.selector()
+
+
 def _with_address(selector: TrafficSelector, address: bytes) -> TrafficSelector:
     if selector.start != selector.end:
         raise TsUnacceptable(f"{selector} in transport mode: only a single address can be")
@@ -264,13 +277,16 @@ def _with_address(selector: TrafficSelector, address: bytes) -> TrafficSelector:
 # -- NAT-OA ------------------------------------------------------------------------------
 
 
-def original_addresses(sa: IsakmpSa, transport: bool) -> list[Payload]:
-    """NAT-OA payloads: the initiator's and the responder's addresses as we see them (RFC 3947 §5.2)."""
+def original_addresses(sa: IsakmpSa, transport: bool, initiator: bool) -> list[Payload]:
+    """NAT-OA payloads: the initiator's address, then the responder's, as we see them (RFC 3947 §5.2).
+
+    `initiator`: whether we began the quick mode.
+    """
     if not transport or not sa.nat.found:
         return []
     kind: type[OriginalAddress] = NatOaDraft if is_draft(sa) else NatOa
     ours, theirs = sa.path.local.address, sa.path.remote.address
-    return [kind.of(ours), kind.of(theirs)]
+    return [kind.of(each) for each in ((ours, theirs) if initiator else (theirs, ours))]
 
 
 def peer_original(sa: IsakmpSa, message: Message, initiator: bool) -> bytes:

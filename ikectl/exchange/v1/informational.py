@@ -122,6 +122,8 @@ class HearStranger(Exchange):
                 return Done(close=_why_deleted(sa, errors))
             # Perhaps not the peer's word: wait for a better one until our last message would be repeated.
             errors = errors or (Notify(NotifyType.AUTHENTICATION_FAILED),)
+        if sa.state is IkeState.AUTHENTICATING and message.notify(NotifyType.INITIAL_CONTACT) is not None:
+            sa.contacted = True  # it counts when the user has logged in; racoon says it right behind phase 1
         return Done(follow=answer_probe(sa, message) if sa.state is IkeState.AUTHENTICATING else (), errors=errors)
 
 

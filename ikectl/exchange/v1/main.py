@@ -104,6 +104,7 @@ class MainMode(Exchange):
         phase1.check_keying(sa, keying)
         shake.shared = await CombineKe(self.pair, keying.public)
         shake.nonce_r, shake.public_r = keying.nonce, keying.public
+        phase1.hear_more_vendors(sa, message)
         hear_requests(shake, message)
         self.theirs, self.pair = keying, None
         judge_nat(sa, message)
@@ -128,6 +129,7 @@ class MainMode(Exchange):
         named, body = phase1.peers_id(message, method, self.theirs)
         await phase1.judge_responder(sa, message, method, named, body)
         phase1.hear_lifetime(sa, message)
+        phase1.hear_more_vendors(sa, message)
         phase1.finish(sa, connection)
         return Done(follow=next_steps(sa))
 
@@ -198,6 +200,7 @@ class AnswerMainMode(Exchange):
         secrets = await self._secrets(sa)
         shake.nonce_i, shake.public_i, shake.public_r = keying.nonce, keying.public, public
         shake.nonce_r, shake.shared = sa.random(phase1.NONCE_OCTETS), shared
+        phase1.hear_more_vendors(sa, message)
         hear_requests(shake, message)
         self.theirs = keying
         judge_nat(sa, message)
@@ -234,6 +237,7 @@ class AnswerMainMode(Exchange):
             return Ignore("the proof must come encrypted")
         named, body = phase1.peers_id(message, method, self.theirs)
         connection = await phase1.judge_initiator(sa, message, method, named, body)
+        phase1.hear_more_vendors(sa, message)
         hear_requests(shake, message)
         own = phase1.our_id(sa)
         proof = await method.prove(sa, connection.local[0], phase1.hash_of(sa, False, own.body()))

@@ -229,6 +229,14 @@ def hear_vendors(sa: IsakmpSa, message: Message) -> None:
     sa.natt = best_form(sa.peer)
 
 
+def hear_more_vendors(sa: IsakmpSa, message: Message) -> None:
+    """What the peer announces later: Cisco's IOS says DPD, XAUTH and Unity beside its public value only.
+
+    Forms of NAT traversal count in the first two messages alone, for both ends choose by them (RFC 3947 §3.1).
+    """
+    sa.peer |= message.vendors
+
+
 # -- keys ------------------------------------------------------------------------------
 
 

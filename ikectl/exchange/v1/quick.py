@@ -78,6 +78,8 @@ class QuickMode(Exchange):
     """IDci and IDcr as we sent them; None if we sent none."""
     before: tuple[ChildSa, ...] = ()
     """What stood for the same traffic when we began."""
+    agreed: tuple[tuple[ProtocolId, int], ...] = ()
+    """Our SPIs in what both ends agreed to."""
     made: ChildSa | None = None
     """The child, while we wait for CONNECTED."""
 
@@ -108,7 +110,7 @@ class QuickMode(Exchange):
         if not (transport and pair == agreement.host_pair(sa.ends)):
             self.said = _ids(pair)
             payloads += self.said
-        return Say([*payloads, *agreement.original_addresses(sa, transport)])
+        return Say([*payloads, *agreement.original_addresses(sa, transport, True)])
 
     async def _reserve(self, sa: IsakmpSa, protocols: tuple[ProtocolId, ...]) -> None:
         """SPIs for all we offer; a kernel that cannot compress offers the rest. Raises BackendError."""
@@ -156,7 +158,7 @@ class QuickMode(Exchange):
             _tell(sa, self.config.name, failure)
             unborn = self._unborn()
             await self.abandon(sa, why)
-            return Done(follow=unborn, failed=why)
+            return Done(follow=unborn, failed=why, retry=self.again())
 
     async def _take_answer(self, sa: IsakmpSa, message: Message) -> Turn:
         assert self.offered is not None and self.spis is not None
@@ -171,7 +173,7 @@ class QuickMode(Exchange):
         seconds = told_seconds(message, PHASE2)  # while nothing is made that would have to be undone
         made = agreement.build(sa, self.config, True, choice, self.spis, pair, self.nonces, shared, original)
         _hear_lifetime(sa, made, seconds)
-        self.spis.held = {}  # they are the child's from here on
+        self.agreed, self.spis.held = tuple(self.spis.held.items()), {}  # they are the child's from here on
         await children.install(sa.home, made, outbound=not (message.commit or self.before), replaces=self.old)
         bring_home(sa, made)
         if message.commit:
@@ -227,10 +229,12 @@ class QuickMode(Exchange):
 
     def _unborn(self) -> tuple[Exchange, ...]:
         """A delete for what the peer set up and we did not."""
-        if self.spis is None:
-            return ()
-        held = self.spis.held.items()
-        return (TellDelete.of_spis(tuple(held), "could not be set up here"),) if held else ()
+        spis = self.agreed or (tuple(self.spis.held.items()) if self.spis is not None else ())
+        return (TellDelete.of_spis(spis, "could not be set up here"),) if spis else ()
+
+    def again(self) -> QuickMode | None:
+        """What to try again after a while when this failed: a renewal, for without one the child ends."""
+        return None if self.old is None else QuickMode(self.config, None, 0, self.old)
 
     def anew(self) -> QuickMode:
         """The same from the start, on another ISAKMP SA."""
@@ -320,7 +324,10 @@ class AnswerQuickMode(Exchange):
         nonce_i, ids = _nonce(message), agreement.client_ids(message)
         transport = _asks_transport(message)
         try:
-            pair = agreement.host_pair(sa.ends) if ids is None else (ids[1].selector(), ids[0].selector())
+            if ids is None:
+                pair = agreement.host_pair(sa.ends)
+            else:
+                pair = ids[1].selector(), agreement.peers_selector(sa, ids[0], transport)
             if transport:
                 pair = agreement.through_nat(sa, pair)
             config, choice = await self._choose(sa, message, pair)
@@ -349,7 +356,7 @@ class AnswerQuickMode(Exchange):
             await self.spis.give_back()
             raise
         self.made, self.commit = made, message.commit
-        return Say([answer, *payloads, *(ids or ()), *agreement.original_addresses(sa, transport)])
+        return Say([answer, *payloads, *(ids or ()), *agreement.original_addresses(sa, transport, False)])
 
     async def _choose(self, sa: IsakmpSa, message: Message, pair: Pair) -> tuple[Child, Phase2Choice]:
         """The child asked for and its terms, SPIs reserved; without compression where the kernel has none.

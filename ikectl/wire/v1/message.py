@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from ikectl.errors import PeerMisbehaved, WireError
-from ikectl.iana.v1 import ExchangeType, NotifyType, PayloadType, exchange_type
+from ikectl.iana.v1 import PRIVATE_TYPES, ExchangeType, NotifyType, PayloadType, exchange_type
 from ikectl.iana.v1 import VendorId as Vendor
 from ikectl.wire.header import HEADER, HEADER_OCTETS, Header
 from ikectl.wire.octets import GENERIC_OCTETS
@@ -149,9 +149,12 @@ class Message:
 
     @property
     def unknown(self) -> PayloadType | None:
-        """The type of the first payload we have no class for (RFC 2408 §5.3: INVALID-PAYLOAD-TYPE)."""
-        found = self.all(Unknown)
-        return found[0].type if found else None
+        """The type of the first payload of a reserved type (RFC 2408 §5.3: INVALID-PAYLOAD-TYPE).
+
+        Those of private types are skipped: whoever sends one has no way to ask whether we know it. Cisco's ASA
+        puts one of type 128, about keepalives, behind the proof of phase 1.
+        """
+        return next((each.type for each in self.all(Unknown) if each.type < PRIVATE_TYPES), None)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def test_a_new_phase_1_keeps_the_lease(lab: Lab) -> None:
     with world.pinging("moon", "bob") as ping:
         moon.rekey(ike="site")
         until(lambda: [sa["uniqueid"] for sa in moon.sas()] not in ([first["uniqueid"]], []), "another phase 1")
-        until(lambda: len(moon.sas()) == len(sun.sas()) == 1, "the old one goes", within=60)
+        until(lambda: len(moon.sas()) == len(sun.sas()) == 1, "the old one goes", within=120)
         (old,) = moon.children("net")
         moon.rekey(child="net")
         until(lambda: old["uniqueid"] not in [child["uniqueid"] for child in moon.children("net")], "another child")

@@ -457,4 +457,4 @@ def test_the_stores_refusals_hold_no_secret() -> None:
 
     site = gateways(sun_host={"answers": {asks.SharedSecret: refuse}})
     outcome(site)
-    holds(" ".join(story(site.sun)), "no shared secret of sun.example.org and moon.example.org is loaded; main mode")
+    holds(" ".join(story(site.sun)), "no shared secret of sun.example.org and 192.0.2.1 is loaded; main mode")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ikectl.iana.v1 import NotifyType, PayloadType, ProtocolId
+from ikectl.iana.v1 import VENDOR_OCTETS, NotifyType, PayloadType, ProtocolId
+from ikectl.iana.v1 import VendorId as Vendor
 from ikectl.sa.association import IkeState
 from ikectl.wire.v1.keying import VendorId
 from ikectl.wire.v1.message import FLAG_ENCRYPTION
@@ -164,6 +165,29 @@ def test_an_unknown_payload_type_in_phase_1(step: str) -> None:
     answered = STEPS[step](peer, lambda payloads: [*payloads, Unknown(PayloadType(99), b"what")])
     assert not answered and not is_up(site.sun)
     assert bare(site.sun) is (step == "message 1")
+
+
+@pytest.mark.conformance("v1-5")
+@pytest.mark.parametrize("step", STEPS)
+def test_a_payload_of_a_private_type_is_skipped(step: str) -> None:
+    """RFC 2408 §3.1 leaves 128 and above to private use; Cisco's ASA sends 128 behind the proof of phase 1."""
+    site, wire = watched()
+    peer = caller(wire, site)
+    assert STEPS[step](peer, lambda payloads: [*payloads, Unknown(PayloadType(128), b"what")])
+    assert bool(is_up(site.sun)) is (step == "message 5")
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_what_a_responder_announces_late_is_heard(step: int) -> None:
+    """Cisco's IOS says DPD and Unity in message 4 only; forms of NAT traversal count in the first two alone."""
+    site, _, peer, first = calls()
+    late = [VendorId(VENDOR_OCTETS[each]) for each in (Vendor.DPD, Vendor.UNITY, Vendor.NAT_T_RFC3947)]
+    peer.main_2(first)
+    peer.main_4(lambda payloads: [*payloads, *(late if step == 4 else ())])
+    peer.main_6(lambda payloads: [*payloads, *(late if step == 6 else ())])
+    assert is_up(site.moon)
+    sa = sa_of(site.moon)
+    assert sa.dpd and Vendor.UNITY in sa.peer and sa.natt is None
 
 
 @pytest.mark.conformance("v1-4", "v1-5")

@@ -313,6 +313,31 @@ def test_a_proven_refusal_is_about_the_quick_mode_whose_spi_it_names() -> None:
     held.stop()
 
 
+@pytest.mark.conformance("v1-27")
+@pytest.mark.parametrize("kind", [NotifyType.INVALID_SPI, NotifyType.NO_PROPOSAL_CHOSEN])
+def test_a_refusal_that_names_a_foreign_spi_ends_no_quick_mode(kind: NotifyType) -> None:
+    """Cisco reports ESP of an SA that is gone by INVALID-SPI: that says nothing about what is under way."""
+    site, wire = watched_tunnel(moon_children=(child(), child("b", local="10.7.0.0/16")))
+    held = wire.hold(which(by=site.sun))
+    token = site.moon.initiate("site", "b", site.world.now)
+    wait(site, 1)
+    Impostor(wire, site.sun).say([Notify(kind, b"", ProtocolId.ESP, b"gone")])
+    assert token not in site.moon.done
+    held.stop()
+
+
+@pytest.mark.conformance("v1-27")
+@BOTH
+def test_what_cannot_be_read_in_an_informational_exchange_is_not_answered(speaker: str) -> None:
+    """R-U-THERE with a number of three octets: two ends that answered such a thing would go on for ever."""
+    site, wire = watched_tunnel()
+    host = site.moon if speaker == "moon" else site.sun
+    spi = sa_of(host).spi_i + sa_of(host).spi_r
+    assert Impostor(wire, host).say([Notify(NotifyType.R_U_THERE, b"odd", ProtocolId.ISAKMP, spi)]) == []
+    wait(site, 2)
+    assert stands(site)
+
+
 # -- R-U-THERE --------------------------------------------------------------------------------
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ikectl.config.model import Mode
-from ikectl.iana.v1 import EncapsulationMode, PayloadType, Phase2Attribute, VendorId
+from ikectl.iana.v1 import EncapsulationMode, IdType, PayloadType, Phase2Attribute, VendorId
 from ikectl.values.path import Endpoint
 from ikectl.values.selector import SelectorSpec
 from ikectl.wire.header import NON_ESP_MARKER
+from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.keying import VendorId as Vendor
 from ikectl.wire.v1.nat import NatD, NatDDraft, NatOa, NatOaDraft
 from ikectl.wire.v1.notify import Notify
@@ -372,7 +373,7 @@ def test_original_addresses_in_transport_mode() -> None:
     first, second, _ = wire.messages(which(QUICK))
     moon, sun, outside = (Endpoint.parse(each, 0).address for each in (MOON, SUN, OUTSIDE))
     assert [each.address for each in first.all(NatOa)] == [moon, sun]
-    assert {each.address for each in second.all(NatOa)} == {outside, sun}
+    assert [each.address for each in second.all(NatOa)] == [outside, sun]
     (theirs,) = site.sun.children
     assert theirs.peer_original == moon and str(theirs.ts_remote[0]) == f"{OUTSIDE}/32"
     (ours,) = site.moon.children
@@ -411,3 +412,22 @@ def test_a_peer_with_other_numbers_than_it_announced(said: int) -> None:
     quick = impostor.quick([other(each) if isinstance(each, SA) else each for each in asked.payloads[1:]])
     assert (quick.answer is not None) is (said == 61443)
     assert VendorId.NAT_T_RFC3947 in sa_of(site.sun).peer
+
+
+@pytest.mark.conformance("v1-32")
+def test_a_client_that_says_its_name_for_its_address() -> None:
+    """Windows behind a NAT: IDci is its FQDN, protocol and port; echoed, and the address is the one that sun sees."""
+    site, wire, _ = behind(**transport())
+    (asked, *_) = wire.messages(which(QUICK, by=site.moon, holds=SA))
+    impostor = Impostor(wire, site.moon)
+    site.world.nats = ()
+    impostor.here = sa_of(site.sun).path.remote
+    named = ID(IdType.FQDN, 0, 0, b"desk")
+    theirs = ID(IdType.IPV4_ADDR, 0, 0, Endpoint.parse(SUN, 0).address)
+    (proposal,) = asked.one(SA).proposals
+    offer = SA((proposal._replace(spi=b"\xc7\0\0\1"),))
+    others = [each for each in asked.payloads[1:] if not isinstance(each, SA)]
+    quick = impostor.quick([offer, *others, named, theirs])
+    assert quick.answer is not None and quick.answer.all(ID) == [named, theirs]
+    quick.confirm()
+    assert [str(each.ts_remote[0]) for each in site.sun.children if each.spi_out == 0xC7000001] == [f"{OUTSIDE}/32"]

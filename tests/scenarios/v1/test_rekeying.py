@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from ikectl.errors import BackendError
+from ikectl.sa.asks import InstallChild
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import ChildDown, IkeRekeyed
 from ikectl.wire.v1.notify import Delete
@@ -159,3 +161,29 @@ def test_renewing_what_is_gone_says_so() -> None:
     token = site.moon.rekey(site.world.now, "site")
     wait(site, 1)
     assert "no SA matches" in str(site.moon.done[token].error)
+
+
+@pytest.mark.conformance("v1-38")
+def test_a_renewal_that_the_kernel_refuses_is_tried_again() -> None:
+    """The peer has a child that we have not: it is told; the old one goes on, and the next attempt succeeds."""
+    site, wire = watched_tunnel()
+    (old,) = site.moon.children
+    kernel, refused = site.moon.kernel, []
+
+    def once(ask: InstallChild) -> None:
+        if not refused:
+            refused.append(ask.child.spi_in)
+            raise BackendError("no room")
+        kernel.install(ask)
+
+    site.moon.answers[InstallChild] = once
+    token = site.moon.rekey(site.world.now, child="net")
+    wait(site, 2)
+    assert "no room" in str(site.moon.done[token].error)
+    assert [each.spi_in for each in site.moon.children] == [old.spi_in]
+    (told,) = wire.messages(which(INFORMATIONAL, by=site.moon, holds=Delete))
+    assert told.one(Delete).spis == (refused[0].to_bytes(4, "big"),)
+    assert old.spi_out in [each.spi_in for each in site.sun.children] and carrying(site)
+    wait(site, 30)
+    (new,) = site.moon.children
+    assert new.spi_in not in (old.spi_in, refused[0]) and carrying(site) and stands(site)
