@@ -172,9 +172,16 @@ class Driver(Generic[S]):
         self.now = now
         if self._running is not None:
             if len(self._inbox) < INBOX_LIMIT:
-                self._inbox += (partial(self._take, header, datagram, path),)
+                self._inbox += (partial(self._guarded_take, header, datagram, path),)
             return
-        self._take(header, datagram, path)
+        self._guarded_take(header, datagram, path)
+
+    def _guarded_take(self, header: Header, datagram: bytes, path: Path) -> None:
+        """Handle a datagram; a defect there, which a peer may have found, ends this SA and nothing else."""
+        try:
+            self._take(header, datagram, path)
+        except Exception as defect:
+            self._fault(defect)
 
     def tick(self, now: float) -> None:
         """See to the deadlines that are due."""

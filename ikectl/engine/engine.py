@@ -28,7 +28,7 @@ from ikectl.engine.dhcp import DhcpWaits
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Answers, Outside, Question, Transmit
 from ikectl.engine.pending import Pending
-from ikectl.engine.router import NO_SPI, Router, Stranger
+from ikectl.engine.router import Router, Stranger
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.engine.v2.machine import Machine
 from ikectl.exchange.v1.base import Exchange
@@ -41,6 +41,7 @@ from ikectl.sa.events import Event, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Path
+from ikectl.wire.header import NO_SPI
 from ikectl.wire.v2.message import Message
 
 AnyDriver = Driver[Any]

@@ -21,7 +21,7 @@ from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import Dropped, Note
 from ikectl.values.path import Path
 from ikectl.values.record import record
-from ikectl.wire.header import NON_ESP_MARKER, Header
+from ikectl.wire.header import NO_SPI, NON_ESP_MARKER, Header
 from ikectl.wire.v1.message import Message as MessageV1
 from ikectl.wire.v1.notify import Notify as NotifyV1
 from ikectl.wire.v2.keying import Nonce
@@ -30,7 +30,6 @@ from ikectl.wire.v2.notify import Notify
 
 AnyDriver = Driver[Any]
 
-NO_SPI = bytes(8)
 MAJOR_VERSION = 2
 
 LOOKED_AT = 64

@@ -20,7 +20,7 @@ from ikectl.iana.v2 import KeyExchangeMethod
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint
 from ikectl.values.secret import NO_SECRET, Secret
-from ikectl.wire.header import HEADER, HEADER_OCTETS, NON_ESP_MARKER
+from ikectl.wire.header import HEADER, HEADER_OCTETS, NO_SPI, NON_ESP_MARKER
 from ikectl.wire.v1.attributes import Attribute
 from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.keying import KE, Hash, Nonce
@@ -30,8 +30,6 @@ from ikectl.wire.v1.sa import SA, Proposal, Transform
 from tests.sim.host import Host
 from tests.sim.tape import Tape
 from tests.sim.wiretap_v1 import AGGRESSIVE, MAIN, QUICK, Facts, Seen, Wiretap, quick_hash
-
-NO_COOKIE = bytes(8)
 
 Chain = tuple[int, bytes]
 """The type of the first payload and the octets of all."""
@@ -66,7 +64,7 @@ def clear(
     chain: Sequence[Payload] | Chain,
     *,
     cookie_i: bytes,
-    cookie_r: bytes = NO_COOKIE,
+    cookie_r: bytes = NO_SPI,
     exchange: int = MAIN,
     message_id: int = 0,
     flags: int = 0,
@@ -90,7 +88,7 @@ class Voice:
     def __init__(self, wire: Wiretap, target: Host, here: Endpoint, there: Endpoint) -> None:
         self.wire, self.world, self.target = wire, wire.world, target
         self.here, self.there = here, there
-        self.cookie_i, self.cookie_r = NO_COOKIE, NO_COOKIE
+        self.cookie_i, self.cookie_r = NO_SPI, NO_SPI
         self.suite: IsakmpSuite | None = None
         self.keys: IsakmpKeys | None = None
 

@@ -19,6 +19,9 @@ from ikectl.wire.v1.keying import KE, Nonce
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.payload import Payload
 
+NONCE_LENGTHS = range(8, 257)
+"""What a peer's nonce may be long (RFC 2409 §5)."""
+
 
 @record
 class Keying:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 from hmac import compare_digest
 
-from ikectl.auth.v1.base import Authentication, Keying
+from ikectl.auth.v1.base import NONCE_LENGTHS, Authentication, Keying
 from ikectl.config.match import for_identities
 from ikectl.config.model import Connection, Local, Remote, SendCert
 from ikectl.crypto.encryption_v1 import EphemeralCipher, certificate_hash, ephemeral_key
@@ -38,9 +38,6 @@ from ikectl.wire.v1.payload import Payload
 
 MAX_OWN_KEYS = 16
 """Configurations of ours that are asked for the key a peer encrypted to; a gateway has one or two keys."""
-
-NONCE_LENGTHS = range(8, 257)
-"""Of a nonce that was well encrypted (RFC 2409 §5)."""
 
 RANDOM_NONCE_OCTETS = 32
 

@@ -147,13 +147,10 @@ class Talk(Driver[IsakmpSa]):
     # -- arriving messages -----------------------------------------------------
 
     def _take(self, header: Header, datagram: bytes, path: Path) -> None:
-        try:
-            if int(header.next_payload) == PayloadType.FRAGMENT:
-                self._take_fragment(header, datagram, path)
-            else:
-                self._take_whole(header, datagram, path)
-        except Exception as defect:
-            self._fault(defect)
+        if int(header.next_payload) == PayloadType.FRAGMENT:
+            self._take_fragment(header, datagram, path)
+        else:
+            self._take_whole(header, datagram, path)
 
     def _take_fragment(self, header: Header, datagram: bytes, path: Path) -> None:
         if self.sa.state is IkeState.CLOSED:

@@ -239,13 +239,10 @@ class Machine(Driver[IkeSa]):
     # -- arriving messages -------------------------------------------------------
 
     def _take(self, header: Header, datagram: bytes, path: Path) -> None:
-        try:
-            if header.is_response:
-                self._take_response(header, datagram, path)
-            else:
-                self._take_request(header, datagram, path)
-        except Exception as defect:
-            self._fault(defect)
+        if header.is_response:
+            self._take_response(header, datagram, path)
+        else:
+            self._take_request(header, datagram, path)
 
     def _take_response(self, header: Header, datagram: bytes, path: Path) -> None:
         if self.sa.state is IkeState.CLOSED:

@@ -35,12 +35,11 @@ from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.events import AuthFailed, Note
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
+from ikectl.wire.header import NO_SPI
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import initial_contact_notify
 from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import SA
-
-NO_COOKIE = bytes(8)
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +83,7 @@ class Aggressive(Exchange):
         """Message 2 proves the responder; 3 proves us."""
         shake, connection = sa.handshake, sa.connection
         assert shake is not None and connection is not None and self.offered is not None and self.pair is not None
-        if message.cookie_r in (NO_COOKIE, sa.spi_i):
+        if message.cookie_r in (NO_SPI, sa.spi_i):
             return Ignore("an answer without a responder's cookie")
         take_back = phase1.keep(sa)
         try:

@@ -33,12 +33,11 @@ from ikectl.iana.v1 import ExchangeType, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.secret import Secret
+from ikectl.wire.header import NO_SPI
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.notify import initial_contact_notify
 from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import SA
-
-NO_COOKIE = bytes(8)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +51,6 @@ class MainMode(Exchange):
     offered: SA | None = None
     pair: KePair | None = None
     method: Authentication | None = None
-    our_id: bytes = b""
     """The body of our ID payload."""
     theirs: Keying | None = None
     expects: int = 2
@@ -80,7 +78,7 @@ class MainMode(Exchange):
     async def _take_choice(self, sa: IsakmpSa, message: Message) -> Turn:
         """Message 2 chooses; 3 is the answer."""
         assert self.offered is not None and sa.handshake is not None and sa.connection is not None
-        if message.cookie_r in (NO_COOKIE, sa.spi_i):  # our own would let our messages come back as the peer's
+        if message.cookie_r in (NO_SPI, sa.spi_i):  # our own would let our messages come back as the peer's
             return Ignore("an answer without a responder's cookie")
         choice = accepted_phase1(self.offered, message.one(SA))
         self.method = authentication(choice.method, True)

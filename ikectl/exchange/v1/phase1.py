@@ -12,7 +12,7 @@ from copy import copy
 from hmac import compare_digest
 
 from ikectl.auth.methods_v1 import Meaning, Phase1Kind, meaning, offered
-from ikectl.auth.v1.base import Authentication, Keying
+from ikectl.auth.v1.base import NONCE_LENGTHS, Authentication, Keying
 from ikectl.config.match import for_identities, presumed_peers
 from ikectl.config.model import AuthKind, Connection, Fragmentation, Local
 from ikectl.crypto.kdf_v1 import derive, hash_i, hash_r, phase1_iv
@@ -54,8 +54,6 @@ from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import SA, Transform
 
 NONCE_OCTETS = 32
-NONCE_LENGTHS = range(8, 257)
-"""What a peer's nonce may be long (RFC 2409 §5)."""
 MAX_SECRETS = 8
 """Pre-shared keys tried on message 5 of main mode, where several peers may come from one address."""
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ikectl.auth.v1.base import NONCE_LENGTHS
 from ikectl.config.model import Child, Mode
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal_v1 import Phase2Choice, accepted_phase2
@@ -31,7 +32,7 @@ from ikectl.exchange.v1 import diagnosis
 from ikectl.exchange.v1.base import PLAIN, Done, Exchange, Guard, Ignore, Say, Turn
 from ikectl.exchange.v1.child import Pair, Spis
 from ikectl.exchange.v1.informational import TellDelete
-from ikectl.exchange.v1.phase1 import NONCE_LENGTHS, NONCE_OCTETS, check_situation, told_seconds
+from ikectl.exchange.v1.phase1 import NONCE_OCTETS, check_situation, told_seconds
 from ikectl.exchange.v1.succession import bring_home, inferior, inherit, standing, take_over
 from ikectl.iana.v1 import ExchangeType, NotifyType, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod
