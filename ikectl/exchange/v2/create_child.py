@@ -15,8 +15,8 @@ from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
-from ikectl.exchange.v2.ike_auth import mismatch, refusal_text
-from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS, NONCE_OCTETS, nonce_of
+from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
+from ikectl.exchange.v2.refusal import mismatch, refusal_text
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
@@ -29,6 +29,9 @@ from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import invalid_ke_group
 from ikectl.wire.v2.sa import SA
 from ikectl.wire.v2.ts import TSi, TSr
+
+MAX_CORRECTIONS = 2
+"""How often one CREATE_CHILD_SA follows INVALID_KE_PAYLOAD to another method (RFC 7296 §1.3)."""
 
 
 @dataclass(slots=True, eq=False)

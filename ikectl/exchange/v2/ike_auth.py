@@ -15,7 +15,6 @@ from ikectl.errors import (
     CredentialError,
     PeerMisbehaved,
     Refused,
-    TsUnacceptable,
 )
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
@@ -23,10 +22,11 @@ from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, f
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
+from ikectl.exchange.v2.refusal import mismatch, refusal_text
 from ikectl.iana.v2 import AuthMethod, ExchangeType, IdType, NotifyType
 from ikectl.sa.asks import ChooseKey
 from ikectl.sa.association import IkeState
-from ikectl.sa.events import AuthFailed, ChildFailed, IkeUp, Note, ProposalMismatch, TsMismatch
+from ikectl.sa.events import AuthFailed, ChildFailed, IkeUp, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import Identity
 from ikectl.values.secret import NO_SECRET
@@ -210,21 +210,6 @@ class IkeAuth(Exchange):
     )
 
 
-def refusal_text(error: Notify | None) -> str:
-    """What an operator should look at when the peer refused a child."""
-    if error is None:
-        return "the peer answered without a child and without a reason"
-    hints = {
-        NotifyType.TS_UNACCEPTABLE: "compare local_ts and remote_ts with the peer's, mirrored",
-        NotifyType.NO_PROPOSAL_CHOSEN: "compare esp_proposals and ah_proposals with the peer's",
-        NotifyType.NO_ADDITIONAL_SAS: "the peer allows no more children on this IKE SA",
-        NotifyType.INTERNAL_ADDRESS_FAILURE: "the peer has no address to give",
-        NotifyType.FAILED_CP_REQUIRED: "the peer wants us to ask for an address",
-    }
-    hint = hints.get(error.type)
-    return f"the peer answered {error.type}" + (f": {hint}" if hint else "")
-
-
 @dataclass(slots=True, eq=False)
 class AnswerIkeAuth(Answer):
     """IKE_AUTH, responder's half (RFC 7296 §1.2)."""
@@ -294,12 +279,3 @@ class AnswerIkeAuth(Answer):
             return [Notify(NotifyType.TEMPORARY_FAILURE)]
         children.announce(sa, child)
         return [answer, *selectors]
-
-
-def mismatch(sa: IkeSa, refusal: Refused, child: str = "") -> TsMismatch | ProposalMismatch | ChildFailed:
-    """The event that tells operators of our refusal of a child."""
-    if isinstance(refusal, TsUnacceptable):
-        return TsMismatch(sa, child, str(refusal))
-    if refusal.notify is NotifyType.NO_PROPOSAL_CHOSEN:
-        return ProposalMismatch(sa, child, str(refusal))
-    return ChildFailed(sa, child, str(refusal))

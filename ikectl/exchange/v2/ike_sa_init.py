@@ -15,13 +15,13 @@ from ikectl.config.model import Child, Connection
 from ikectl.crypto import proposal as proposals
 from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
-from ikectl.crypto.prf import Prf
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
+from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import (
     ExchangeType,
     HashAlgorithm,
@@ -47,12 +47,6 @@ from ikectl.wire.v2.notify import (
     signature_hashes_notify,
 )
 from ikectl.wire.v2.sa import SA, Proposal
-
-MAX_CORRECTIONS = 2
-"""How often one CREATE_CHILD_SA follows INVALID_KE_PAYLOAD to another method (RFC 7296 §1.3)."""
-
-NONCE_OCTETS = 32
-"""At least half the key size of every prf we know (RFC 7296 §2.10)."""
 
 HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
 KNOWN_HASHES = tuple(HashAlgorithm)
@@ -96,14 +90,6 @@ def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
         return OUR_HASHES
     named = frozenset(signature_hashes(notify))
     return tuple([known for known in KNOWN_HASHES if known in named])
-
-
-def nonce_of(message: Message, prf: Prf) -> bytes:
-    """The peer's nonce. Raises PeerMisbehaved if it has less than half the key of the negotiated prf (§2.10)."""
-    nonce = message.one(Nonce).value
-    if 2 * len(nonce) < prf.key_octets:
-        raise PeerMisbehaved(f"a nonce of {len(nonce)} octets; the prf needs {prf.key_octets // 2} at least")
-    return nonce
 
 
 def ke_methods(offered: Sequence[Proposal]) -> tuple[KeyExchangeMethod, ...]:

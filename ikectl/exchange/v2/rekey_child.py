@@ -14,10 +14,9 @@ from ikectl.errors import BackendError, ChildSaNotFound, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import Stillborn
-from ikectl.exchange.v2.create_child import ChildRequest, CreateChild, negotiate
+from ikectl.exchange.v2.create_child import MAX_CORRECTIONS, ChildRequest, CreateChild, negotiate
 from ikectl.exchange.v2.delete import DeleteChildren
-from ikectl.exchange.v2.ike_auth import refusal_text
-from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS
+from ikectl.exchange.v2.refusal import refusal_text
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import RemoveChild
 from ikectl.sa.association import IkeState

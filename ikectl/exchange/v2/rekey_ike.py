@@ -12,9 +12,11 @@ from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved, TemporaryFailure
 from ikectl.exchange.v2.base import Answer, Birth, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import one_proposal
+from ikectl.exchange.v2.create_child import MAX_CORRECTIONS
 from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.ike_intermediate import without_rounds
-from ikectl.exchange.v2.ike_sa_init import MAX_CORRECTIONS, NONCE_OCTETS, ke_methods, nonce_of
+from ikectl.exchange.v2.ike_sa_init import ke_methods
+from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
