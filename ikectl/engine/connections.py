@@ -33,7 +33,7 @@ PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
 STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
 
 Ends = tuple[Identity | None, Identity | None, str]
-"""Our identity, the peer's, and the user that XAUTH named."""
+"""Our identity, the peer's, and the user that logged in."""
 Whereabouts = tuple[Identity | None, Identity | None, bytes, str]
 
 
@@ -467,7 +467,7 @@ def _key(identity: Identity) -> Identity:
 
 
 def _ends(sa: Association) -> Ends:
-    return sa.local_id, sa.remote_id, _user(sa)
+    return sa.local_id, sa.remote_id, sa.user
 
 
 def _whereabouts(sa: Association) -> Whereabouts:
@@ -485,10 +485,6 @@ def _is_hidden(sa: Association) -> bool:
     )
 
 
-def _user(sa: Association) -> str:
-    return sa.user if isinstance(sa, IsakmpSa) else ""
-
-
 def _same_peer(one: Association, other: Association) -> bool:
     """Of two SAs between the same identities: whether they are with the same device."""
-    return (one.name, one.path.remote, _user(one)) == (other.name, other.path.remote, _user(other))
+    return (one.name, one.path.remote, one.user) == (other.name, other.path.remote, other.user)

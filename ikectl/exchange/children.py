@@ -11,7 +11,6 @@ from ikectl.sa.asks import FreeSpi, InstallChild, RemoveChild
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState, Companion
 from ikectl.sa.events import ChildDown, ChildUp
-from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.sa.reqids import PolicyKey
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -112,7 +111,7 @@ def _policy_key(sa: Association, config: Child, terms: Terms, if_ids: tuple[int,
         ts_remote = tuple(ts.at(sa.ends.remote.address) for ts in ts_remote)
     return PolicyKey(
         sa.remote_id,
-        sa.user if isinstance(sa, IsakmpSa) else "",
+        sa.user,
         ts_local,
         ts_remote,
         sa.ends.remote.address,

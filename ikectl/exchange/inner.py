@@ -14,7 +14,6 @@ from ikectl.sa.asks import InstallAddress, InstallDns, Lease, Release, RemoveAdd
 from ikectl.sa.association import Association
 from ikectl.sa.events import Note
 from ikectl.sa.inner import Held, Inner
-from ikectl.sa.isakmp_sa import IsakmpSa
 
 
 def of(sa: Association) -> Inner:
@@ -32,9 +31,14 @@ def held(sa: Association, octets: int) -> tuple[bytes, ...]:
     return tuple(one.address for one in of(sa).leases if len(one.address) == octets)
 
 
+def tenant(sa: Association) -> str:
+    """Who the peer is to people: the user that logged in, else its identity."""
+    return sa.user or str(sa.remote_id)
+
+
 async def lease(sa: Association, pools: tuple[str, ...], octets: int, wanted: bytes) -> bytes:
     """A further address for the peer. Raises NoAddress."""
-    who = f"{USER}{sa.user}" if isinstance(sa, IsakmpSa) and sa.user else str(sa.remote_id)
+    who = f"{USER}{sa.user}" if sa.user else str(sa.remote_id)
     remote = sa.path.remote
     # Members of a group may be one identity behind one NAT, which gives each a port of its own.
     found = await Lease(pools, who, octets, wanted, remote.address + remote.port.to_bytes(2, "big"))

@@ -59,6 +59,8 @@ class Association:
     keys: Any = None
     local_id: Identity | None = None
     remote_id: Identity | None = None
+    user: str = ""
+    """Who the peer logged in as, beside its identity: the name that XAUTH or EAP proved."""
     nat: Nat = NO_NAT
     children: dict[int, ChildSa] = field(default_factory=dict)
     """By inbound SPI."""

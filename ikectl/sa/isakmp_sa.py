@@ -101,8 +101,6 @@ class IsakmpSa(Association):
     octets: int = 0
     """Of messages protected so far, both ways."""
     awaited: frozenset[Awaited] = frozenset()
-    user: str = ""
-    """Who XAUTH says the peer is."""
     login: Any = field(default=None, repr=False)
     """Our own login, while it goes on: it may go over several message IDs."""
     dpd_sent: int = 0

@@ -17,27 +17,20 @@ from ipaddress import ip_address
 from typing import ClassVar
 
 from ikectl.config.model import PoolAttribute
-from ikectl.errors import NoAddress
-from ikectl.exchange import inner
+from ikectl.exchange import inner, vips
+from ikectl.exchange.configuration import ADDRESSES
 from ikectl.exchange.v1 import configuration
 from ikectl.exchange.v1.base import Done, Exchange, Ignore, Say, Turn
-from ikectl.exchange.v1.configuration import ADDRESSES, Configuration
 from ikectl.exchange.v1.informational import TellDelete
 from ikectl.iana.v1 import ConfigAttribute, ExchangeType, TransactionType, VendorId
 from ikectl.sa.asks import DescribePools
-from ikectl.sa.child_sa import ChildSa
-from ikectl.sa.events import Banner, NoInnerAddress, Note
+from ikectl.sa.events import Note
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
 from ikectl.wire.v1.attributes import Attribute
 from ikectl.wire.v1.message import Message
 from ikectl.wire.v1.transaction import Attributes
 
 A, T = ConfigAttribute, TransactionType
-
-ADDRESS_KINDS = frozenset(ADDRESSES.values())
-
-SHORTEST = 60
-"""Seconds an inner address is used at least: a server that says less would have us ask without end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +48,7 @@ class PullConfig(Exchange):
         if sa.connection is None or sa.heir is not None:
             return Done()
         self.identifier = int.from_bytes(sa.random(2), "big")
-        wanted = _wishes(sa, sa.connection.vips)
+        wanted = vips.wishes(sa, sa.connection.vips)
         asked = configuration.request(wanted, VendorId.UNITY in sa.peer)
         return Say([Attributes(T.REQUEST, self.identifier, asked)])
 
@@ -89,7 +82,7 @@ class PushConfig(Exchange):
         if sa.connection is None or sa.heir is not None:
             return Done()
         provision = await DescribePools(sa.connection.pools)
-        addresses = await _grant(sa, {octets: [b""] for octets in provision.octets})
+        addresses = await vips.grant(sa, {octets: [b""] for octets in provision.octets})
         given = configuration.push(addresses, provision.attributes, VendorId.UNITY in sa.peer)
         if not given:
             return Done()
@@ -106,7 +99,7 @@ class PushConfig(Exchange):
             for address in inner.held(sa.home, octets) if kind not in taken else ():
                 sa.emit(Note(sa, f"the peer does not take the inner address {ip_address(address)}"))
                 await inner.take_back(sa.home, address)
-        sa.home.peer_vips = _leased(sa.home)
+        sa.home.peer_vips = vips.leased(sa.home)
         return Done()
 
     def unanswered(self, sa: IsakmpSa, octets: int = 0) -> str:
@@ -154,41 +147,11 @@ async def _reply(sa: IsakmpSa, asked: Sequence[Attribute]) -> tuple[Attribute, .
     if pools:
         provided = (await DescribePools(pools)).attributes
         sa.awaited -= {Awaited.CONFIG}
-    addresses = await _grant(sa, wishes)
+    addresses = await vips.grant(sa, wishes)
     return configuration.answer(asked, addresses, provided, VendorId.UNITY in sa.peer)
 
 
-async def _grant(sa: IsakmpSa, wishes: dict[int, list[bytes]]) -> tuple[bytes, ...]:
-    """Addresses for the peer: those it has, and new ones as far as it wishes more (none given: any)."""
-    assert sa.connection is not None
-    given: list[bytes] = []
-    who = sa.user or str(sa.remote_id)
-    for octets, wanted in wishes.items():
-        had = inner.held(sa, octets)
-        given += had[: len(wanted)]
-        for wish in wanted[len(had) :]:
-            try:
-                given.append(await inner.lease(sa, sa.connection.pools, octets, wish))
-            except NoAddress as refusal:
-                sa.emit(NoInnerAddress(sa, True, f"{who}: {refusal}"))
-                break
-    if any(address not in sa.peer_vips for address in given):
-        sa.emit(Note(sa, f"{who} has the inner address {_text(given)}"))
-    sa.peer_vips = _leased(sa)
-    return tuple(given)
-
-
-def _leased(sa: IsakmpSa) -> tuple[bytes, ...]:
-    return tuple(one.address for one in inner.of(sa).leases)
-
-
 # -- client ----------------------------------------------------------------------------
-
-
-def _wishes(sa: IsakmpSa, configured: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """What to ask for: the addresses we have, and those configured where we have none of their family."""
-    had = {len(address) for address in sa.own_vips}
-    return (*sa.own_vips, *(address for address in configured if len(address) not in had))
 
 
 async def _set(sa: IsakmpSa, attributes: Sequence[Attribute]) -> tuple[Done, tuple[Attribute, ...]]:
@@ -201,72 +164,9 @@ async def _set(sa: IsakmpSa, attributes: Sequence[Attribute]) -> tuple[Done, tup
 
 async def _accept(sa: IsakmpSa, attributes: Sequence[Attribute]) -> tuple[Done, tuple[Attribute, ...]]:
     """Do as the server says; (the end of the exchange, the attributes that were accepted, without values, §2)."""
-    given = configuration.read(attributes)
-    taken = set(given.understood) - ADDRESS_KINDS
-    moved = await _move_to(sa, given)
-    taken |= {ADDRESSES[len(address)] for address in sa.own_vips if address in given.addresses}
-    if given.servers and not await inner.install_names(sa, tuple(given.servers), tuple(given.domains)):
-        taken -= {A.INTERNAL_IP4_DNS, A.INTERNAL_IP6_DNS}
-    record = inner.of(sa)
-    record.networks = tuple(given.include) or record.networks
-    record.excluded = tuple(given.exclude) or record.excluded
-    if given.addresses:
-        record.expires_in = max([*given.expires_in, SHORTEST]) if any(given.expires_in) else 0
-    _tell(sa, given)
+    taken = await vips.take(sa, configuration.read(attributes))
     sa.awaited -= {Awaited.CONFIG}
-    follow = (TellDelete(tuple(moved), False, "its inner address changed"),) if moved else ()
+    moved = tuple(taken.moved)
+    follow = (TellDelete(moved, False, "its inner address changed"),) if moved else ()
     wanted = tuple(dict.fromkeys(child.config for child in moved))
-    return Done(follow=follow, wanted=wanted), tuple(Attribute(kind, b"") for kind in sorted(taken))
-
-
-async def _move_to(sa: IsakmpSa, given: Configuration) -> list[ChildSa]:
-    """Have the inner addresses that are given; which children were for others that we had."""
-    assert sa.connection is not None
-    old = sa.own_vips
-    wanted: list[bytes] = []
-    for address in given.addresses:
-        alike = [one for one in wanted if len(one) == len(address)]
-        if len(alike) < sum(len(vip) == len(address) for vip in sa.connection.vips):
-            wanted.append(address)
-        else:
-            given.notes.append(f"ignored the inner address {ip_address(address)}, which vips does not ask for")
-    if not wanted:
-        if not old:
-            sa.emit(NoInnerAddress(sa, False, "the peer gave none; its log says why, most likely its pool is empty"))
-        return []
-    # Of a family that is not mentioned the addresses stay.
-    families = {len(address) for address in wanted}
-    wanted += [address for address in old if len(address) not in families]
-    now = await inner.install(sa, tuple(wanted))
-    if not now:
-        sa.emit(NoInnerAddress(sa, False, f"{_text(wanted)} cannot be installed"))
-    elif now != old:
-        sa.emit(Note(sa, f"our inner address is {_text(now)}"))
-    gone = tuple(address for address in old if address not in now)
-    await inner.retire(sa, gone)
-    numbers = {(int.from_bytes(address, "big"), len(address) == 16) for address in gone}
-    return [child for child in sa.living_children if any((ts.start, ts.v6) in numbers for ts in child.ts_local)]
-
-
-def _tell(sa: IsakmpSa, given: Configuration) -> None:
-    """What the user or the operator should know."""
-    for note in given.notes:
-        sa.emit(Note(sa, note))
-    for text in given.banner:
-        sa.emit(Banner(sa, text))
-    for name in given.version:
-        sa.emit(Note(sa, f"the peer is {name!r}"))
-    if given.exclude:
-        networks = " ".join(map(str, given.exclude))
-        sa.emit(Note(sa, f"the peer leaves {networks} out of the tunnel"))
-    if given.backup:
-        sa.emit(Note(sa, f"the peer names other gateways: {' '.join(given.backup)}"))
-    if any(given.pfs):
-        sa.emit(Note(sa, "the peer wants PFS: proposals of children should have a key exchange"))
-    if given.save_password:
-        allowed = "may" if any(given.save_password) else "must not"
-        sa.emit(Note(sa, f"by the peer's policy a user {allowed} save the password"))
-
-
-def _text(addresses: Sequence[bytes]) -> str:
-    return " ".join(str(ip_address(address)) for address in addresses)
+    return Done(follow=follow, wanted=wanted), tuple(Attribute(kind, b"") for kind in sorted(taken.kinds))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ikectl.config.model import PoolAttribute
+from ikectl.exchange.configuration import MAX_ADDRESSES, MAX_NETWORKS, MAX_SERVERS, MAX_TEXT, PRODUCT, Configuration
 from ikectl.exchange.v1 import configuration
-from ikectl.exchange.v1.configuration import MAX_ADDRESSES, MAX_NETWORKS, MAX_TEXT, PRODUCT, READERS, read
+from ikectl.exchange.v1.configuration import READERS, read
 from ikectl.iana.v1 import ConfigAttribute
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.v1.attributes import Attribute, octets_of
@@ -28,7 +29,7 @@ def network(text: str, mask: str, more: bytes = bytes(6)) -> bytes:
     return ip_address(text).packed + ip_address(mask).packed + more
 
 
-def one(kind: int, value: int | bytes) -> configuration.Configuration:
+def one(kind: int, value: int | bytes) -> Configuration:
     return read([Attribute(kind, value)])
 
 
@@ -73,7 +74,7 @@ def test_a_value_that_is_not_of_its_form_is_left_out_and_told(kind: int, value: 
 
 def test_what_is_unknown_or_empty_is_left_out_without_a_word() -> None:
     found = read([Attribute(16389, b"Microsoft's own"), Attribute(A.INTERNAL_IP4_DNS, b""), Attribute(25, 7)])
-    assert found == configuration.Configuration()
+    assert found == Configuration()
 
 
 def test_networks_of_unity() -> None:
@@ -108,7 +109,7 @@ def test_the_same_twice_is_once() -> None:
 def test_as_many_as_are_of_use() -> None:
     servers = [Attribute(A.INTERNAL_IP4_DNS, bytes((10, 0, 0, last))) for last in range(1, 30)]
     found = read(servers)
-    assert len(found.servers) == configuration.MAX_SERVERS
+    assert len(found.servers) == MAX_SERVERS
     assert len(found.notes) == 13
 
 
