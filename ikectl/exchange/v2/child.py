@@ -122,6 +122,18 @@ class Keying:
     nonce_r: bytes
     shared: bytes = b""
     """The secret of the exchange's own key exchange, if there was one."""
+    additional: bytes = b""
+    """Those of the additional key exchanges that followed, one after the other (RFC 9370 §2.2.4)."""
+
+
+@dataclass(slots=True, eq=False)
+class Agreed:
+    """What the peer chose out of our offer."""
+
+    chosen: Proposal
+    ts_local: tuple[TrafficSelector, ...]
+    ts_remote: tuple[TrafficSelector, ...]
+    transport: bool
 
 
 async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) -> ChildSa:
@@ -130,6 +142,11 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
     Raises PeerMisbehaved for an answer our offer did not allow,
     TsUnacceptable for selectors outside of it, Stillborn, BackendError.
     """
+    return await settle(sa, made, agree(made, reply), keying)
+
+
+def agree(made: ChildOffer, reply: Message) -> Agreed:
+    """What the reply chose. Raises PeerMisbehaved for what our offer did not allow, TsUnacceptable."""
     chosen = proposals.accepted(made.offered, one_proposal(reply))
     ts_local, ts_remote = reply.one(TSi).selectors, reply.one(TSr).selectors
     if not covers(made.ts_local, ts_local) or not covers(made.ts_remote, ts_remote) or not (ts_local and ts_remote):
@@ -137,14 +154,20 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
             f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, "
             f"which is not within our offer {_list(made.ts_local)} === {_list(made.ts_remote)}"
         )
-    if int.from_bytes(chosen.spi, "big") in sa.orphans:
-        raise Stillborn("the peer deleted the child before its answer reached us")
     transport = reply.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     if transport and not made.transport:
         raise PeerMisbehaved("the peer chose transport mode, which we did not ask for")
     if made.transport and not transport:
         # RFC 7296 §1.3.1: a responder may decline; we then must not keep the SA in tunnel mode.
         raise TsUnacceptable("the peer declined transport mode; set mode = tunnel here or transport there")
+    return Agreed(chosen, ts_local, ts_remote, transport)
+
+
+async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) -> ChildSa:
+    """The child agreed on, standing in the kernel. Raises Stillborn, TsUnacceptable, BackendError."""
+    chosen = agreed.chosen
+    if int.from_bytes(chosen.spi, "big") in sa.orphans:
+        raise Stillborn("the peer deleted the child before its answer reached us")
     await made.withdraw(keep=chosen.protocol)
     child = build(
         sa,
@@ -152,9 +175,9 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
         True,
         chosen,
         made.spis[chosen.protocol],
-        ts_local,
-        ts_remote,
-        transport,
+        agreed.ts_local,
+        agreed.ts_remote,
+        agreed.transport,
         keying,
         made.path,
     )
@@ -225,41 +248,73 @@ def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, withou
     raise failure
 
 
+@dataclass(slots=True, eq=False)
+class Promise:
+    """A child that we agree to: its SPI is reserved, nothing else of it exists yet."""
+
+    choice: ChildChoice
+    spi: int
+    path: Path
+
+    def payloads(self) -> tuple[SA, list[Payload]]:
+        """The SA payload that answers, and TSi, TSr and mode."""
+        number, protocol, _, transforms = self.choice.chosen
+        chosen = Proposal(number, protocol, self.spi.to_bytes(4, "big"), transforms)
+        selectors: list[Payload] = [TSi(self.choice.ts_remote), TSr(self.choice.ts_local)]
+        if self.choice.transport:
+            selectors.append(USE_TRANSPORT_MODE)
+        return SA((chosen,)), selectors
+
+    async def keep(self, sa: IkeSa, keying: Keying, *, outbound: bool = True) -> ChildSa:
+        """Set up the child. Raises BackendError, TsUnacceptable; nothing is left behind then.
+
+        `outbound=False` leaves the outbound half for later: the initiator of a
+        rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
+        """
+        choice = self.choice
+        try:
+            child = build(
+                sa,
+                choice.config,
+                False,
+                choice.chosen,
+                self.spi,
+                choice.ts_local,
+                choice.ts_remote,
+                choice.transport,
+                keying,
+                self.path,
+            )
+        except TsUnacceptable:
+            await self.withdraw()
+            raise
+        await children.install(sa, child, outbound=outbound)
+        return child
+
+    async def withdraw(self) -> None:
+        """Give back the SPI of a child that will not be."""
+        await FreeSpi(self.choice.chosen.protocol, self.path, self.spi)
+
+
+async def promise(sa: IkeSa, choice: ChildChoice) -> Promise:
+    """Agree to the chosen child. Raises BackendError."""
+    made = Promise(choice, await AllocSpi(choice.chosen.protocol, sa.path), sa.path)
+    if choice.config.mode is Mode.TRANSPORT and not choice.transport:
+        sa.emit(Note(sa, f"child {choice.config.name}: the peer did not ask for transport mode; using tunnel mode"))
+    return made
+
+
 async def answer(
     sa: IkeSa, choice: ChildChoice, keying: Keying, *, outbound: bool = True
 ) -> tuple[ChildSa, SA, list[Payload]]:
-    """Set up the chosen child: it, the SA payload that answers, and TSi, TSr and mode.
+    """Set up the chosen child at once: it, the SA payload that answers, and TSi, TSr and mode.
 
-    `outbound=False` leaves the outbound half for later: the initiator of a
-    rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
     Raises BackendError, TsUnacceptable; nothing is left behind then.
     """
-    number, protocol, _, transforms = choice.chosen
-    spi = await AllocSpi(protocol, sa.path)
-    try:
-        child = build(
-            sa,
-            choice.config,
-            False,
-            choice.chosen,
-            spi,
-            choice.ts_local,
-            choice.ts_remote,
-            choice.transport,
-            keying,
-            sa.path,
-        )
-    except TsUnacceptable:
-        await FreeSpi(protocol, sa.path, spi)
-        raise
-    await children.install(sa, child, outbound=outbound)
-    chosen = Proposal(number, protocol, spi.to_bytes(4, "big"), transforms)
-    selectors: list[Payload] = [TSi(choice.ts_remote), TSr(choice.ts_local)]
-    if choice.transport:
-        selectors.append(USE_TRANSPORT_MODE)
-    elif choice.config.mode is Mode.TRANSPORT:
-        sa.emit(Note(sa, f"child {choice.config.name}: the peer did not ask for transport mode; using tunnel mode"))
-    return child, SA((chosen,)), selectors
+    made = await promise(sa, choice)
+    child = await made.keep(sa, keying, outbound=outbound)
+    chosen, selectors = made.payloads()
+    return child, chosen, selectors
 
 
 def build(
@@ -283,7 +338,9 @@ def build(
         initiator,
         Terms(chosen.protocol, suite, spi, int.from_bytes(chosen.spi, "big"), ts_local, ts_remote, transport),
         path,
-        derive_child(sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared),
+        derive_child(
+            sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared, keying.additional
+        ),
     )
 
 
