@@ -21,8 +21,10 @@ from ikectl.iana.v2 import Protocol
 from ikectl.kernel.backend import Expired, Features, Mapped
 from ikectl.kernel.features import look, spi_range
 from ikectl.kernel.leftovers import sweep
+from ikectl.kernel.moving import in_place, only_ports, taken_out
 from ikectl.kernel.policies import PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
 from ikectl.kernel.translate import (
+    MAPPING_EVERY,
     PROTOS,
     address,
     explain,
@@ -273,45 +275,59 @@ class NetlinkKernel:
     # -- moving and counting -----------------------------------------------------
 
     def move(self, child: ChildSa, old: Path) -> None:
-        """The kernel cannot change addresses of an SA, so each is read and made again, counters and all.
+        """See `moving`: in place where only ports change, else taken out and added again with its counters.
 
-        Packets that meet the microseconds in between are lost.
+        Packets that meet the microseconds in between are lost. When it fails amid, what is left are policies
+        without SAs: packets are kept back, and none goes out bare.
         """
         standing = self._standing.get(child)
         if standing is None:
             return
         only, _, packet = self._interfaces(child)
-        if standing.inbound is not None:
-            standing.inbound = self._moved(child, standing.inbound, True, inbound_wishes(child, packet))
-        if standing.outbound is not None:
-            standing.outbound = self._moved(child, standing.outbound, False, outbound_wishes(child, only, packet))
-
-    def _moved(self, child: ChildSa, half: _Half, inbound: bool, wishes: tuple[Wish, ...]) -> _Half:
-        source, destination = (
-            (child.path.remote, child.path.local) if inbound else (child.path.local, child.path.remote)
-        )
-        moved = [self._elsewhere(child, id, source, destination) for id in half.ids]
-        requests: list[xfrm.Request[Any]] = [*map(xfrm.DelSa, half.ids), *map(xfrm.NewSa, moved)]
-        for slot, rule in wishes:
-            change = self._table.add(slot, rule)
-            if change is not None:
-                requests.append(policy_request(change))
-        self._release(half.wishes, requests)
-        outcomes = self._channel.batch(requests)
-        for id in half.ids:
-            self._children.pop((id.proto, id.spi, id.dst), None)
-        failure = next((outcome for outcome in outcomes[len(moved) :] if isinstance(outcome, xfrm.XfrmError)), None)
-        recorded = self._record(child, moved, wishes)
+        halves = [
+            (half, inbound, inbound_wishes(child, packet) if inbound else outbound_wishes(child, only, packet))
+            for half, inbound in ((standing.outbound, False), (standing.inbound, True))
+            if half is not None
+        ]
+        requests: list[xfrm.Request[Any]] = []
+        for half, inbound, wishes in halves:
+            known = [self._ask(xfrm.GetSa(id)).sa for id in half.ids]
+            there = [self._elsewhere(child, sa, inbound) for sa in known]
+            if all(sa == target or only_ports(sa, target) for sa, target in zip(known, there, strict=True)):
+                requests += [in_place(target) for sa, target in zip(known, there, strict=True) if sa != target]
+                continue
+            moved = [self._elsewhere(child, sa, inbound) for sa in taken_out(self._channel, half.ids)]
+            requests += map(xfrm.NewSa, moved)
+            requests += self._rewished(half, wishes)
+            for id in half.ids:
+                self._children.pop((id.proto, id.spi, id.dst), None)
+            recorded = self._record(child, moved, wishes)
+            half.ids, half.wishes = recorded.ids, recorded.wishes
+        failure = next((each for each in self._channel.batch(requests) if isinstance(each, xfrm.XfrmError)), None)
         if failure is not None:
             raise BackendError(explain(failure)) from failure
-        return recorded
 
-    def _elsewhere(self, child: ChildSa, id: xfrm.SaId, source: Endpoint, destination: Endpoint) -> xfrm.Sa:
-        """The SA as it stands, between other ends. Raises BackendError."""
-        info = self._ask(xfrm.GetSa(id))
-        there = replace(info.sa, usage=info.usage, replay_threshold=None, timer_threshold=None)
-        encap = xfrm.Encap(source.port, destination.port) if child.encap and id.proto == xfrm.Proto.ESP else None
-        return replace(there, src=address(source.address), dst=address(destination.address), encap=encap)
+    def _rewished(self, half: _Half, wishes: tuple[Wish, ...]) -> list[xfrm.Request[Any]]:
+        """What gives a half other policies; those that stay are not touched."""
+        changes = [change for slot, rule in wishes if (change := self._table.add(slot, rule)) is not None]
+        requests = [policy_request(change) for change in changes]
+        self._release(half.wishes, requests)
+        return requests
+
+    def _elsewhere(self, child: ChildSa, sa: xfrm.Sa, inbound: bool) -> xfrm.Sa:
+        """An SA of `child` between the ends of its path, encapsulated or not as the child is."""
+        path = child.path
+        source, destination = (path.remote, path.local) if inbound else (path.local, path.remote)
+        encap = None
+        if child.encap and sa.proto == xfrm.Proto.ESP:
+            encap = xfrm.Encap(source.port, destination.port, original=sa.encap.original if sa.encap else None)
+        return replace(
+            sa,
+            src=address(source.address),
+            dst=address(destination.address),
+            encap=encap,
+            mapping_max_age_for=MAPPING_EVERY if encap and inbound else 0,
+        )
 
     def query(self, child: ChildSa) -> Usage:
         standing = self._standing.get(child) or _Standing()
