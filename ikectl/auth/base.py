@@ -11,7 +11,7 @@ from ikectl.iana.v2 import HashAlgorithm
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
-from ikectl.values.secret import Secret
+from ikectl.values.secret import NO_SECRET, Secret
 from ikectl.wire.v2.identity import AUTH, CERT
 
 ANNOUNCED_HASHES = (
@@ -44,6 +44,9 @@ class AuthContext:
     """SHA-1 hashes of the CAs the peer's CERTREQ payloads named; empty: any."""
     send_certs: bool = True
     """Whether CERT payloads go out with our AUTH (send_cert, and whether the peer asked)."""
+    sk_local: Secret = NO_SECRET
+    """SK_pi or SK_pr, ours, and the peer's: the keys of AUTH where nothing else makes one (RFC 7296 §2.16)."""
+    sk_remote: Secret = NO_SECRET
     shared_key: Secret | None = None
     """prf(secret, "Key Pad for IKEv2"), once it was found: the same serves both directions."""
 

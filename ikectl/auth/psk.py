@@ -19,7 +19,7 @@ KEY_PAD = b"Key Pad for IKEv2"
 
 
 def psk_auth(prf: Prf, secret: bytes, octets: bytes) -> bytes:
-    """prf(prf(secret, "Key Pad for IKEv2"), octets)."""
+    """prf(prf(secret, "Key Pad for IKEv2"), octets), whatever the secret is: a key of EAP, SK_pi and SK_pr, too."""
     return prf.compute(padded(prf, secret), octets)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from ikectl.auth.base import AuthContext, Method, Proof
+from ikectl.auth.null import Null
 from ikectl.auth.psk import Psk
 from ikectl.auth.signature import Signature
 from ikectl.config.model import AuthKind, Local, Remote
@@ -16,6 +17,7 @@ METHODS: Mapping[AuthKind, Method] = MappingProxyType(
     {
         AuthKind.PSK: Psk(),
         AuthKind.PUBKEY: Signature(),
+        AuthKind.NULL: Null(),
     }
 )
 

@@ -82,28 +82,48 @@ def presumed_peers(connection: Connection, address: bytes) -> tuple[Identity, ..
     return (expected, by_address) if expected is not None else (by_address, Identity(IdType.ANY, b""))
 
 
+class Round(NamedTuple):
+    """What the peer shows in one round of IKEv2's authentication (RFC 4739)."""
+
+    proof: AuthKind
+    """Its method."""
+    done: int = 0
+    """Rounds before this one."""
+    more: bool = False
+    """Another one follows."""
+
+
 def for_identities(
     candidates: Sequence[Connection],
     peer: Identity,
     ours: Identity | None = None,
-    proof: AuthKind | None = None,
+    now: Round | None = None,
 ) -> Chosen:
     """The closest connection for the peer's identity (IDi), and ours if it named one (IDr).
 
-    `proof` is the peer's method, where it is known already. The peer's
+    `now` is the peer's round, where that is known already. The peer's
     identity counts before ours; equals in the order of `candidates`, which
     `for_addresses` gives. A connection without an identity of its own fits
     any that the peer asks for.
     """
     best: tuple[int, int] = (NO_MATCH, NO_MATCH)
     chosen: Connection | None = None
+    done = 0 if now is None else now.done
     for connection in candidates:
-        if proof is not None and connection.remote[0].auth.kind != proof:
+        if now is not None and not _wants(connection, now):
             continue
-        score = (connection.remote[0].id.match(peer), _own_closeness(connection, ours))
+        score = (connection.remote[done].id.match(peer), _own_closeness(connection, ours))
         if all(score) and score > best:
             best, chosen = score, connection
-    return Chosen(chosen, "" if chosen else _why_none(candidates, peer, ours, proof))
+    return Chosen(chosen, "" if chosen else _why_none(candidates, peer, ours, now))
+
+
+def _wants(connection: Connection, now: Round) -> bool:
+    """Whether a connection has such a round there."""
+    remote = connection.remote
+    return (
+        len(remote) > now.done and remote[now.done].auth.kind is now.proof and (len(remote) > now.done + 1) is now.more
+    )
 
 
 def _closest(specs: Iterable[AddressSpec], address: bytes, resolved: Resolved | None) -> int:
@@ -122,19 +142,32 @@ def _own_closeness(connection: Connection, ours: Identity | None) -> int:
     return MATCH_EXACT if own.same(ours) else NO_MATCH
 
 
-def _why_none(candidates: Sequence[Connection], peer: Identity, ours: Identity | None, proof: AuthKind | None) -> str:
+def _why_none(candidates: Sequence[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
     if not candidates:
         return "no connection fits the addresses"
-    fitting = [connection for connection in candidates if connection.remote[0].id.match(peer)]
+    done = 0 if now is None else now.done
+    asking = [connection for connection in candidates if len(connection.remote) > done]
+    if not asking:
+        return f"{str(peer)!r} begins round {done + 1} of authentication, and {_names(candidates)} wants {done}"
+    fitting = [connection for connection in asking if connection.remote[done].id.match(peer)]
     if not fitting:
-        expected = _listed(str(connection.remote[0].id) for connection in candidates)
+        expected = _listed(str(connection.remote[done].id) for connection in asking)
         return f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
     named = [connection for connection in fitting if _own_closeness(connection, ours)]
     if not named:
         known = _listed(str(connection.local[0].id) for connection in fitting)
         return f"{str(peer)!r} asks for the identity {str(ours)!r}; connections for it have {known}"
-    names = _listed(connection.name for connection in named)
-    return f"{str(peer)!r} proves itself by {proof}, but {names} wants another proof"
+    assert now is not None
+    proving = [connection for connection in named if connection.remote[done].auth.kind is now.proof]
+    if not proving:
+        return f"{str(peer)!r} proves itself by {now.proof}, but {_names(named)} wants another proof"
+    if now.more:
+        return f"{str(peer)!r} announces another round of authentication, and {_names(proving)} wants {done + 1}"
+    return f"{str(peer)!r} ends with round {done + 1} of authentication, and {_names(proving)} wants more"
+
+
+def _names(connections: Iterable[Connection]) -> str:
+    return _listed(connection.name for connection in connections)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ EXACT_ADDRESS_MATCH = 200
 
 
 class AuthKind(StrEnum):
-    """How one side proves its identity. All but the first two are IKEv1's alone."""
+    """How one side proves its identity."""
 
     PSK = "psk"
     PUBKEY = "pubkey"
@@ -38,6 +38,10 @@ class AuthKind(StrEnum):
     """Nonce and identity encrypted with the peer's RSA key (RFC 2409 §5.2)."""
     RSA_ENCRYPTION_REVISED = "rsa-encryption-revised"
     """The same with one public-key operation a side (RFC 2409 §5.3)."""
+    EAP = "eap"
+    """IKEv2: a method of EAP (RFC 7296 §2.16)."""
+    NULL = "null"
+    """IKEv2: no proof at all, of nobody in particular (RFC 7619)."""
     XAUTH = "xauth"
     """A user name and a password after phase 1 (draft-beaulieu-ike-xauth-02). As the first round of a side it
     means hybrid authentication: that side proves nothing in phase 1 (draft-ietf-ipsec-isakmp-hybrid-auth-05)."""

@@ -178,7 +178,7 @@ class IkeSaView:
     local_id: Identity | None
     remote_id: Identity | None
     user: str = ""
-    """Who the peer's user is, where XAUTH asked."""
+    """Who logged in as a user, where XAUTH or EAP asked."""
     method: str = ""
     """How both ends prove themselves, in the configuration's words; of IKEv1, which negotiates it."""
     natt: str = ""
@@ -224,7 +224,7 @@ class IkeSaView:
             path=sa.path,
             local_id=sa.local_id,
             remote_id=sa.remote_id,
-            user=isakmp.user if isakmp is not None else "",
+            user=sa.user,
             method=proof_of(isakmp.method) if isakmp is not None and isakmp.suite is not None else "",
             natt=str(isakmp.natt) if isakmp is not None and isakmp.natt is not None else "",
             suite=SuiteView.of_ike(sa.suite) if sa.suite is not None else None,

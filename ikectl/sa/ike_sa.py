@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ikectl.config.model import Connection
 from ikectl.crypto.kdf_v2 import IkeKeys
@@ -49,6 +49,8 @@ class Handshake:
     int_auth_r: bytes = b""
     candidates: tuple[Connection, ...] = ()
     """Responder: connections that fit addresses and proposals, best first."""
+    admission: Any = None
+    """Responder: what IKE_AUTH keeps between its messages (`exchange.v2.answer_ike_auth.Admission`)."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

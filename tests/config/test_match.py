@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ikectl.config.match import AddressTable, _listed, for_addresses, for_identities, presumed_peers
+from ikectl.config.match import AddressTable, Round, _listed, for_addresses, for_identities, presumed_peers
 from ikectl.config.model import AddressSpec, Auth, AuthKind, Connection, Local, Remote
 from ikectl.pki.shared import SharedSecrets
 from ikectl.values import identity
@@ -112,9 +112,9 @@ def test_the_identity_the_peer_asks_for_must_be_ours() -> None:
 def test_the_method_of_proof_counts() -> None:
     candidates = [conn("psk", peer="moon", psk=True), conn("cert", peer="%any")]
     moon = Identity.parse("moon")
-    assert for_identities(candidates, moon, proof=AuthKind.PUBKEY).connection is candidates[1]
-    assert for_identities(candidates, moon, proof=AuthKind.PSK).connection is candidates[0]
-    chosen = for_identities(candidates[:1], moon, proof=AuthKind.PUBKEY)
+    assert for_identities(candidates, moon, now=Round(AuthKind.PUBKEY)).connection is candidates[1]
+    assert for_identities(candidates, moon, now=Round(AuthKind.PSK)).connection is candidates[0]
+    chosen = for_identities(candidates[:1], moon, now=Round(AuthKind.PUBKEY))
     assert chosen.why == "'moon' proves itself by pubkey, but psk wants another proof"
 
 

@@ -153,8 +153,12 @@ class Exchange:
         for case in self.cases:
             if case.fits(reply):
                 return await case.handler(self, sa, reply)
+        raise self.answers_nothing(reply)
+
+    def answers_nothing(self, reply: Message) -> PeerMisbehaved:
+        """The error for a response that is none to this request."""
         found = ", ".join(str(payload.TYPE) for payload in reply.payloads) or "nothing"
-        raise PeerMisbehaved(f"the {self.type} response holds {found}, which answers no question of ours")
+        return PeerMisbehaved(f"the {self.type} response holds {found}, which answers no question of ours")
 
     async def abandon(self, sa: IkeSa, why: str) -> None:
         """No reply will come, or none that helps: take back what the request had set up."""

@@ -41,6 +41,7 @@ from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import (
     INTERMEDIATE_EXCHANGE_SUPPORTED,
+    MULTIPLE_AUTH_SUPPORTED,
     Notify,
     invalid_ke_group,
     signature_hashes,
@@ -250,6 +251,7 @@ class AnswerIkeSaInit(Answer):
             payloads.append(HASHES_NOTIFY)
         if suite.additional:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
+        payloads.append(MULTIPLE_AUTH_SUPPORTED)
         certreq = await request_certificates(fitting)
         if certreq is not None:
             payloads.insert(3, certreq)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ikectl.exchange.v2.answer_ike_auth import AnswerIkeAuth
 from ikectl.exchange.v2.base import Answer, Exchange
 from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke, Farewell
-from ikectl.exchange.v2.ike_auth import AnswerIkeAuth
 from ikectl.exchange.v2.ike_intermediate import AnswerIkeIntermediate
 from ikectl.exchange.v2.informational import AnswerInformational
 from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild

@@ -93,6 +93,8 @@ class Delete(Payload):
 
 # Constant notifies, made once. Treat them as values, as all records.
 INITIAL_CONTACT = Notify(NotifyType.INITIAL_CONTACT)
+MULTIPLE_AUTH_SUPPORTED = Notify(NotifyType.MULTIPLE_AUTH_SUPPORTED)
+ANOTHER_AUTH_FOLLOWS = Notify(NotifyType.ANOTHER_AUTH_FOLLOWS)
 USE_TRANSPORT_MODE = Notify(NotifyType.USE_TRANSPORT_MODE)
 ESP_TFC_PADDING_NOT_SUPPORTED = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED)
 NON_FIRST_FRAGMENTS_ALSO = Notify(NotifyType.NON_FIRST_FRAGMENTS_ALSO)

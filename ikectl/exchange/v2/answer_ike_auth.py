@@ -1,0 +1,194 @@
+"""IKE_AUTH, responder's half: an initiator is let in, over as many requests as that takes (RFC 7296 §1.2, RFC 4739)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ikectl.auth.base import AuthContext
+from ikectl.auth.table import prove, verify
+from ikectl.config.match import Round, for_identities
+from ikectl.config.model import AuthKind, Connection, Unique
+from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
+from ikectl.exchange import children
+from ikectl.exchange.v2 import child as agreement
+from ikectl.exchange.v2.base import Answer, Reply
+from ikectl.exchange.v2.certreq import authorities
+from ikectl.exchange.v2.child import Keying
+from ikectl.exchange.v2.proofs import MAX_MESSAGES, context, establish, heard, own_identity
+from ikectl.exchange.v2.refusal import mismatch
+from ikectl.exchange.v2.riders import ANSWERS
+from ikectl.iana.v2 import AuthMethod, NotifyType
+from ikectl.sa.events import AuthFailed, ChildFailed, Note
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.values.identity import Identity
+from ikectl.wire.payload import Payload
+from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import ANOTHER_AUTH_FOLLOWS, AUTHENTICATION_FAILED, Notify
+from ikectl.wire.v2.sa import SA
+from ikectl.wire.v2.ts import TSi, TSr
+
+_KINDS = {
+    AuthMethod.SHARED_KEY_MIC: AuthKind.PSK,
+    AuthMethod.NULL: AuthKind.NULL,
+}
+"""What an initiator's AUTH tells of its method; everything else is a signature."""
+
+
+@dataclass(slots=True, eq=False)
+class Admission:
+    """How far an initiator has come: a round of its own, and one of ours, at a time. Stands in the handshake."""
+
+    opening: Message
+    """The first request: what it asks for is seen to when everybody is proven."""
+    connection: Connection | None = None
+    about: AuthContext | None = None
+    """Who both ends say they are in the latest rounds."""
+    theirs: int = 0
+    """Rounds in which the peer proved itself."""
+    ours: int = 0
+    """Rounds in which we did."""
+    more: bool = True
+    """The peer has another round to come."""
+    messages: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether both ends have proven all they should."""
+        return self.connection is not None and not self.more and self.ours == len(self.connection.local)
+
+    async def take(self, sa: IkeSa, request: Message) -> list[Payload]:
+        """Judge one request; what proves us in the response. Raises AuthenticationFailed, CredentialError."""
+        self.messages += 1
+        if self.messages > MAX_MESSAGES:
+            raise AuthenticationFailed(f"more than {MAX_MESSAGES} messages of authentication")
+        if self.more:
+            await self._judge(sa, request)
+        connection = self.connection
+        assert connection is not None
+        if self.ours == len(connection.local):
+            return []
+        payloads = await self._prove(sa, connection)
+        if self.ours < len(connection.local):
+            if self.opening.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is None:
+                raise AuthenticationFailed(
+                    f"the peer knows no second round of authentication (RFC 4739), and connection {connection.name} "
+                    f"has {len(connection.local)} local sections"
+                )
+            payloads.append(ANOTHER_AUTH_FOLLOWS)
+        return payloads
+
+    async def _judge(self, sa: IkeSa, request: Message) -> None:
+        """The peer's next round: choose the connection by it, and check the proof."""
+        shake, named, proof = sa.handshake, request.one(IDi), request.get(AUTH)
+        assert shake is not None
+        claimed = named.identity
+        if proof is None:
+            # RFC 7296 §2.16: so an initiator asks for EAP, which no configuration here wants of a peer.
+            raise AuthenticationFailed(f"{claimed} sends no AUTH: it wants to prove itself with EAP")
+        shake.asked = shake.asked or bool(request.all(CERTREQ))
+        shake.authorities = shake.authorities or authorities(request)
+        more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
+        connection = self._choose(shake.candidates, claimed, request, Round(proof_kind(proof), self.theirs, more))
+        if not self.theirs:
+            sa.remote_id = claimed
+            sa.local_id = await own_identity(sa, connection.local[0])
+        about = self.about
+        if about is None or not self.theirs:
+            assert sa.local_id is not None
+            about = self.about = context(sa, connection, sa.local_id, claimed)
+        await verify(connection.remote[self.theirs], heard(about, sa, named), proof, request.all(CERT))
+        self.connection, self.more = connection, more
+        self.theirs += 1
+
+    def _choose(self, candidates: Sequence[Connection], claimed: Identity, request: Message, now: Round) -> Connection:
+        """The connection for this round, perhaps another one than before that wants the same of the earlier rounds."""
+        proven, wanted = self.connection, request.get(IDr)
+        if proven is not None:
+            candidates = [each for each in candidates if each is proven or _alike(each, proven, self.theirs, self.ours)]
+        connection, why = for_identities(candidates, claimed, None if wanted is None else wanted.identity, now)
+        if connection is None:
+            raise AuthenticationFailed(why)
+        return connection
+
+    async def _prove(self, sa: IkeSa, connection: Connection) -> list[Payload]:
+        """Our next round: IDr, CERTs, AUTH."""
+        about = self.about
+        assert about is not None
+        local = connection.local[self.ours]
+        if self.ours:
+            about = self.about = context(sa, connection, await own_identity(sa, local), about.remote_id)
+        own = await prove(local, about)
+        self.ours += 1
+        return [IDr.of(about.local_id), *own.certs, own.auth]
+
+
+def proof_kind(proof: AUTH) -> AuthKind:
+    """The method of proof that an AUTH payload is of; a signature unless it says otherwise."""
+    return _KINDS.get(proof.method, AuthKind.PUBKEY)
+
+
+def _alike(one: Connection, other: Connection, theirs: int, ours: int) -> bool:
+    """Whether what was proven for one connection is proven for the other: the same demands in the rounds so far."""
+    demands = ([replace(each, name="") for each in connection.remote[:theirs]] for connection in (one, other))
+    claims = ([replace(each, name="") for each in connection.local[:ours]] for connection in (one, other))
+    return next(demands) == next(demands) and next(claims) == next(claims)
+
+
+@dataclass(slots=True, eq=False)
+class AnswerIkeAuth(Answer):
+    """One request of IKE_AUTH, and with the last one the first child."""
+
+    async def respond(self, sa: IkeSa, request: Message) -> Reply:
+        shake, suite = sa.handshake, sa.suite
+        assert shake is not None and suite is not None
+        if shake.rounds != len(suite.additional):
+            raise PeerMisbehaved("IKE_AUTH before all negotiated key exchanges were done (RFC 9370 §2.2.2)")
+        admission: Admission = shake.admission or Admission(request)
+        shake.admission = admission
+        try:
+            payloads = await admission.take(sa, request)
+            if not admission.over:
+                return Reply(payloads)
+            self._check(sa, admission)
+        except (AuthenticationFailed, CredentialError) as failure:
+            sa.emit(AuthFailed(sa, True, str(failure)))
+            # Every failure looks alike on the wire (§2.21.2).
+            return Reply([AUTHENTICATION_FAILED], close=f"authentication failed: {failure}")
+        sa.connection = admission.connection
+        keying = Keying(shake.nonce_i, shake.nonce_r)
+        establish(sa)
+        return Reply(payloads + await self._settle(sa, admission.opening, keying))
+
+    def _check(self, sa: IkeSa, admission: Admission) -> None:
+        """What may keep out a peer that proved itself. Raises AuthenticationFailed."""
+        assert admission.connection is not None and sa.local_id is not None and sa.remote_id is not None
+        if (
+            admission.connection.unique is Unique.KEEP
+            and admission.opening.notify(NotifyType.INITIAL_CONTACT) is None
+            and sa.env.is_connected(sa.local_id, sa.remote_id)
+        ):
+            raise AuthenticationFailed(f"{sa.remote_id} is connected already, and unique = keep keeps the older SA")
+
+    async def _settle(self, sa: IkeSa, request: Message, keying: Keying) -> list[Payload]:
+        """What riders say, and SA, TSi, TSr, or the notify that says why not; the IKE SA stands either way."""
+        connection, payloads = sa.connection, []
+        assert connection is not None
+        try:
+            for kind in ANSWERS:
+                if kind.rides(sa, request):
+                    payloads += await kind().answer(sa, request)
+            if request.get(SA) is None or request.get(TSi) is None or request.get(TSr) is None:
+                sa.emit(Note(sa, "the peer asked for no child with IKE_AUTH"))
+                return payloads
+            choice = agreement.choose(sa, request, connection.children, without_ke=True)
+            child, answer, selectors = await agreement.answer(sa, choice, keying)
+        except Refused as refusal:
+            sa.emit(mismatch(sa, refusal))
+            return [*payloads, Notify(refusal.notify, refusal.data)]
+        except BackendError as failure:
+            sa.emit(ChildFailed(sa, "", str(failure)))
+            return [*payloads, Notify(NotifyType.TEMPORARY_FAILURE)]
+        children.announce(sa, child)
+        return [*payloads, answer, *selectors]

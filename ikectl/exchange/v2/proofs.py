@@ -1,0 +1,98 @@
+"""What both halves of IKE_AUTH rest a proof of identity on (RFC 7296 §2.15, §2.16)."""
+
+from __future__ import annotations
+
+from ikectl.auth.octets import signed_octets
+from ikectl.auth.psk import psk_auth
+from ikectl.auth.table import AuthContext
+from ikectl.config.model import AuthKind, Connection, Local, SendCert
+from ikectl.iana.v2 import AuthMethod, IdType
+from ikectl.sa.asks import ChooseKey
+from ikectl.sa.association import IkeState
+from ikectl.sa.events import IkeUp
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.values.identity import Identity
+from ikectl.values.secret import NO_SECRET, Secret
+from ikectl.wire.v2.identity import AUTH, IDi, IDr
+
+ANYBODY = Identity(IdType.ANY, b"")
+"""Whom we expect while the configuration names nobody and the peer has not spoken."""
+NOBODY = Identity(IdType.NULL, b"")
+"""ID_NULL: an end that does not say who it is (RFC 7619 §2.2)."""
+
+MAX_MESSAGES = 128
+"""Requests of IKE_AUTH in one handshake: several rounds, each with an EAP method of many messages, and no more."""
+
+
+def covered(sa: IkeSa, by_initiator: bool, id_body: bytes) -> bytes:
+    """What the AUTH of one end covers, given the body of its ID payload (RFC 7296 §2.15)."""
+    shake, keys, suite = sa.handshake, sa.keys, sa.suite
+    assert shake is not None and keys is not None and suite is not None
+    if by_initiator:
+        octets = signed_octets(shake.request, shake.nonce_r, suite.prf, keys.sk_pi, id_body)
+    else:
+        octets = signed_octets(shake.response, shake.nonce_i, suite.prf, keys.sk_pr, id_body)
+    if suite.additional:
+        # RFC 9242 §3.3.1: IntAuth of both ends and the message ID of the (first) IKE_AUTH request.
+        octets += shake.int_auth_i + shake.int_auth_r + (1 + len(suite.additional)).to_bytes(4, "big")
+    return octets
+
+
+def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Identity) -> AuthContext:
+    """What proving ourselves as `local_id` needs; `heard` adds the peer's side."""
+    shake, suite, keys = sa.handshake, sa.suite, sa.keys
+    assert shake is not None and suite is not None and keys is not None
+    return AuthContext(
+        prf=suite.prf,
+        octets_local=covered(sa, sa.initiator, IDi.of(local_id).body()),  # IDi and IDr are laid out alike
+        octets_remote=b"",
+        local_id=local_id,
+        remote_id=remote_id,
+        path=sa.path,
+        peer_hashes=shake.hashes,
+        authorities=shake.authorities,
+        send_certs=connection.send_cert is SendCert.ALWAYS
+        or (connection.send_cert is SendCert.IFASKED and shake.asked),
+        sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
+        sk_remote=keys.sk_pr if sa.initiator else keys.sk_pi,
+    )
+
+
+def heard(about: AuthContext, sa: IkeSa, peer: IDi | IDr) -> AuthContext:
+    """The same once the peer's ID payload came, whose reserved octets AUTH covers too."""
+    identity = peer.identity
+    if identity != about.remote_id:
+        about.remote_id, about.shared_key = identity, None
+    about.octets_remote = covered(sa, not sa.initiator, peer.body())
+    return about
+
+
+def keyed(about: AuthContext, msk: Secret | None) -> AUTH:
+    """Our AUTH at the end of EAP, by the key of the method; one that makes none leaves SK_pi and SK_pr (§2.16)."""
+    return AUTH(AuthMethod.SHARED_KEY_MIC, psk_auth(about.prf, msk or about.sk_local, about.octets_local))
+
+
+async def own_identity(sa: IkeSa, local: Local) -> Identity:
+    """The configured identity; else the certificate's subject, else our address (swanctl's rule).
+
+    Raises CredentialError when there is no key to take the subject from.
+    """
+    assert sa.handshake is not None
+    if local.auth.kind is AuthKind.NULL:
+        return NOBODY
+    if local.id is not None:
+        return local.id
+    if local.auth.kind is not AuthKind.PUBKEY:
+        return Identity.of_address(sa.path.local.address)
+    signer = await ChooseKey(local, sa.handshake.authorities, sa.handshake.hashes)
+    return signer.identity
+
+
+def establish(sa: IkeSa) -> None:
+    """Both ends are proven: the SA stands, and what only the handshake needed is forgotten."""
+    assert sa.keys is not None
+    sa.move(IkeState.ESTABLISHED)
+    sa.proven = sa.path
+    sa.handshake = None
+    sa.keys.sk_pi = sa.keys.sk_pr = NO_SECRET
+    sa.emit(IkeUp(sa))
