@@ -1,0 +1,16 @@
+"""Names of the domain name system, as peers and operators write them."""
+
+from __future__ import annotations
+
+import re
+
+MAX_DOMAIN = 253
+"""Characters (RFC 1035 §2.3.4, in presentation format)."""
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}"
+_DOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+
+
+def is_domain(text: str) -> bool:
+    """Whether `text` is a name, the root excepted: letters, digits, hyphens and underscores in labels, the dot at the
+    end left out or not. So it may stand in files and commands as it is."""
+    return len(text) <= MAX_DOMAIN and _DOMAIN.fullmatch(text) is not None
