@@ -21,7 +21,8 @@ from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
 from ikectl.exchange.v2.proofs import ANYBODY, MAX_MESSAGES, context, establish, heard, own_identity
 from ikectl.exchange.v2.refusal import refusal_text
-from ikectl.exchange.v2.riders import RIDERS, Rider
+from ikectl.exchange.v2.rider import Rider
+from ikectl.exchange.v2.riders import RIDERS
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed
 from ikectl.sa.ike_sa import IkeSa
