@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Self
 
+from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import HashAlgorithm, Protocol
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.secret import Secret
@@ -82,7 +83,9 @@ class SecretKind(StrEnum):
 
     IKE = "ike"
     USER = "eap"
-    """The password of a user, for XAUTH (and one day EAP)."""
+    """The password of a user, for EAP and XAUTH."""
+    NTLM = "ntlm"
+    """The NT hash of a user's password, for EAP-MSCHAPv2."""
 
 
 class Unique(StrEnum):
@@ -237,7 +240,7 @@ class Auth:
     `ike` restricts the signature in AUTH, `chain` the keys and signatures of
     the certificates; each lists alternatives and empty means anything goes.
     `backend` and its `profile` (a PAM service, a RADIUS section) count for
-    XAUTH only.
+    XAUTH only, `eap` for EAP: the methods to offer or to accept, best first.
     """
 
     kind: AuthKind = AuthKind.PUBKEY
@@ -245,6 +248,7 @@ class Auth:
     chain: tuple[KeyConstraint, ...] = ()
     backend: XauthBackend = XauthBackend.LOCAL
     profile: str = ""
+    eap: tuple[EapType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,8 @@ class Local:
     """How we authenticate. `id` None stands for our address; `certs` are DER.
 
     `xauth_id` is the user name to give, never empty in an XAUTH round.
+    `eap_id` is who we are to an EAP server (None: `id`), `aaa_id` whom that
+    server's certificate must name (None: the gateway itself).
     """
 
     name: str = "local"
@@ -259,17 +265,24 @@ class Local:
     id: Identity | None = None
     certs: tuple[bytes, ...] = field(default=(), repr=False)
     xauth_id: str = ""
+    eap_id: Identity | None = None
+    aaa_id: IdentityPattern | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What the peer must prove. `certs` and `cacerts` are DER; empty ones do not restrict."""
+    """What the peer must prove. `certs` and `cacerts` are DER; empty ones do not restrict.
+
+    `eap_id` is who the peer may be to our EAP server: without one it is not
+    asked, and has to be whom its IKE identity names.
+    """
 
     name: str = "remote"
     auth: Auth = Auth()
     id: IdentityPattern = field(default_factory=lambda: IdentityPattern.parse("%any"))
     certs: tuple[bytes, ...] = field(default=(), repr=False)
     cacerts: tuple[bytes, ...] = field(default=(), repr=False)
+    eap_id: IdentityPattern | None = None
 
 
 class Fresh(StrEnum):
@@ -440,10 +453,12 @@ class Connection:
         """Whether it may be used with IKEv1 or IKEv2.
 
         One that takes both is of no use to IKEv1 where its two sides prove
-        themselves in different ways (RFC 2409 §5: one method for both).
+        themselves in different ways (RFC 2409 §5: one method for both), or
+        by EAP, which it does not have.
         """
         if self.version == 0 and version == 1:
-            return self.local[0].auth.kind is self.remote[0].auth.kind
+            kind = self.local[0].auth.kind
+            return kind is self.remote[0].auth.kind and kind is not AuthKind.EAP
         return self.version in (0, version)
 
     def child(self, name: str) -> Child | None:

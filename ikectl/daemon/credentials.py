@@ -94,8 +94,9 @@ class Credentials:
 
     def _add_secret(self, secret: SharedSecret, owner: str) -> None:
         self._store.remove_secret(secret.name)
-        add = self._store.add_password if secret.kind is SecretKind.USER else self._store.add_secret
-        add(secret.name, secret.owners, secret.data)
+        store = self._store
+        add = {SecretKind.USER: store.add_password, SecretKind.NTLM: store.add_nt_hash}
+        add.get(secret.kind, store.add_secret)(secret.name, secret.owners, secret.data)
         self._secrets[secret.name] = owner
 
     def _add_authority(self, authority: Authority) -> None:

@@ -18,13 +18,14 @@ from typing import Protocol, Self
 from ikectl.auth.otp import one_time_password
 from ikectl.auth.xauth import chap
 from ikectl.config.model import Connection, XauthBackend
+from ikectl.crypto.mschapv2 import authenticator_response, bare_user, nt_response, session_key
 from ikectl.daemon.answers import Immediate, Later
 from ikectl.daemon.pam import Pam
 from ikectl.daemon.penalties import Penalties
 from ikectl.errors import BackendError, ConfigError, ConfigErrors, CredentialError
 from ikectl.pki.store import Store
-from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
-from ikectl.sa.logins import Accepted, Challenge, LoginAnswer, PromptKind, Rejected
+from ikectl.sa.asks import BeginLogin, CheckMschap, CheckPassword, Prompt, UserHash, UserSecret
+from ikectl.sa.logins import Accepted, Challenge, Keyed, LoginAnswer, MschapAnswer, PromptKind, Rejected
 from ikectl.values.path import site_of
 from ikectl.values.secret import Secret
 
@@ -85,6 +86,27 @@ class LocalUsers:
         return Accepted(ask.user) if good else Rejected(f"wrong password of user {ask.user!r}")
 
 
+class MschapUsers:
+    """Checks users by MS-CHAPv2, out of `secrets.eap*`, `secrets.xauth*` and `secrets.ntlm*`."""
+
+    def __init__(self, hashes: Users, random: Callable[[int], bytes]) -> None:
+        self._hashes = hashes
+        self._nobody = Secret(random(16))
+
+    def check(self, ask: CheckMschap) -> MschapAnswer:
+        found = self._hashes(ask.user)
+        known = found if found is not None else self._nobody
+        user = bare_user(ask.name)
+        wanted = nt_response(ask.challenge, ask.peer_challenge, user, known)
+        good = compare_digest(wanted, ask.response)
+        if found is None:
+            return Rejected(f"no user {ask.user!r} in secrets.eap*, secrets.xauth* or secrets.ntlm*")
+        if not good:
+            return Rejected(f"wrong password of user {ask.user!r}")
+        proof = authenticator_response(ask.challenge, ask.peer_challenge, user, known, wanted)
+        return Keyed(ask.user, proof, session_key(known, wanted))
+
+
 class NoAuth:
     """The backend that asks nothing, for clients that insist on XAUTH after a certificate."""
 
@@ -96,13 +118,21 @@ class NoAuth:
 
 
 class Logins:
-    """Answers BeginLogin and CheckPassword by the backends, Prompt and UserSecret from the passwords known here."""
+    """Answers BeginLogin and CheckPassword by the backends, all else from the passwords and NT hashes known here."""
 
     def __init__(
-        self, backends: Mapping[str, Backend], users: Users, now: Callable[[], float], sleep: Sleep = asyncio.sleep
+        self,
+        backends: Mapping[str, Backend],
+        users: Users,
+        hashes: Users,
+        random: Callable[[int], bytes],
+        now: Callable[[], float],
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._backends = backends
         self._users = users
+        self._hashes = hashes
+        self._mschap = MschapUsers(hashes, random)
         self._now = now
         self._sleep = sleep
         self._penalties = Penalties()
@@ -116,38 +146,57 @@ class Logins:
             XauthBackend.PAM: Pam(random),
             XauthBackend.NOAUTH: NoAuth(),
         }
-        return cls(backends, store.password, now)
+        return cls(backends, store.password, store.nt_hash, random, now)
 
     @property
     def immediate(self) -> Immediate:
         """What is answered in place."""
-        return {UserSecret: self.secret, Prompt: self.prompt}
+        return {UserSecret: self.secret, UserHash: self.hash, Prompt: self.prompt}
 
     @property
     def later(self) -> Later:
         """What waits."""
-        return {BeginLogin: self.begin, CheckPassword: self.check}
+        return {BeginLogin: self.begin, CheckPassword: self.check, CheckMschap: self.check_mschap}
 
     async def begin(self, ask: BeginLogin) -> LoginAnswer:
         return await self._backend(ask.backend).begin(ask)
 
     async def check(self, ask: CheckPassword) -> LoginAnswer:
         answer = await self._backend(ask.backend).check(ask)
+        await self._wait(isinstance(answer, Rejected), ask.backend, ask.user, ask.remote)
+        return answer
+
+    async def check_mschap(self, ask: CheckMschap) -> MschapAnswer:
+        answer = self._mschap.check(ask)
+        await self._wait(isinstance(answer, Rejected), XauthBackend.LOCAL, ask.user, ask.remote)
+        return answer
+
+    async def _wait(self, wrong: bool, backend: str, user: str, remote: bytes) -> None:
+        """Until the answer may be told."""
         now = self._now()
-        site, name = ("site", site_of(ask.remote)), ("user", ask.backend, ask.user)
-        if isinstance(answer, Rejected):
+        site, name = ("site", site_of(remote)), ("user", backend, user)
+        if wrong:
             delay = max(self._penalties.failed(name, now), self._penalties.failed(site, now))
         else:
             delay = self._penalties.due(site, now)
         if delay:
             await self._sleep(delay)
-        return answer
 
     def secret(self, ask: UserSecret) -> Secret:
         found = self._users(ask.user)
         if found is None:
             raise CredentialError(
-                f"no password of user {ask.user!r} is known: put it into a secrets.xauth section with this id"
+                f"no password of user {ask.user!r} is known: put it into a secrets.eap or secrets.xauth section "
+                "with this id"
+            )
+        return found
+
+    def hash(self, ask: UserHash) -> Secret:
+        found = self._hashes(ask.user)
+        if found is None:
+            raise CredentialError(
+                f"no password of user {ask.user!r} is known: put it into a secrets.eap section with this id, "
+                "or its NT hash into secrets.ntlm"
             )
         return found
 

@@ -15,6 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from ikectl.crypto import signature
+from ikectl.crypto.mschapv2 import HASH_OCTETS, nt_hash
 from ikectl.crypto.signature import PrivateKey, PublicKey, Scheme
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import HashAlgorithm
@@ -66,6 +67,7 @@ class Store:
     def __init__(self) -> None:
         self.secrets = SharedSecrets()
         self.passwords = Passwords()
+        self.nt_hashes = Passwords()
         self._certificates: dict[bytes, _Held] = {}
         self._keys: dict[str, PrivateKey] = {}
         self._verdicts: Recent[Verdict] = Recent(2048)
@@ -163,10 +165,16 @@ class Store:
         """Adds a user's password; see `Passwords`. Raises CredentialError."""
         self.passwords.add(name, owners, secret)
 
+    def add_nt_hash(self, name: str, owners: Iterable[IdentityPattern | Identity], hashed: bytes) -> None:
+        """Adds the NT hash of a user's password; see `Passwords`. Raises CredentialError."""
+        if len(hashed) != HASH_OCTETS:
+            raise CredentialError(f"an NT hash has {HASH_OCTETS} octets, not {len(hashed)}")
+        self.nt_hashes.add(name, owners, hashed)
+
     def remove_secret(self, name: str) -> bool:
-        """Whether there was one of that name, pre-shared key or password."""
-        key, password = self.secrets.remove(name), self.passwords.remove(name)
-        return key or password
+        """Whether there was one of that name: pre-shared key, password or NT hash."""
+        gone = [kind.remove(name) for kind in (self.secrets, self.passwords, self.nt_hashes)]
+        return any(gone)
 
     def shared_secret(
         self, local: Identity, remote: Identity, local_address: bytes, remote_address: bytes, named: bool = False
@@ -178,10 +186,16 @@ class Store:
         """The password of the user of that name, if it is known here."""
         return self.passwords.find(user)
 
+    def nt_hash(self, user: str) -> Secret | None:
+        """What MS-CHAPv2 needs of the user's password, if it or its hash is known here."""
+        password = self.passwords.find(user)
+        return nt_hash(password) if password is not None else self.nt_hashes.find(user)
+
     def clear(self) -> None:
         """Forget everything."""
         self.secrets.clear()
         self.passwords.clear()
+        self.nt_hashes.clear()
         self._certificates.clear()
         self._keys.clear()
         self._forget()

@@ -17,7 +17,7 @@ from ikectl.crypto.signature import Scheme
 from ikectl.iana import v1
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
 from ikectl.pki.signer import Fingerprint, IsakmpSigner, Signer
-from ikectl.sa.logins import LoginAnswer, PromptKind
+from ikectl.sa.logins import LoginAnswer, MschapAnswer, PromptKind
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -272,6 +272,32 @@ class UserSecret(Ask[Secret]):
     """The password of a user of ours, to log in elsewhere. Raises CredentialError if there is none."""
 
     user: str
+
+
+@record
+class UserHash(Ask[Secret]):
+    """The NT hash of a user of ours: what MS-CHAPv2 needs of a password. Raises CredentialError if there is none."""
+
+    user: str
+
+
+@record
+class CheckMschap(Ask[MschapAnswer]):
+    """Whether `response` is what a user's password makes of both challenges (RFC 2759). A wrong one is answered late.
+
+    `name` is the name that the peer put into the sum, its domain included; it
+    is `user` unless the peer writes the two in different ways. `remote` is a
+    packed address. Raises BackendError when the backend does not work.
+    """
+
+    user: str
+    name: bytes
+    challenge: bytes
+    """Ours, 16 octets."""
+    peer_challenge: bytes
+    response: bytes
+    """24 octets."""
+    remote: bytes
 
 
 @record

@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ikectl.values.record import record
+from ikectl.values.secret import Secret
 
 
 class PromptKind(StrEnum):
@@ -62,4 +63,16 @@ class Challenge:
     state: bytes = b""
 
 
+@record
+class Keyed:
+    """The user knows the password, and both ends have a key of it (MS-CHAPv2)."""
+
+    user: str
+    proof: bytes
+    """20 octets by which the user's end sees that we know the password (RFC 2759 §8.7)."""
+    msk: Secret
+    """64 octets."""
+
+
 LoginAnswer = Accepted | Rejected | Challenge
+MschapAnswer = Keyed | Rejected

@@ -76,7 +76,7 @@ class Running:
         table = answers.immediate(
             self.store, self.kernel, lambda remote: Endpoint.parse(address, 0).address, self.pools
         )
-        checking = logins(self.store) if logins is not None else Logins({}, self.store.password, lambda: 0.0)
+        checking = logins(self.store) if logins is not None else Logins.of(self.store, secrets.token_bytes, lambda: 0.0)
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), {**table, **checking.immediate})
         later = {**answers.LATER, **checking.later}
         self.shell = Shell(engine, self.sockets, self.kernel, later, [self._observe])

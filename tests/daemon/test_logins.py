@@ -6,12 +6,13 @@ import pytest
 
 from ikectl.auth.xauth import chap
 from ikectl.config.model import Auth, AuthKind, Connection, Remote, XauthBackend
+from ikectl.crypto.mschapv2 import authenticator_response, nt_hash, nt_response, session_key
 from ikectl.daemon.logins import Backend, LocalUsers, Logins, NoAuth, check_backends
 from ikectl.daemon.penalties import FIRST
 from ikectl.errors import BackendError, ConfigErrors, CredentialError
 from ikectl.pki.store import Store
-from ikectl.sa.asks import BeginLogin, CheckPassword, Prompt, UserSecret
-from ikectl.sa.logins import Accepted, Challenge, PromptKind, Rejected
+from ikectl.sa.asks import BeginLogin, CheckMschap, CheckPassword, Prompt, UserHash, UserSecret
+from ikectl.sa.logins import Accepted, Challenge, Keyed, PromptKind, Rejected
 from ikectl.values.secret import Secret
 
 PASSWORDS = {"joe": Secret(b"foobar"), "ann": Secret(b"s")}
@@ -36,12 +37,13 @@ def counting(octets: int) -> bytes:
 
 def logins(clock: Clock | None = None) -> Logins:
     clock = clock or Clock()
+    hashes = {user: nt_hash(password) for user, password in PASSWORDS.items()}
     backends: dict[str, Backend] = {
         "generic": LocalUsers(PASSWORDS.get, counting),
         "chap": LocalUsers(PASSWORDS.get, counting, PromptKind.CHAP),
         "noauth": NoAuth(),
     }
-    return Logins(backends, PASSWORDS.get, lambda: clock.now, clock.sleep)
+    return Logins(backends, PASSWORDS.get, hashes.get, counting, lambda: clock.now, clock.sleep)
 
 
 def check(user: str, password: bytes, remote: bytes = HERE) -> CheckPassword:
@@ -107,7 +109,7 @@ async def test_every_backend_of_the_configuration_works_or_is_refused_at_load(ba
 async def test_the_daemon_answers_all_that_a_login_asks() -> None:
     made = Logins.of(Store(), counting, lambda: 0.0)
 
-    assert {*made.immediate, *made.later} == {UserSecret, Prompt, BeginLogin, CheckPassword}
+    assert {*made.immediate, *made.later} == {UserSecret, UserHash, Prompt, BeginLogin, CheckPassword, CheckMschap}
 
 
 # -- delays -------------------------------------------------------------------------
@@ -207,3 +209,41 @@ async def test_no_password_is_told() -> None:
     told = [repr(await logins().check(check("joe", b"hunter2"))), repr(check("joe", b"hunter2"))]
 
     assert not any("hunter2" in text for text in told)
+
+
+def mschap(user: str, password: bytes, remote: bytes = HERE) -> CheckMschap:
+    response = nt_response(NONCE, NONCE[::-1], user.encode(), nt_hash(password))
+    return CheckMschap(user, b"DOM\\" + user.encode(), NONCE, NONCE[::-1], response, remote)
+
+
+async def test_mschapv2() -> None:
+    clock = Clock()
+    made = logins(clock)
+    key = nt_hash(b"foobar")
+    ask = mschap("joe", b"foobar")
+
+    answer = await made.check_mschap(ask)
+
+    proof = authenticator_response(NONCE, NONCE[::-1], b"joe", key, ask.response)
+    assert answer == Keyed("joe", proof, session_key(key, ask.response))
+    assert clock.slept == []
+    assert await made.check_mschap(mschap("joe", b"foobaR")) == Rejected("wrong password of user 'joe'")
+    assert isinstance(await made.check_mschap(mschap("bob", b"foobar")), Rejected)
+    assert len(clock.slept) == 2 and clock.slept[0] == FIRST, "guesses are answered late"
+
+
+async def test_a_guess_by_one_way_counts_for_the_other() -> None:
+    clock = Clock()
+    made = logins(clock)
+
+    await made.check(check("joe", b"x", HERE))
+    await made.check_mschap(mschap("joe", b"x", THERE))
+
+    assert clock.slept == [FIRST, 2 * FIRST]
+
+
+def test_the_hash_of_a_user_of_ours() -> None:
+    made = logins()
+    assert made.hash(UserHash("ann")) == nt_hash(b"s")
+    with pytest.raises(CredentialError, match=r"secrets.eap"):
+        made.hash(UserHash("bob"))

@@ -37,7 +37,7 @@ def checking(directory: Path, slept: list[float]) -> Callable[[Store], Logins]:
             "chap": LocalUsers(store.password, secrets.token_bytes, PromptKind.CHAP),
             "pam": Pam(secrets.token_bytes, str(directory)),
         }
-        return Logins(backends, store.password, lambda: 0.0, sleep)
+        return Logins(backends, store.password, store.nt_hash, secrets.token_bytes, lambda: 0.0, sleep)
 
     return make
 

@@ -1,0 +1,32 @@
+"""EapPeer: we prove ourselves to an EAP server, for IKE (RFC 7296 §2.16)."""
+
+from __future__ import annotations
+
+from ikectl.auth.eap.base import PeerContext, Random
+from ikectl.auth.eap.dialogue import PeerDialogue
+from ikectl.auth.eap.table import PEERS
+from ikectl.config.model import Local
+from ikectl.values.identity import ExactIdentity, Identity
+
+
+class EapPeer(PeerDialogue):
+    """One conversation: `take` each message, until `succeeded`; then `msk`, if it is not None, goes into AUTH."""
+
+    def __init__(
+        self,
+        local: Local,
+        identity: Identity,
+        random: Random,
+        server: Identity | None = None,
+        only_mutual: bool = False,
+    ) -> None:
+        """`identity` is who we are where `local.eap_id` says nothing, `server` the peer as IKE knows it, if it does.
+
+        `random` (octet count -> octets) makes challenges. `only_mutual`: nothing but EAP will prove the
+        server (RFC 5998), so only methods that do are taken.
+        """
+        expected = local.aaa_id or (ExactIdentity(server) if server is not None and not server.is_any else None)
+        context = PeerContext(local, local.eap_id or identity, expected, random, PEERS)
+        super().__init__(
+            context, [kind for kind in local.auth.eap if kind in PEERS and (PEERS[kind].mutual or not only_mutual)]
+        )

@@ -1,0 +1,19 @@
+"""The methods of EAP by their type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ikectl.auth.eap.base import PeerMethod, ServerMethod
+from ikectl.auth.eap.gtc import GtcPeer, GtcServer
+from ikectl.auth.eap.md5 import Md5Peer, Md5Server
+from ikectl.auth.eap.mschapv2 import MschapPeer, MschapServer
+from ikectl.iana.eap import EapType
+
+PEERS: Mapping[EapType, type[PeerMethod]] = MappingProxyType(
+    {method.type: method for method in (MschapPeer, Md5Peer, GtcPeer)}
+)
+SERVERS: Mapping[EapType, type[ServerMethod]] = MappingProxyType(
+    {method.type: method for method in (MschapServer, Md5Server, GtcServer)}
+)

@@ -1,0 +1,110 @@
+"""Whole conversations of EAP in one process: a client, a server, and what answers their asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ikectl.auth.eap.peer import EapPeer
+from ikectl.auth.eap.server import EapServer
+from ikectl.config.model import Auth, AuthKind, Local, Remote
+from ikectl.errors import IkectlError
+from ikectl.iana.eap import EapType
+from ikectl.sa.asks import Ask
+from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.wire.eap import EapMessage
+from tests.sim.tape import Tape
+from tests.sim.users import user_answers
+
+T = TypeVar("T")
+Answers = Mapping[type[Any], Callable[[Any], Any]]
+
+CAROL = Identity.parse("carol@example.org")
+SUN = Identity.parse("sun.example.org")
+PASSWORDS = {"carol@example.org": b"Ar3etTnp", "dave": b"UgaM65Va"}
+ADDRESS = bytes((192, 0, 2, 7))
+
+
+def eap(*methods: EapType) -> Auth:
+    return Auth(AuthKind.EAP, eap=methods)
+
+
+def run(coroutine: Coroutine[Ask[Any], Any, T], answers: Answers) -> T:
+    """Drives `coroutine` to its end; errors of answers are thrown into it."""
+    try:
+        ask = coroutine.send(None)
+        while True:
+            try:
+                answer = answers[type(ask)](ask)
+            except IkectlError as error:
+                ask = coroutine.throw(error)
+            else:
+                ask = coroutine.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+@dataclass
+class Talk:
+    """One conversation. `packets` are those that went over, the server's first."""
+
+    client: EapPeer
+    server: EapServer
+    of_client: Answers
+    of_server: Answers
+    packets: list[bytes] = field(default_factory=list)
+
+    def run(self) -> Talk:
+        """To the server's last word, which the client takes too. Raises what the client raises."""
+        request = run(self.server.begin(), self.of_server)
+        while True:
+            self.packets.append(request)
+            response = run(self.client.take(request), self.of_client)
+            if self.server.verdict is not None:
+                assert response == b""
+                return self
+            self.packets.append(response)
+            request = run(self.server.take(response), self.of_server)
+
+    @property
+    def read(self) -> list[EapMessage]:
+        return [EapMessage.read(packet) for packet in self.packets]
+
+    @property
+    def shape(self) -> list[str]:
+        """`REQUEST IDENTITY`, ..., `SUCCESS`."""
+        return [f"{each.code} {each.type}" if each.type is not None else str(each.code) for each in self.read]
+
+
+def talk(
+    *methods: EapType,
+    offered: tuple[EapType, ...] = (),
+    identity: Identity = CAROL,
+    ike: Identity = CAROL,
+    eap_id: str = "",
+    known: Mapping[str, bytes] = PASSWORDS,
+    given: Mapping[str, bytes] = PASSWORDS,
+    seed: int = 1,
+    only_mutual: bool = False,
+    of_client: Answers | None = None,
+    of_server: Answers | None = None,
+    local: Local | None = None,
+    remote: Remote | None = None,
+    gateway: Local | None = None,
+) -> Talk:
+    """A client that takes `methods` and a server that offers `offered` (the same), `eap_id` being whom it wants.
+
+    `known` are the passwords the server knows, `given` those of the client.
+    """
+    local = local or Local(auth=eap(*methods), eap_id=identity)
+    pattern = IdentityPattern.parse(eap_id) if eap_id else None
+    remote = remote or Remote(auth=eap(*(offered or methods)), eap_id=pattern)
+    gateway = gateway or Local(id=SUN)
+    return Talk(
+        EapPeer(local, ike, Tape(seed, "client"), SUN, only_mutual),
+        EapServer(remote, ike, ADDRESS, gateway, Tape(seed, "server")),
+        {**user_answers(given), **(of_client or {})},
+        {**user_answers(known), **(of_server or {})},
+    )
