@@ -214,7 +214,8 @@ CONNECTION = Group(
         O("version",      kinds.VERSION,       "0",       "1 is IKEv1, 2 is IKEv2; 0 answers both and starts with IKEv2."),
         O("local_addrs",  kinds.ADDRESS,       "%any",    "Own IKE addresses: addresses, names, networks, ranges.",
           many=True),
-        O("remote_addrs", kinds.ADDRESS,       "%any",    "The peer's addresses; starting needs one to send to.",
+        O("remote_addrs", kinds.ADDRESS,       "%any",    "The peer's addresses; starting needs one to send to. Several "
+                                                          "are tried in turn, names looked up for each round.",
           many=True),
         O("local_port",   kinds.PORT,          "500",     "Own UDP port; 500 floats to 4500."),
         O("remote_port",  kinds.PORT,          "500",     "The peer's UDP port; 500 floats to 4500."),
@@ -242,7 +243,8 @@ CONNECTION = Group(
         O("ocsp",         kinds.WORD,          "reply",   "OCSP inside IKE (RFC 4806).", ("never",)),
         O("ppk_id",       kinds.TEXT,          "",        "Identity of the post-quantum pre-shared key (RFC 8784).", NO),
         O("ppk_required", kinds.BOOL,          "no",      "Fail without that key.", ("no",)),
-        O("keyingtries",  kinds.U32,           "1",       "Rounds of retransmission at first contact; 0 is for ever."),
+        O("keyingtries",  kinds.U32,           "1",       "Rounds of calling, each over all addresses of the peer; 0 is for "
+                                                          "ever. What was up and is wanted back is called for ever."),
         O("unique",       kinds.UNIQUE,        "no",      "Older SAs of the same peer: `never`, `no` (INITIAL_CONTACT "
                                                           "decides), `keep`, `replace`."),
         O("reauth_time",  kinds.TIME,          "0s",      "Authenticate anew after this long; built for IKEv1."),

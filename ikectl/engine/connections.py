@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ikectl.config.match import AddressTable
 from ikectl.config.model import Action, Child, Connection, Unique
+from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
 from ikectl.engine.v1.machine import IsakmpMachine
-from ikectl.errors import BackendError
 from ikectl.iana.v2 import IdType
-from ikectl.sa.asks import Resolve, SourceAddress
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import IkeRekeyed, Note
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
@@ -24,13 +22,7 @@ if TYPE_CHECKING:
 
 AnyDriver = Driver[Any]
 
-RECONNECT_WAIT = 2.0
-"""Seconds before a lost connection is started again; doubles up to RECONNECT_LONGEST."""
-RECONNECT_LONGEST = 300.0
-NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
-
 PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
-STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
 
 Ends = tuple[Identity | None, Identity | None, str]
 """Our identity, the peer's, and the user that logged in."""
@@ -51,12 +43,9 @@ class Connections:
         """Those of IKEv1 by identities and the peer's address: a group may share an identity by the thousand."""
         self._where: dict[int, Whereabouts] = {}
         """Under what each stands there: its path may change later."""
-        self._calls: dict[int, Ends] = {}
+        self.calls = Calls(engine)
+        self._contacts: dict[int, Ends] = {}
         """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
-        self._wanted: dict[str, tuple[float, tuple[str, ...], int]] = {}
-        """What is to be started again: connection -> (instant, children, attempts so far)."""
-        self._attempts: dict[int, tuple[str, int]] = {}
-        """Attempts under way to keep a connection up: unique id -> (child, attempts so far)."""
         self._reruns: dict[int, AnyDriver] = {}
         """Phases 1 under way beside an SA that is to be renewed, by its unique id."""
         self._renews: dict[int, int] = {}
@@ -65,8 +54,6 @@ class Connections:
         """Made anew at the first search after a change, so that loading many stays cheap."""
         self._by_peer: dict[Identity, list[Connection]] | None = None
         """By the one identity that each expects; made anew like the addresses."""
-        self.resolved: dict[str, tuple[bytes, ...]] = {}
-        """Addresses of the host names that connections mention, as far as they are known."""
 
     # -- configuration ---------------------------------------------------------
 
@@ -83,7 +70,7 @@ class Connections:
         """The connections for a pair of packed addresses that speak `version` of IKE, closest first."""
         if self._by_address is None:
             self._by_address = AddressTable(self._loaded.values())
-        return tuple(self._by_address.candidates(local, remote, self.resolved, version))
+        return tuple(self._by_address.candidates(local, remote, self.calls.resolved, version))
 
     def expecting(self, identity: Identity) -> tuple[Connection, ...]:
         """The connections that expect that very identity of the peer."""
@@ -104,20 +91,21 @@ class Connections:
         if old is not None:
             if old.same_ike(connection):
                 kept = tuple(child for child in old.children if child in connection.children)
+            self.calls.cancel(old.name, "its configuration was replaced", [child.name for child in kept])
             self._unstart(old, kept, now)
             for machine in self.of(connection.name):
                 if old.same_ike(connection):
                     machine.sa.connection = connection
         for child in connection.children:
             if child.start_action is Action.START and child not in kept:
-                self.initiate(0, connection.name, child.name, now)
+                self.bring_up(connection, child, 0, now, own=True)
 
     def unload(self, name: str, now: float) -> None:
         """Forget a connection and close what it started by itself; other SAs of it stay."""
         old = self._loaded.pop(name, None)
         self._by_address = self._by_peer = None
         if old is not None:
-            self._wanted.pop(name, None)
+            self.calls.cancel(name, "its configuration was removed")
             self._unstart(old, (), now)
 
     def _unstart(self, old: Connection, kept: tuple[Child, ...], now: float) -> None:
@@ -139,11 +127,8 @@ class Connections:
 
     # -- starting ------------------------------------------------------------------
 
-    def initiate(self, token: int, ike: str, child_name: str, now: float, attempts: int | None = None) -> None:
-        """Bring up a child (or the IKE SA alone), over the IKE SA that is there if there is one.
-
-        `attempts` counts those that failed already where we keep a connection up by ourselves.
-        """
+    def initiate(self, token: int, ike: str, child_name: str, now: float) -> None:
+        """Bring up a child (or the IKE SA alone), over the IKE SA that is there if there is one."""
         commands = self._engine.commands
         connection = self._loaded.get(ike)
         if connection is None:
@@ -153,58 +138,25 @@ class Connections:
         if child_name and child is None:
             commands.begin(token, 0, f"connection {ike} has no child {child_name!r}")
             return
-        machine = self._usable(ike)
-        if machine is None and child is None:
+        if child is None and self._usable(ike) is None:
             # RFC 6023 §3: an IKE SA alone may only be asked of a peer that announced it, which nobody negotiates yet.
             known = ", ".join(each.name for each in connection.children) or "none"
             commands.begin(token, 0, f"name a child of {ike} to bring up ({known}): an IKE SA alone is not built yet")
             return
-        part = commands.begin(token, 1, "")
-        if machine is not None:
-            if child is None or any(c.usable and c.name == child.name for c in machine.sa.children.values()):
-                machine.sa.emit(Note(machine.sa, f"{child_name or ike} is established already"))
-                commands.settle(part, None)
-            elif (first := self._engine.dhcp.before(machine.sa, connection, child, part)) is not None:
-                assert first[0] is not None
-                machine.create_child(first[0], first[1], now)
-            return
-        machine = self._engine.new_machine(True, NOWHERE, b"", now, connection, connection.version or 2)
-        self.joined(machine)
-        if child is not None and (child.start_action is Action.START or attempts is not None):
-            self._attempts[machine.sa.uniqueid] = (child.name, attempts or 0)
-        start = partial(self._located, machine, child, part)
-        machine.begin_after(partial(self._locate, machine.sa, connection), start, now)
+        self.bring_up(connection, child, commands.begin(token, 1, ""), now)
 
-    async def _locate(self, sa: Association, connection: Connection) -> None:
-        """Find the addresses to talk between. Raises BackendError."""
-        remote = next((spec.concrete for spec in connection.remote_addrs if spec.concrete), None)
-        for spec in connection.remote_addrs if remote is None else ():
-            if spec.hostname is not None:
-                self.resolved[spec.hostname] = await Resolve(spec.hostname)
-                remote = self.resolved[spec.hostname][0]
-                break
-        if remote is None:
-            raise BackendError(f"connection {connection.name} names no single peer to call: set remote_addrs")
-        local = next(
-            (spec.concrete for spec in connection.local_addrs if spec.concrete and len(spec.concrete) == len(remote)),
-            None,
-        )
-        if local is None:
-            local = await SourceAddress(remote)
-        # A port of its own implies that UDP encapsulation is spoken there from the start.
-        sa.path = Path(Endpoint(local, connection.local_port), Endpoint(remote, connection.remote_port))
-
-    def _located(
-        self, machine: AnyDriver, child: Child | None, token: int, _: None, failure: BaseException | None
-    ) -> None:
-        if failure is not None:
-            self._engine.commands.settle(token, str(failure))
-            machine.close(str(failure), machine.now)
-            return
-        connection = machine.sa.connection
-        assert connection is not None
-        first = self._engine.dhcp.before(machine.sa, connection, child, token)
-        machine.initiate(*(first or (None, 0)), machine.now)
+    def bring_up(self, connection: Connection, child: Child | None, part: int, now: float, own: bool = False) -> None:
+        """The same for one part of a command. `own`: the configuration wants it, so that a refusal is not the end."""
+        machine = self._usable(connection.name)
+        if machine is None or self.calls.makes(machine):
+            self.calls.bring_up(connection, child, part, now, own)
+        elif child is None or any(c.usable and c.name == child.name for c in machine.sa.children.values()):
+            what = connection.name if child is None else child.name
+            machine.sa.emit(Note(machine.sa, f"{what} is established already"))
+            self._engine.commands.settle(part, None)
+        elif (first := self._engine.dhcp.before(machine.sa, connection, child, part)) is not None:
+            assert first[0] is not None
+            machine.create_child(first[0], first[1], now)
 
     def again(self, old: AnyDriver, token: int) -> None:
         """Run phase 1 of IKEv1 again beside `old`: the new SA then takes over its children."""
@@ -217,19 +169,6 @@ class Connections:
         self._reruns[old.sa.uniqueid] = machine
         self._renews[machine.sa.uniqueid] = old.sa.uniqueid
         machine.initiate(None, token, old.now)
-
-    def fall_back(self, old: AnyDriver, child: Child | None, token: int) -> bool:
-        """Try IKEv1 where the peer gave no usable answer to IKEv2 and the connection takes either."""
-        connection = old.sa.connection
-        if connection is None or not connection.speaks(1):
-            return False
-        machine = self._beside(old, 1)
-        machine.earlier = old.why
-        trying = self._attempts.pop(old.sa.uniqueid, None)
-        if trying is not None:
-            self._attempts[machine.sa.uniqueid] = trying
-        machine.initiate(child, token, old.now)
-        return True
 
     def _beside(self, old: AnyDriver, version: int) -> AnyDriver:
         """A driver for another SA with the peer of `old`, from where connections begin."""
@@ -245,6 +184,10 @@ class Connections:
         machine = self._engine.new_machine(True, path, b"", old.now, connection, version)
         self.joined(machine)
         return machine
+
+    def standing(self, name: str) -> AnyDriver | None:
+        """An SA of that connection that stands."""
+        return next((machine for machine in self.of(name) if machine.sa.state in STANDING), None)
 
     def _usable(self, name: str) -> AnyDriver | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
@@ -288,9 +231,9 @@ class Connections:
     def first_contact(self, sa: Association) -> bool:
         """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""
         ends = _ends(sa)
-        self._calls.pop(sa.uniqueid, None)
-        first = ends not in self._ends and ends not in self._calls.values()
-        self._calls[sa.uniqueid] = ends
+        self._contacts.pop(sa.uniqueid, None)
+        first = ends not in self._ends and ends not in self._contacts.values()
+        self._contacts[sa.uniqueid] = ends
         return first
 
     def joined(self, machine: AnyDriver) -> None:
@@ -344,9 +287,8 @@ class Connections:
                 other.delete("replaced by a newer one of the same peer", 0, now)
         elif connection.unique is Unique.KEEP and isinstance(machine, IsakmpMachine):
             self._keep_older(machine, now)
-        self._calls.pop(sa.uniqueid, None)
-        self._wanted.pop(connection.name, None)
-        self._attempts.pop(sa.uniqueid, None)
+        self._contacts.pop(sa.uniqueid, None)
+        self.calls.established(machine, now)
 
     def _keep_older(self, machine: IsakmpMachine, now: float) -> None:
         """unique = keep in IKEv1: only now is it known which user the peer is, and whether it just renews what stands.
@@ -427,36 +369,12 @@ class Connections:
 
     def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""
-        sa = machine.sa
         self._run_ended(machine)
-        connection = self._loaded.get(sa.name)
-        trying = self._attempts.pop(sa.uniqueid, None)
-        if connection is None:
-            return
-        if trying is not None:
-            wanted: tuple[str, ...] = (trying[0],)
-            attempts = trying[1] + 1
-            if connection.keyingtries and attempts >= connection.keyingtries:
-                return
-        else:
-            wanted, attempts = machine.restart, 0
-        if wanted:
-            wait = min(RECONNECT_WAIT * 2 ** min(attempts, 10), RECONNECT_LONGEST)
-            self._wanted[connection.name] = (now + wait, wanted, attempts)
-
-    # -- time ----------------------------------------------------------------------------
-
-    def deadline(self) -> float | None:
-        """When the next connection is to be started again."""
-        return min((at for at, _, _ in self._wanted.values()), default=None)
-
-    def tick(self, now: float) -> None:
-        """Start what is due."""
-        for name, (at, wanted, attempts) in list(self._wanted.items()):
-            if at <= now:
-                del self._wanted[name]
-                for child in wanted:
-                    self.initiate(0, name, child, now, attempts)
+        self._contacts.pop(machine.sa.uniqueid, None)
+        self.calls.closed(machine, now)
+        connection = self._loaded.get(machine.sa.name)
+        if connection is not None and machine.restart:
+            self.calls.bring_back(connection, machine.restart, now, machine.sa.random)
 
 
 def _key(identity: Identity) -> Identity:

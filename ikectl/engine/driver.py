@@ -20,6 +20,7 @@ from ikectl.engine import errands, lifetimes
 from ikectl.engine.outside import Outside
 from ikectl.engine.view import TasksView
 from ikectl.errors import BackendError, IkectlError
+from ikectl.iana.registry import Registry
 from ikectl.sa.asks import Ask
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
@@ -60,6 +61,7 @@ class Driver(Generic[S]):
         "_running",
         "began_at",
         "earlier",
+        "gave_up",
         "last_heard",
         "last_sent",
         "now",
@@ -88,6 +90,8 @@ class Driver(Generic[S]):
         """Why it closed."""
         self.earlier = ""
         """Why what was tried before this SA, for the same purpose, came to nothing."""
+        self.gave_up: Registry | None = None
+        """The exchange that got no usable answer, where that was the end."""
         self.restart: tuple[str, ...] = ()
         """Children that the configuration wants back after the way it closed."""
         self._running: tuple[Job, Finish, int] | None = None

@@ -71,7 +71,6 @@ class Engine:
         env.expecting = self.connections.expecting
         self._outside.again = self.connections.again
         self._outside.revive = self.connections.revive
-        self._outside.fall_back = self.connections.fall_back
         self._outside.hand_over = self._handed_over
         self._outside.first_contact = self.connections.first_contact_told
 
@@ -92,7 +91,7 @@ class Engine:
             if machine is not None and machine.wake_at == at:
                 machine.wake_at = None
                 machine.tick(now)
-        self.connections.tick(now)
+        self.connections.calls.tick(now)
         self._sweep_alarms()
 
     def _sweep_alarms(self) -> None:
@@ -111,8 +110,8 @@ class Engine:
         alarms = self._outside.alarms
         while alarms and not self._is_due(alarms[0]):
             heapq.heappop(alarms)
-        instants = [at for at in (alarms[0][0] if alarms else None, self.connections.deadline()) if at is not None]
-        return min(instants, default=None)
+        instants = alarms[0][0] if alarms else None, self.connections.calls.deadline()
+        return min((at for at in instants if at is not None), default=None)
 
     def answer(self, question: int, result: Any, now: float) -> None:
         """The answer to a question; an exception (an IkectlError) means it failed."""
@@ -136,7 +135,7 @@ class Engine:
             case Rekey(token, selection):
                 self._rekey(token, selection, now)
             case Resolved(host, addresses):
-                self.connections.resolved[host] = addresses
+                self.connections.calls.resolved[host] = addresses
             case Expire(child, hard):
                 self._expire(child, hard, now)
             case Remapped(child, remote):
@@ -294,8 +293,10 @@ class Engine:
         ]
 
     def _terminate(self, token: int, selection: Selection, force: bool, now: float) -> None:
-        selected = self._selected(selection)
-        part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
+        selected, resting = self._selected(selection), self._hang_up(selection)
+        part = self.commands.begin(token, len(selected) + resting, "no SA matches: `ikectl sas` lists what there is")
+        for _ in range(resting):
+            self.commands.settle(part, None)
         for machine, child in selected:
             if child is not None:
                 machine.delete_children((child,), "terminated by command", part, now)
@@ -304,6 +305,17 @@ class Engine:
                 self.commands.settle(part, None)
             else:
                 machine.delete("terminated by command", part, now)
+
+    def _hang_up(self, selection: Selection) -> int:
+        """Nothing of the connections meant is called any more; how many were between two attempts, without an SA."""
+        calls = self.connections.calls
+        if selection.of_children or selection.ike_id:
+            return 0
+        called = [name for name in ([selection.ike] if selection.ike else list(calls)) if name in calls]
+        resting = sum(map(calls.rests, called))
+        for name in called:
+            calls.cancel(name, "terminated by command")
+        return resting
 
     def _rekey(self, token: int, selection: Selection, now: float) -> None:
         selected = self._selected(selection)

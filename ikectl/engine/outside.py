@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ikectl.config.model import Child
 from ikectl.errors import IkectlError
 from ikectl.sa.asks import (
     AllocSpi,
@@ -87,8 +86,6 @@ class Outside:
     """Asked for the SA that this one replaced, which the peer keeps: it stands again; None if it is gone."""
     hand_over: Callable[[Association, Sequence[Any]], None] = lambda sa, exchanges: None
     """Told of exchanges to begin on another SA, and that its children may be others than before."""
-    fall_back: Callable[[AnyDriver, Child | None, int], bool] = lambda driver, child, token: False
-    """Asked to try the peer with IKEv1 in the stead of IKEv2; whether that is done."""
     first_contact: Callable[[AnyDriver], None] = lambda driver: None
     """Told that the peer of an established SA knows no other SA with us."""
     _order: count[int] = field(default_factory=count)

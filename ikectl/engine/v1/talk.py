@@ -458,6 +458,7 @@ class Talk(Driver[IsakmpSa]):
     def _give_up(self, conversation: Conversation, why: str) -> None:
         """No answer. To what the peer began, it has lost interest; else it is dead."""
         if conversation.ours:
+            self.gave_up = conversation.exchange.type
             self._outcome(conversation.exchange.token, why)
             conversation.exchange.token = 0
             self._close(why, End.SILENT)

@@ -609,16 +609,7 @@ class Machine(Driver[IkeSa]):
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""
-        connection = self.sa.connection
-        self.why = why  # IKEv1 tells it, too, if that comes to nothing as well
-        if (
-            isinstance(exchange, IkeSaInit)
-            and connection is not None
-            and connection.version == 0
-            and self.outside.fall_back(self, exchange.child, exchange.token)
-        ):
-            self.sa.emit(Note(self.sa, f"{why}; trying IKEv1"))
-            exchange.token = 0
+        self.gave_up = exchange.type
         self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else why)
         exchange.token = 0
         self._close(why, End.SILENT)
