@@ -35,7 +35,7 @@ class Terms:
     companions: tuple[Companion, ...] = ()
     """The other SAs of a bundle."""
     peer_original: bytes = b""
-    """The peer's packed address before its NAT, for transport mode."""
+    """The peer's packed address behind its NAT, for transport mode."""
 
 
 Selectors = tuple[TrafficSelector, ...]
@@ -56,6 +56,36 @@ def _resolved(specs: tuple[SelectorSpec, ...], addresses: tuple[bytes, ...]) -> 
         return tuple([spec.resolve(addresses[0]) for spec in specs])
     found = [spec.resolve(address) for spec in specs for address in addresses]
     return tuple(dict.fromkeys(found))
+
+
+def as_seen(sa: Association, ts_local: Selectors, ts_remote: Selectors) -> tuple[Selectors, Selectors]:
+    """Selectors of a child in transport mode, with the addresses that its packets bear here.
+
+    Behind a NAT the ends name what they see themselves; the kernel and the
+    configuration know the addresses of the IKE SA (RFC 3947 §5.2, RFC 7296
+    §2.23.1). Raises TsUnacceptable for a side of more than one address.
+    """
+    return (
+        _at(ts_local, sa.ends.local.address) if sa.nat.local else ts_local,
+        _at(ts_remote, sa.ends.remote.address) if sa.nat.remote else ts_remote,
+    )
+
+
+def _at(selectors: Selectors, address: bytes) -> Selectors:
+    for ts in selectors:
+        if ts.start != ts.end or ts.start != selectors[0].start:
+            raise TsUnacceptable(f"{ts} in transport mode through a NAT: only a single address can be")
+    return tuple(dict.fromkeys([ts.at(address) for ts in selectors]))
+
+
+def original_address(sa: Association, ts_remote: Selectors) -> bytes:
+    """The packed address that the peer has behind its NAT, as its selectors say; empty without such a NAT.
+
+    The kernel is told, for the checksums in transport mode cover it (RFC 7296 §2.23.1, RFC 3948 §3.1.2).
+    """
+    if not sa.nat.remote or not ts_remote:
+        return b""
+    return ts_remote[0].start.to_bytes(16 if ts_remote[0].v6 else 4, "big")
 
 
 def describe(

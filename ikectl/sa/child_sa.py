@@ -119,7 +119,8 @@ class ChildSa:
     companions: tuple[Companion, ...] = ()
     """The other SAs of its bundle. With ESP the child's own `protocol` is ESP, and AH only without it."""
     peer_original: bytes = b""
-    """The peer's packed address before its NAT, as it says in NAT-OA (RFC 3947 §5.2); transport mode only."""
+    """The peer's packed address behind its NAT, as it says in NAT-OA (RFC 3947 §5.2) or in its selectors (RFC 7296
+    §2.23.1); transport mode only."""
     given_marks: ChildMarks | None = None
     """Marks that are this child's own (`Marks`); None: those of the configuration."""
 

@@ -188,6 +188,15 @@ def narrow(offered: Sequence[TrafficSelector], configured: Sequence[TrafficSelec
     return tuple(found)
 
 
+def meet(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> bool:
+    """Whether there are packets between the two: of one family, and of a protocol that both sides have."""
+    for ours in local:
+        for theirs in remote:
+            if ours.v6 == theirs.v6 and (not ours.protocol or not theirs.protocol or ours.protocol == theirs.protocol):
+                return True
+    return False
+
+
 def covers(outer: Sequence[TrafficSelector], inner: Sequence[TrafficSelector]) -> bool:
     """Whether every packet of `inner` is one of `outer`, by one selector or by several together."""
     for one in inner:

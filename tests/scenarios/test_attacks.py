@@ -287,8 +287,7 @@ def neighbours(mark: Mark) -> tuple[Host, Host, Host]:
     for host in (moon, mars):
         net = child(remote="dynamic", **ends)
         host.load(connection(local=host.address, local_id=f"{host.name}.example.org", children=(net,)))
-    # What a host calls itself, and what its packets bear behind the NAT.
-    marked = child(remote="192.0.2.0/24", mark_in=mark, mark_out=mark, **ends)
+    marked = child(remote="dynamic", mark_in=mark, mark_out=mark, **ends)
     about: dict[str, Any] = {"local_id": "sun.example.org", "remote_id": "*.example.org"}
     sun.load(connection(local=SUN, remote="%any", children=(marked,), **about))
     world = World(1, moon, mars, sun, nats=(Nat(frozenset({MOON, mars.address}), NEIGHBOURS),))

@@ -242,16 +242,9 @@ def host_pair(path: Path) -> Pair:
 
 
 def through_nat(sa: IsakmpSa, pair: Pair) -> Pair:
-    """In transport mode behind a NAT the addresses are those that packets really have here.
-
-    What the ends say in their IDs are their own views (RFC 3947 §5.2); the
-    kernel sees the addresses of the IKE SA, and so may the configuration.
-    """
-    path = sa.ends
-    return (
-        _with_address(pair[0], path.local.address) if sa.nat.local else pair[0],
-        _with_address(pair[1], path.remote.address) if sa.nat.remote else pair[1],
-    )
+    """In transport mode behind a NAT the addresses are those that packets really have here. Raises TsUnacceptable."""
+    (ours,), (theirs,) = children.as_seen(sa, pair[:1], pair[1:])
+    return ours, theirs
 
 
 def peers_selector(sa: IsakmpSa, said: ID, transport: bool) -> TrafficSelector:
@@ -265,13 +258,6 @@ def peers_selector(sa: IsakmpSa, said: ID, transport: bool) -> TrafficSelector:
         ports = (said.port, said.port) if said.port else (host.start_port, host.end_port)
         return replace(host, protocol=said.protocol, start_port=ports[0], end_port=ports[1])
     return said.selector()
-
-
-def _with_address(selector: TrafficSelector, address: bytes) -> TrafficSelector:
-    if selector.start != selector.end:
-        raise TsUnacceptable(f"{selector} in transport mode: only a single address can be")
-    number = int.from_bytes(address, "big")
-    return replace(selector, start=number, end=number, v6=len(address) == 16)
 
 
 # -- NAT-OA ------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ one differ in what travels around SA, TSi and TSr, not in what these mean
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ikectl.config.model import Child, Mode
 from ikectl.crypto import proposal as proposals
@@ -15,19 +16,22 @@ from ikectl.crypto.kdf_v2 import derive_child
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
 from ikectl.exchange import children
-from ikectl.exchange.children import Terms
+from ikectl.exchange.children import Selectors, Terms
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
 from ikectl.sa.asks import AllocSpi, FreeSpi
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
-from ikectl.values.selector import TrafficSelector, covers, narrow
+from ikectl.values.selector import TrafficSelector, covers, meet, narrow
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import USE_TRANSPORT_MODE
 from ikectl.wire.v2.sa import SA, Proposal
 from ikectl.wire.v2.ts import TSi, TSr
+
+Pair = tuple[Selectors, Selectors]
+"""Our side's and the peer's side's traffic."""
 
 MAX_ORPHANS = 16
 """Deletes for unknown children that are remembered: only the latest can be of an answer still under way."""
@@ -134,6 +138,8 @@ class Agreed:
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
     transport: bool
+    original: bytes = b""
+    """The peer's address behind its NAT, in transport mode."""
 
 
 async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) -> ChildSa:
@@ -142,25 +148,20 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
     Raises PeerMisbehaved for an answer our offer did not allow,
     TsUnacceptable for selectors outside of it, Stillborn, BackendError.
     """
-    return await settle(sa, made, agree(made, reply), keying)
+    return await settle(sa, made, agree(sa, made, reply), keying)
 
 
-def agree(made: ChildOffer, reply: Message) -> Agreed:
+def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
     """What the reply chose. Raises PeerMisbehaved for what our offer did not allow, TsUnacceptable."""
     chosen = proposals.accepted(made.offered, one_proposal(reply))
-    ts_local, ts_remote = reply.one(TSi).selectors, reply.one(TSr).selectors
-    if not covers(made.ts_local, ts_local) or not covers(made.ts_remote, ts_remote) or not (ts_local and ts_remote):
-        raise TsUnacceptable(
-            f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, "
-            f"which is not within our offer {_list(made.ts_local)} === {_list(made.ts_remote)}"
-        )
     transport = reply.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    ts_local, ts_remote, original = _answered(sa, made, reply, transport)
     if transport and not made.transport:
         raise PeerMisbehaved("the peer chose transport mode, which we did not ask for")
     if made.transport and not transport:
         # RFC 7296 §1.3.1: a responder may decline; we then must not keep the SA in tunnel mode.
         raise TsUnacceptable("the peer declined transport mode; set mode = tunnel here or transport there")
-    return Agreed(chosen, ts_local, ts_remote, transport)
+    return Agreed(chosen, ts_local, ts_remote, transport, original)
 
 
 async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) -> ChildSa:
@@ -180,9 +181,28 @@ async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) ->
         agreed.transport,
         keying,
         made.path,
+        agreed.original,
     )
     await children.install(sa, child)
     return child
+
+
+def _answered(sa: IkeSa, made: ChildOffer, reply: Message, transport: bool) -> tuple[Selectors, Selectors, bytes]:
+    """Our side's and the peer's side's selectors as the peer narrowed them, and its address behind a NAT, if it tells.
+
+    Raises TsUnacceptable.
+    """
+    ts_local, ts_remote, original = reply.one(TSi).selectors, reply.one(TSr).selectors, b""
+    if transport and sa.nat.found:
+        # §2.23.1: address substitution comes before anything else, verification of the narrowing included.
+        original = children.original_address(sa, ts_remote)
+        ts_local, ts_remote = children.as_seen(sa, ts_local, ts_remote)
+    if not covers(made.ts_local, ts_local) or not covers(made.ts_remote, ts_remote) or not meet(ts_local, ts_remote):
+        raise TsUnacceptable(
+            f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, "
+            f"which is not within our offer {_list(made.ts_local)} === {_list(made.ts_remote)}"
+        )
+    return ts_local, ts_remote, original
 
 
 @dataclass(slots=True, eq=False)
@@ -194,6 +214,8 @@ class ChildChoice:
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
     transport: bool
+    original: bytes = b""
+    """The peer's address behind its NAT, in transport mode."""
 
     @property
     def suite(self) -> ChildSuite:
@@ -208,44 +230,79 @@ def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, withou
     wanted it, then the first whose selectors meet them (RFC 7296 §2.9).
     Raises TsUnacceptable, NoProposalChosen.
     """
-    offered_local, offered_remote = request.one(TSr).selectors, request.one(TSi).selectors
-    transport = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
-    fitting: list[tuple[int, Child, tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]]] = []
-    for order, config in enumerate(configured):
-        ours, theirs = children.own_selectors(sa, config), children.peer_selectors(sa, config)
-        ts_local, ts_remote = narrow(offered_local, ours), narrow(offered_remote, theirs)
-        if not ts_local or not ts_remote:
-            continue
-        rank = order
-        if len(configured) > 1:
-            if offered_local != ours or offered_remote != theirs:
-                rank += len(configured)
-                if not covers(ts_local, offered_local[:1]) or not covers(ts_remote, offered_remote[:1]):
-                    rank += len(configured)
-            if (config.mode is Mode.TRANSPORT) != transport:
-                rank += 3 * len(configured)
-        fitting.append((rank, config, ts_local, ts_remote))
-    if not fitting:
-        raise TsUnacceptable(
-            f"the peer offers {_list(offered_remote)} === {_list(offered_local)}; "
-            + (
-                "configured are " + "; ".join(_described(sa, config) for config in configured)
-                if configured
-                else "no child is configured"
-            )
-        )
-    if len(fitting) > 1:
-        fitting.sort(key=lambda fit: fit[0])
+    fitting = _fitting(sa, request, configured)
     failure: NoProposalChosen | None = None
-    for _, config, ts_local, ts_remote in fitting:
+    for fit in fitting:
         try:
-            chosen = proposals.select(request.one(SA).proposals, config.proposals, without_ke=without_ke)
+            chosen = proposals.select(request.one(SA).proposals, fit.config.proposals, without_ke=without_ke)
         except NoProposalChosen as refusal:
             failure = failure or refusal
             continue
-        return ChildChoice(config, chosen, ts_local, ts_remote, transport and config.mode is Mode.TRANSPORT)
+        original = b""
+        if fit.transport and sa.nat.found:
+            original = children.original_address(sa, request.one(TSi).selectors)
+        return ChildChoice(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original)
     assert failure is not None
     raise failure
+
+
+class _Fit(NamedTuple):
+    """A child of ours that the request may be for; a smaller `rank` is better."""
+
+    rank: int
+    config: Child
+    ts_local: Selectors
+    ts_remote: Selectors
+    transport: bool
+
+
+def _fitting(sa: IkeSa, request: Message, configured: tuple[Child, ...]) -> list[_Fit]:
+    """The children whose selectors meet those of the request, best first. Raises TsUnacceptable if there is none."""
+    offered = request.one(TSr).selectors, request.one(TSi).selectors
+    asked = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    in_transport, why = (offered, "") if not (asked and sa.nat.found) else _substituted(sa, *offered)
+    fitting: list[_Fit] = []
+    for order, config in enumerate(configured):
+        transport = asked and config.mode is Mode.TRANSPORT
+        # §2.23.1: without transport mode the substitution is undone.
+        local, remote = in_transport if transport else offered
+        ours, theirs = children.own_selectors(sa, config), children.peer_selectors(sa, config)
+        ts_local, ts_remote = narrow(local, ours), narrow(remote, theirs)
+        if not meet(ts_local, ts_remote):
+            continue
+        rank = order
+        if len(configured) > 1:
+            if local != ours or remote != theirs:
+                rank += len(configured)
+                if not covers(ts_local, local[:1]) or not covers(ts_remote, remote[:1]):
+                    rank += len(configured)
+            if (config.mode is Mode.TRANSPORT) != asked:
+                rank += 3 * len(configured)
+        fitting.append(_Fit(rank, config, ts_local, ts_remote, transport))
+    if not fitting:
+        raise TsUnacceptable(_misfit(sa, *offered, configured) + why)
+    if len(fitting) > 1:
+        fitting.sort(key=lambda fit: fit.rank)
+    return fitting
+
+
+def _substituted(sa: IkeSa, offered_local: Selectors, offered_remote: Selectors) -> tuple[Pair, str]:
+    """What is asked for in transport mode through a NAT, as packets bear it here; nothing, and why, if that cannot be.
+
+    The initiator's side is one address, and so is ours (RFC 7296 §2.23.1).
+    """
+    try:
+        return children.as_seen(sa, offered_local, offered_remote), ""
+    except TsUnacceptable as refusal:
+        return ((), ()), f"; {refusal}"
+
+
+def _misfit(sa: IkeSa, offered_local: Selectors, offered_remote: Selectors, configured: tuple[Child, ...]) -> str:
+    return f"the peer offers {_list(offered_remote)} === {_list(offered_local)}; " + (
+        "configured are " + "; ".join(_described(sa, config) for config in configured)
+        if configured
+        else "no child is configured"
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -284,6 +341,7 @@ class Promise:
                 choice.transport,
                 keying,
                 self.path,
+                choice.original,
             )
         except TsUnacceptable:
             await self.withdraw()
@@ -328,6 +386,7 @@ def build(
     transport: bool,
     keying: Keying,
     path: Path,
+    original: bytes = b"",
 ) -> ChildSa:
     """The facts of a new child, keys derived, nothing installed. Raises TsUnacceptable."""
     suite = ChildSuite.of(chosen)
@@ -336,7 +395,16 @@ def build(
         sa,
         config,
         initiator,
-        Terms(chosen.protocol, suite, spi, int.from_bytes(chosen.spi, "big"), ts_local, ts_remote, transport),
+        Terms(
+            chosen.protocol,
+            suite,
+            spi,
+            int.from_bytes(chosen.spi, "big"),
+            ts_local,
+            ts_remote,
+            transport,
+            peer_original=original,
+        ),
         path,
         derive_child(
             sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared, keying.additional
