@@ -24,7 +24,10 @@ _HASHES = {
     "sha512": HashAlgorithm.SHA2_512,
     "identity": HashAlgorithm.IDENTITY,
 }
-_PLAIN = {word.value: Auth(word) for word in (AuthKind.PSK, AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)}
+_PLAIN = {
+    word.value: Auth(word)
+    for word in (AuthKind.PSK, AuthKind.NULL, AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
+}
 _XAUTH = {
     # What follows `xauth-`; `eap` is swanctl's word for asking the methods of EAP, which look into `secrets` too.
     **{word.value: word for word in XauthBackend},
@@ -32,7 +35,7 @@ _XAUTH = {
 }
 _PROFILED = (XauthBackend.PAM, XauthBackend.RADIUS)
 _MAX_PROFILE = 64
-_LATER = ("eap", "any", "null", "bliss", "dsa")
+_LATER = ("eap", "any", "bliss", "dsa")
 
 
 def read_auth(text: str) -> Auth:

@@ -38,6 +38,10 @@ from ikectl.wire.v2.sa import Proposal
 
 MAX_CHILDREN = 1000
 MAX_OWNERS = 255
+MAX_ROUNDS = 4
+"""Of IKEv2's authentication (RFC 4739 sets no limit): each costs a message more, and nobody has as many proofs."""
+MAX_ROUNDS_V1 = 2
+"""Phase 1, then XAUTH."""
 
 ReadFile = Callable[[str], bytes]
 """Octets of a file by absolute path; raises OSError."""
@@ -232,15 +236,12 @@ def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadF
 def _sections(section: Section, prefix: str, v1: bool, errors: Errors) -> list[Section]:
     """The authentication rounds of a side in their order: by `round` where it is set, else as they are written."""
     found = [child for name, child in section.sections.items() if name.startswith(prefix)]
-    most = 2 if v1 else 1
+    most = MAX_ROUNDS_V1 if v1 else MAX_ROUNDS
     for further in found[most:]:
-        value = further.values.get("auth")
         if v1:
             why = f"IKEv1 has no third authentication round; keep two {prefix} sections"
-        elif value is not None and value.octets.strip().startswith(b"xauth"):
-            why = "xauth is for IKEv1; set version = 1"
         else:
-            why = f"not built yet: a second authentication round; keep one {prefix} section"
+            why = f"{most} rounds of authentication are enough; keep {most} {prefix} sections"
         errors.add(f"{section.name}.{further.name}: {why}", further.place)
     return sorted(found[:most], key=_round_number)
 

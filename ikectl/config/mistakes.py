@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Fragmentation, Local, Remote, XauthBackend
+from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Fragmentation, Local, Remote, Unique, XauthBackend
 from ikectl.config.read import Checked
 from ikectl.config.tree import Errors, Place
 from ikectl.crypto import transforms as table
@@ -20,6 +20,7 @@ from ikectl.wire.v2.sa import Proposal
 
 _V1_RSA = (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
 _IKEV1_KINDS = (AuthKind.XAUTH, *_V1_RSA)
+_IKEV2_KINDS = (AuthKind.EAP, AuthKind.NULL)
 
 _NEEDS_V1 = ("vips", "pools", "reauth_time", "life_bytes", "dhcp", "dhcp_server")
 """Options of a connection that are built for IKEv1 only: IKEv2 would go without, and nobody would be told."""
@@ -116,16 +117,31 @@ def rounds(checked: Checked, found: Rounds, errors: Errors) -> None:
     psk = any(side.auth.kind is AuthKind.PSK for side in found.first)
     if checked.values["aggressive"] and version != 2 and psk and not checked.values["aggressive_psk"]:
         _add(checked, "aggressive", _AGGRESSIVE_PSK, errors)
-    used = [side for side in found.all if side.auth.kind in _IKEV1_KINDS]
-    if version != 1:
-        for side in used:
-            why = f"auth: {side.auth.kind.value} is for IKEv1; set version = 1"
+    _null(checked, found, errors)
+    foreign, other = (_IKEV2_KINDS, 2) if version == 1 else (_IKEV1_KINDS, 1)
+    for side in found.all:
+        if side.auth.kind in foreign:
+            why = f"auth: {side.auth.kind.value} is for IKEv{other}; set version = {other}"
             errors.add(f"{label}.{side.name}.{why}", found.place(side.name, section.place))
+    if version != 1:
         return
     for name, why in _v1_rounds(found):
         errors.add(f"{label}.{name}: {why}", found.place(name, section.place))
     for side, why in _v1_signatures(found):
         errors.add(f"{label}.{side.name}.auth: {why}", found.place(side.name, section.place))
+
+
+def _null(checked: Checked, found: Rounds, errors: Errors) -> None:
+    """An end that proves nothing (RFC 7619) is nobody in particular, and cannot be told from others like it."""
+    for side in found.all:
+        if side.auth.kind is not AuthKind.NULL:
+            continue
+        place = found.place(side.name, checked.section.place)
+        if str(side.id) not in ("None", "%any"):
+            errors.add(f"{checked.label}.{side.name}.id: auth = null proves no identity; leave the id out", place)
+        if isinstance(side, Remote) and checked.values["unique"] in (Unique.KEEP, Unique.REPLACE):
+            why = "peers with auth = null cannot be told apart; set it to no or never"
+            _add(checked, "unique", why, errors)
 
 
 _AGGRESSIVE_PSK = (

@@ -391,7 +391,8 @@ class Connection:
     """An IKE configuration and its children.
 
     `vips` are packed; the unspecified address asks for any. `local` and
-    `remote` have one round each; in IKEv1 a second one is XAUTH.
+    `remote` have a round of authentication each or several (RFC 4739); in
+    IKEv1 a second one is XAUTH.
     """
 
     name: str
@@ -453,12 +454,13 @@ class Connection:
         """Whether it may be used with IKEv1 or IKEv2.
 
         One that takes both is of no use to IKEv1 where its two sides prove
-        themselves in different ways (RFC 2409 §5: one method for both), or
-        by EAP, which it does not have.
+        themselves in different ways (RFC 2409 §5: one method for both), or in
+        a way that only IKEv2 has.
         """
         if self.version == 0 and version == 1:
             kind = self.local[0].auth.kind
-            return kind is self.remote[0].auth.kind and kind is not AuthKind.EAP
+            same = self.remote[0].auth.kind is kind and len(self.local) == len(self.remote) == 1
+            return same and kind in (AuthKind.PSK, AuthKind.PUBKEY)
         return self.version in (0, version)
 
     def child(self, name: str) -> Child | None:

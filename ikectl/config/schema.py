@@ -107,9 +107,9 @@ LOCAL = Group(
     "local",
     "How this host proves its identity. Without a section: a public key, any identity.",
     (
-        O("round",    kinds.U32,      "0",      "Order of authentication rounds; a second one is IKEv1's XAUTH."),
+        O("round",    kinds.U32,      "0",      "Order of authentication rounds (RFC 4739); in IKEv1 a second one is XAUTH."),
         O("certs",    kinds.CERT,     "",       "Certificate candidates: files relative to x509/.", many=True),
-        O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, or key and hash constraints such as `rsa-sha256`, "
+        O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, `null` (IKEv2: no proof, of nobody), or key and hash constraints such as `rsa-sha256`, "
                                                 "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`; in IKEv1 also `xauth`, "
                                                 "`rsa-encryption`, `rsa-encryption-revised`."),
         O("id",       kinds.IDENTITY, "(subject of the certificate, or the address)",
@@ -126,7 +126,7 @@ REMOTE = Group(
     "remote",
     "What the peer must prove. Without a section: a public key we trust, any identity.",
     (
-        O("round",       kinds.U32,     "0",       "Order of authentication rounds; a second one is IKEv1's XAUTH."),
+        O("round",       kinds.U32,     "0",       "Order of authentication rounds (RFC 4739); in IKEv1 a second one is XAUTH."),
         O("id",          kinds.PATTERN, "%any",    "Identity expected: exact, with `*` wildcards, a network, "
                                                    "or `kind:^regex$`."),
         O("auth",        kinds.AUTH,    "pubkey",  "`psk`, `pubkey`, or minimum key sizes and hashes such as "

@@ -233,8 +233,8 @@ def test_ah_alone_offers_no_esp() -> None:
         ("remote { revocation = strict }", "gw.remote.revocation: not built yet; set it to relaxed or leave it out"),
         ("remote { id = email:^(x$ }", "gw.remote.id: not a regular expression: missing ), unterminated subpattern"),
         (
-            "local-1 { }\nlocal-2 { }",
-            "gw.local-2: not built yet: a second authentication round; keep one local section",
+            "".join(f"local-{n} {{ }}\n" for n in range(1, 6)),
+            "gw.local-5: 4 rounds of authentication are enough; keep 4 local sections",
         ),
         ("local { cert { handle = 5 } }", "gw.local.cert.handle: not built yet; leave it out"),
         ("local { cert { } }", "gw.local.cert: set file"),

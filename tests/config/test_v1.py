@@ -176,10 +176,40 @@ def test_methods_of_ikev1_need_version_1(word: str, version: int) -> None:
 
 
 def test_a_second_round_of_ikev2_is_told_apart_from_xauth() -> None:
-    assert refusals(PSK + "remote-2 { auth = xauth }", 2) == ["remote-2: xauth is for IKEv1; set version = 1"]
-    assert refusals(PSK + "remote-2 { }", 0) == [
-        "remote-2: not built yet: a second authentication round; keep one remote section"
-    ]
+    assert refusals(PSK + "remote-2 { auth = xauth }", 2) == ["remote-2.auth: xauth is for IKEv1; set version = 1"]
+    assert refusals(PSK + "remote-2 { }", 0) == []
+
+
+def test_a_connection_with_several_rounds_speaks_ikev2_only() -> None:
+    made = connection(PSK + "remote-2 { }", 0)
+    assert made.speaks(2) and not made.speaks(1)
+
+
+def test_methods_of_ikev2_need_version_2() -> None:
+    assert refusals("local { auth = null }\nremote { auth = psk }", 1)[0] == (
+        "local.auth: null is for IKEv2; set version = 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (
+            "local { auth = null\n id = moon }\nremote { auth = psk }",
+            "local.id: auth = null proves no identity; leave the id out",
+        ),
+        (
+            "local { auth = psk }\nremote { auth = null\n id = moon }",
+            "remote.id: auth = null proves no identity; leave the id out",
+        ),
+        (
+            "unique = keep\nlocal { auth = psk }\nremote { auth = null }",
+            "unique: peers with auth = null cannot be told apart; set it to no or never",
+        ),
+    ],
+)
+def test_an_end_that_proves_nothing_is_nobody(options: str, why: str) -> None:
+    assert refusals(options, 2) == [why]
 
 
 def test_both_versions_at_once_may_differ_in_proof_but_then_speak_ikev2_only() -> None:

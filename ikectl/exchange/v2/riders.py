@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from ikectl.config.model import Unique
 from ikectl.exchange.v2.rider import AnswerRider, Rider
-from ikectl.iana.v2 import NotifyType
+from ikectl.iana.v2 import IdType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import INITIAL_CONTACT
+
+
+def says_first_contact(sa: IkeSa, message: Message) -> bool:
+    """Whether the peer says so. One that proved nothing has no other SAs to speak of (RFC 7619 §2.5)."""
+    nobody = sa.remote_id is None or sa.remote_id.kind is IdType.NULL
+    return not nobody and message.notify(NotifyType.INITIAL_CONTACT) is not None
 
 
 class InitialContact(Rider):
@@ -24,7 +30,7 @@ class InitialContact(Rider):
         return []
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
-        sa.contacted = reply.notify(NotifyType.INITIAL_CONTACT) is not None
+        sa.contacted = says_first_contact(sa, reply)
 
 
 class AnswerInitialContact(AnswerRider):
@@ -32,7 +38,7 @@ class AnswerInitialContact(AnswerRider):
 
     @classmethod
     def rides(cls, sa: IkeSa, request: Message) -> bool:
-        return request.notify(NotifyType.INITIAL_CONTACT) is not None
+        return says_first_contact(sa, request)
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         sa.contacted = True
