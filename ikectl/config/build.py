@@ -21,7 +21,6 @@ from ikectl.config.model import (
     Child,
     Connection,
     Dhcp,
-    Fragmentation,
     Local,
     Pool,
     PrivateKey,
@@ -150,8 +149,6 @@ def build_connection(section: Section, errors: Errors, read_file: ReadFile | Non
     if len(errors.found) != before or found is None:
         return None
     _fill_times(checked)
-    if values["version"] == 2:
-        values["fragmentation"] = Fragmentation.NO
     values["proposals"] = _numbered(values["proposals"])
     values["dhcp"] = _dhcp(values)
     return Connection(name=label, local=found.local, remote=found.remote, children=children, **values)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Fragmentation, Local, Remote, Unique, XauthBackend
+from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Local, Remote, Unique, XauthBackend
 from ikectl.config.read import Checked
 from ikectl.config.tree import Errors, Place
 from ikectl.crypto import transforms as table
@@ -62,9 +62,6 @@ def options(checked: Checked, errors: Errors) -> None:
         for key in _TUNES_V1:
             if checked.says(key) and checked.values[key] not in (None, _harmless(key)):
                 _add(checked, key, "is for IKEv1, and version = 2 is IKEv2 alone; leave it out", errors)
-        if checked.says("fragmentation") and checked.values["fragmentation"] is not Fragmentation.NO:
-            why = "not built yet for IKEv2; set it to no or leave it out"
-            _add(checked, "fragmentation", why, errors)
     else:
         _liveness(checked, errors)
     if version == 1:

@@ -67,7 +67,7 @@ class XauthBackend(StrEnum):
 
 
 class Fragmentation(StrEnum):
-    """IKEv1 fragments of ours; those of the peer are always taken, unless it is NO."""
+    """Fragments of ours; those of the peer are always taken, unless it is NO."""
 
     NO = "no"
     ACCEPT = "accept"
@@ -75,7 +75,7 @@ class Fragmentation(StrEnum):
     YES = "yes"
     """Sent once the peer has announced that it takes them."""
     FORCE = "force"
-    """Sent from the first message on."""
+    """With IKEv1 sent from the first message on; else as YES, for IKE_SA_INIT may not be cut (RFC 7383 §2.1)."""
 
 
 class SecretKind(StrEnum):

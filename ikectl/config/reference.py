@@ -76,8 +76,8 @@ secret = "0sFpZAZqEN6Ti9sqt4ZP5EWcqx"
 
 `version = 1` speaks IKEv1 alone, `version = 2` IKEv2 alone; `version = 0`, the default, answers both and starts with
 IKEv2. What only one version can do is refused where the other may be spoken, because a peer would go without it and
-nobody would be told; options that merely tune IKEv1 (`aggressive`, `pull`, `dpd_timeout`, `fragmentation`) may stand
-beside `version = 0`. Three things differ from IKEv2:
+nobody would be told; options that merely tune IKEv1 (`aggressive`, `pull`, `dpd_timeout`) may stand beside
+`version = 0`. Three things differ from IKEv2:
 
 - Both sides prove themselves in the same way: `psk`, `pubkey` (signatures with RSA or ECDSA keys), `rsa-encryption`
   (RFC 2409 §5.2) or `rsa-encryption-revised` (§5.3). The last two are ikectl's own words; both ends need the

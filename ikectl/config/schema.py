@@ -234,9 +234,9 @@ CONNECTION = Group(
         O("dpd_delay",    kinds.TIME,          "0s",      "Check that the peer lives after this much silence; 0 is off."),
         O("dpd_timeout",  kinds.TIME,          "0s",      "IKEv1: the peer is dead after this much silence (RFC 3706); "
                                                           "0 is when retransmission gives up."),
-        O("fragmentation", kinds.FRAGMENTATION, "yes",    "IKEv1: `yes` sends fragments to peers that take them, "
-                                                          "`accept` only takes them, `force` sends them from the first "
-                                                          "message on, `no`. IKEv2 (RFC 7383) sends none yet."),
+        O("fragmentation", kinds.FRAGMENTATION, "yes",    "`yes` cuts long messages into fragments for peers "
+                                                          "that take them (RFC 7383), `accept` only takes them, `no`. "
+                                                          "`force`: with IKEv1 from the first message on."),
         O("childless",    kinds.WORD,          "allow",   "IKE SAs without a child (RFC 6023).", ("never",)),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),

@@ -57,6 +57,10 @@ class Settings:
     """First wait after TEMPORARY_FAILURE; doubles each time (RFC 7296 §2.25)."""
     busy_tries: int = 6
     """Retries after TEMPORARY_FAILURE before giving up: about five minutes in all."""
+    fragment_size: int = 1280
+    """A longer IKEv2 message is cut into datagrams of at most so many octets, IP header and all, where both ends
+    take fragments (RFC 7383 §2.5.1): what every IPv6 path takes, and nearly every IPv4 path, tunnels and all.
+    0: what every path takes, which with IPv4 is 576."""
     invalid_spi_rate: float = 1.0
     """Answers to messages of unknown SAs: at most one in this many seconds (RFC 7296 §2.21.4)."""
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ikectl.config.model import Connection
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.proposal import IkeSuite
-from ikectl.iana.v2 import HashAlgorithm
+from ikectl.iana.v2 import HashAlgorithm, NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 
@@ -24,6 +24,9 @@ LEGAL: dict[IkeState, frozenset[IkeState]] = {
     IkeState.CLOSED:      frozenset(),
 }
 # fmt: on
+
+
+NO_EXTENSIONS: frozenset[NotifyType] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +76,8 @@ class IkeSa(Association):
     """The SA that replaced this one, for as long as this one lasts."""
     dying: int = 0
     """SAs this one replaced that are not gone yet."""
+    extensions: frozenset[NotifyType] = NO_EXTENSIONS
+    """What both ends announced that they know. Agreed on once: it holds for the SAs that replace this one as well."""
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 

@@ -252,9 +252,11 @@ def test_times_of_phase_1(options: str, times: tuple[int, ...], isakmp_time: int
     assert found.isakmp_time == isakmp_time
 
 
-def test_fragments_are_not_sent_by_ikev2() -> None:
-    assert connection(PSK, 2).fragmentation is Fragmentation.NO
-    assert connection(PSK, 0).fragmentation is Fragmentation.YES
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_fragments_are_sent_unless_somebody_says_no(version: int) -> None:
+    assert connection(PSK, version).fragmentation is Fragmentation.YES
+    for word in ("accept", "force", "no"):
+        assert connection(PSK + f"fragmentation = {word}", version).fragmentation is Fragmentation(word)
 
 
 @pytest.mark.parametrize("version", [0, 1])

@@ -6,6 +6,7 @@ import pytest
 
 from ikectl.auth.octets import signed_octets
 from ikectl.auth.psk import psk_auth
+from ikectl.config.model import Fragmentation
 from ikectl.iana.v2 import AuthMethod, ExchangeType, NotifyType, PayloadType, Protocol
 from ikectl.sa.env import Env
 from ikectl.sa.events import AuthFailed, Dropped
@@ -747,8 +748,8 @@ def test_vendor_ids_of_any_content_and_messages_of_any_size() -> None:
 def test_large_messages_are_sent_when_there_is_much_to_say() -> None:
     """A child of a hundred networks makes IKE_AUTH larger than 1280 octets."""
     many = ",".join(f"10.3.{number}.0/24" for number in range(0, 200, 2))
-    wide = {"local": many, "remote": "10.2.0.0/16"}
-    site, wire = tunnel(moon_children=(child(**wide),), sun_children=(child(mirror=True, **wide),))
+    wide, whole = {"local": many, "remote": "10.2.0.0/16"}, {"fragmentation": Fragmentation.NO}
+    site, wire = tunnel(moon=whole, moon_children=(child(**wide),), sun_children=(child(mirror=True, **wide),))
     assert len(wire.all(which(IKE_AUTH, response=False))[0].octets) > 1280
     assert len(site.sun.children[0].ts_remote) == 100
 

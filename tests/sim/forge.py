@@ -21,7 +21,7 @@ from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.sa import SA
-from ikectl.wire.v2.sealed import SkCipher
+from ikectl.wire.v2.sealed import SkCipher, seal_fragments
 from tests.sim.host import Host
 from tests.sim.site import IKE
 from tests.sim.tape import Tape
@@ -189,6 +189,20 @@ class Impostor:
         if message_id is None and answers:
             self.machine.window.next_request += 1
         return answers[0] if answers else None
+
+    def fragments(self, chain: Chain, limit: int) -> list[Seen]:
+        """Send an INFORMATIONAL request in fragments of at most `limit` octets; what the peer sends at once."""
+        number = self.machine.window.next_request
+        ends = self.sa.spi_i, self.sa.spi_r
+        like = Message(*ends, ExchangeType.INFORMATIONAL, number, False, self.sa.initiator, [])
+
+        def iv() -> bytes:
+            return shake_128(b"forged" + next(_ivs).to_bytes(8, "big")).digest(self.cipher.iv_octets)
+
+        mark = len(self.wire.seen)
+        for octets in seal_fragments(like, payload_type(chain[0]), chain[1], self.cipher, iv, limit):
+            self.deliver(octets)
+        return self.wire.seen[mark:]
 
     def respond(self, to: Seen, payloads: Sequence[Payload] | Chain, **odd: Any) -> list[Seen]:
         """Answer a request of the peer that the host never saw; what the peer sends at once."""

@@ -97,7 +97,7 @@ class Wiretap(tap.Tap[Seen]):
                 machine.sa.handshake.response = octets
             else:
                 assert machine.window.in_flight is not None
-                machine.window.in_flight.octets = octets
+                machine.window.in_flight.datagrams = (octets,)
 
     def _machine_of(self, seen: Seen) -> Machine | None:
         for machine in seen.host.machines:

@@ -8,8 +8,10 @@ import pytest
 
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.iana.v2 import ExchangeType, PayloadType
+from ikectl.wire.header import Header
 from ikectl.wire.payload import read_chain, write_chain
 from ikectl.wire.v2 import SK, SKF, Message, Nonce, VendorId, open_sealed, seal
+from ikectl.wire.v2.sealed import Piece, clear_form, join_fragments, open_fragment, seal_fragments
 
 SPI_I = bytes.fromhex("0102030405060708")
 SPI_R = bytes.fromhex("1112131415161718")
@@ -169,3 +171,63 @@ def test_a_fragment_number_that_cannot_be_is_refused(number: int, total: int) ->
     body = number.to_bytes(2, "big") + total.to_bytes(2, "big")
     with pytest.raises(WireError, match=f"fragment {number} of {total}"):
         read_chain(PayloadType.SKF, b"\0\0\0\x08" + body)
+
+
+def cut(chain: bytes, limit: int) -> tuple[bytes, ...]:
+    first = PayloadType.VENDOR_ID if chain else PayloadType.NONE
+    return seal_fragments(message(), first, chain, Blocks(), lambda: IV, limit)
+
+
+def pieces_of(datagrams: tuple[bytes, ...]) -> list[Piece]:
+    return [open_fragment(Message.read(each), each, Blocks()) for each in datagrams]
+
+
+@pytest.mark.conformance("v2-108")
+@pytest.mark.parametrize("octets", [0, 1, 39, 40, 100, 3000])
+@pytest.mark.parametrize("limit", [64, 65, 71, 200, 1280])
+def test_fragments_keep_to_their_limit_and_make_the_message_again(octets: int, limit: int) -> None:
+    first, chain = write_chain([VendorId((bytes(range(256)) * 12)[:octets])] if octets else [])
+    datagrams = cut(chain, limit)
+    assert max(map(len, datagrams)) <= limit
+    pieces = pieces_of(datagrams)
+    assert [each.number for each in pieces] == list(range(1, len(datagrams) + 1))
+    assert {each.total for each in pieces} == {len(datagrams)}
+    assert [each.first for each in pieces] == [first, *[PayloadType.NONE] * (len(pieces) - 1)]
+    whole = join_fragments(Header.read(datagrams[0]), pieces)
+    assert write_chain(whole.payloads) == (first, chain)
+
+
+@pytest.mark.conformance("v2-108")
+def test_a_fragment_says_its_place_under_the_protection() -> None:
+    """Number and total are part of what the checksum covers (RFC 7383 §2.5)."""
+    datagram = cut(write_chain([VendorId(bytes(99))])[1], 100)[0]
+    for at in range(len(datagram)):
+        changed = bytearray(datagram)
+        changed[at] ^= 4
+        with pytest.raises((IntegrityFailure, WireError)):
+            pieces_of((bytes(changed),))
+
+
+def test_a_limit_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        cut(b"", 28 + 4 + 4 + 8 + 7 + 12)
+
+
+def test_a_whole_message_is_no_fragment_and_the_other_way_round() -> None:
+    whole = seal(message(VendorId(b"ab")), Blocks(), IV)
+    with pytest.raises(IntegrityFailure, match="no fragment"):
+        pieces_of((whole,))
+    with pytest.raises(IntegrityFailure, match="not protected"):
+        opened(cut(b"", 100)[0])
+
+
+@pytest.mark.conformance("v2-110")
+def test_int_auth_covers_a_message_as_if_it_had_been_sent_whole() -> None:
+    """RFC 9242 §3.3.2: whatever way it travels."""
+    payloads = [VendorId(bytes(300))]
+    inner = Message(SPI_I, SPI_R, ExchangeType.IKE_INTERMEDIATE, 1, False, True, list(payloads))
+    first, chain = write_chain(payloads)
+    whole = seal(inner, Blocks(), IV)
+    fragments = seal_fragments(inner, first, chain, Blocks(), lambda: IV, 150)
+    joined = join_fragments(Header.read(fragments[0]), pieces_of(fragments))
+    assert joined.clear_form == opened(whole).clear_form == clear_form(fragments[0], chain) == clear_form(whole, chain)

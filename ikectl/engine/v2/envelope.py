@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.exchange.v2.ike_intermediate import cover
 from ikectl.iana.v2 import ExchangeType
@@ -9,24 +10,54 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.sealed import clear_form, open_sealed, seal
+from ikectl.wire.v2.sealed import (
+    Piece,
+    SkCipher,
+    clear_form,
+    open_fragment,
+    open_sealed,
+    seal_chain,
+    seal_fragments,
+    sealed_octets,
+)
 
 
-def write(sa: IkeSa, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload]) -> bytes:
-    """A message of ours, sealed unless it is of IKE_SA_INIT (RFC 7296 §3.14)."""
+def write(
+    sa: IkeSa, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload], limit: int = 0
+) -> tuple[bytes, ...]:
+    """A message of ours, sealed unless it is of IKE_SA_INIT (RFC 7296 §3.14).
+
+    One longer than `limit` octets, unless that is 0, is cut into fragments (RFC 7383 §2.5).
+    """
     message = Message(sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator, payloads)
     if exchange is ExchangeType.IKE_SA_INIT:
-        return message.write()
+        return (message.write(),)
+    datagrams, chain = _sealed(sa, message, limit)
+    if exchange is ExchangeType.IKE_INTERMEDIATE and sa.handshake is not None:
+        cover(sa, clear_form(datagrams[0], chain), sa.initiator)
+    return datagrams
+
+
+def cut_anew(
+    sa: IkeSa, exchange: ExchangeType, message_id: int, payloads: list[Payload], limit: int
+) -> tuple[bytes, ...]:
+    """A request that was sent already, in fragments of another size (RFC 7383 §2.5.2)."""
+    return _sealed(sa, Message(sa.spi_i, sa.spi_r, exchange, message_id, False, sa.initiator, payloads), limit)[0]
+
+
+def _sealed(sa: IkeSa, message: Message, limit: int) -> tuple[tuple[bytes, ...], bytes]:
+    """The datagrams of a protected message, and its chain of payloads."""
     suite, keys = sa.suite, sa.keys
     assert suite is not None and keys is not None
     if sa.initiator:
         cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
     else:
         cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
-    octets = seal(message, cipher, sa.iv(cipher.iv_octets, suite.encryption.counter_iv))
-    if exchange is ExchangeType.IKE_INTERMEDIATE and sa.handshake is not None:
-        cover(sa, clear_form(octets, write_chain(payloads)[1]), sa.initiator)
-    return octets
+    counter = suite.encryption.counter_iv
+    first, chain = write_chain(message.payloads)
+    if limit and sealed_octets(chain, cipher) > limit:
+        return seal_fragments(message, first, chain, cipher, lambda: sa.iv(cipher.iv_octets, counter), limit), chain
+    return (seal_chain(message, first, chain, cipher, sa.iv(cipher.iv_octets, counter)),), chain
 
 
 def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:
@@ -36,7 +67,32 @@ def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:
         IntegrityFailure: it did not verify, or comes from no peer of this SA.
         WireError: it is authentic and malformed.
     """
-    suite, keys = sa.suite, sa.keys
+    message, cipher = _received(sa, header, datagram, sa.keys)
+    opened = open_sealed(message, datagram, cipher)
+    take_cover(sa, opened)
+    return opened
+
+
+def open_piece(sa: IkeSa, header: Header, datagram: bytes, keys: IkeKeys | None) -> Piece:
+    """A fragment of the peer, verified and decrypted with `keys`.
+
+    Raises:
+        IntegrityFailure: it did not verify, or comes from no peer of this SA.
+        WireError: it is authentic and malformed.
+    """
+    message, cipher = _received(sa, header, datagram, keys)
+    return open_fragment(message, datagram, cipher)
+
+
+def take_cover(sa: IkeSa, opened: Message) -> None:
+    """A message of the peer proved itself: IntAuth covers it, if it is one of IKE_INTERMEDIATE (RFC 9242 §3.3.2)."""
+    if opened.clear_form and sa.handshake is not None:
+        cover(sa, opened.clear_form, not sa.initiator)
+
+
+def _received(sa: IkeSa, header: Header, datagram: bytes, keys: IkeKeys | None) -> tuple[Message, SkCipher]:
+    """A message as it came, and what opens it."""
+    suite = sa.suite
     if suite is None or keys is None:
         raise IntegrityFailure("there are no keys yet")
     try:
@@ -46,10 +102,5 @@ def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:
     if message.initiator == sa.initiator:
         raise IntegrityFailure("it claims to come from our own role")
     if sa.initiator:
-        cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
-    else:
-        cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
-    opened = open_sealed(message, datagram, cipher)
-    if opened.clear_form and sa.handshake is not None:
-        cover(sa, opened.clear_form, not sa.initiator)
-    return opened
+        return message, suite.ike_cipher(keys.sk_er, keys.sk_ar)
+    return message, suite.ike_cipher(keys.sk_ei, keys.sk_ai)

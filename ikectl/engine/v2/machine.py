@@ -14,11 +14,13 @@ from collections.abc import Callable
 from functools import partial
 
 from ikectl.config.model import Child
+from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.engine.driver import LIVE, Driver, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.engine.v2.alternatives import Alternatives
-from ikectl.engine.v2.envelope import open_message, write
+from ikectl.engine.v2.envelope import cut_anew, open_message, write
+from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_fragment, repeats
 from ikectl.engine.view import TasksView
 from ikectl.errors import (
     CredentialError,
@@ -52,7 +54,7 @@ from ikectl.sa.events import (
 )
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.schedule import Name
-from ikectl.sa.window import Verdict, Window
+from ikectl.sa.window import InFlight, Verdict, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
 from ikectl.wire.payload import Payload
@@ -83,7 +85,18 @@ UNREADABLE = "the peer found our message malformed"
 class Machine(Driver[IkeSa]):
     """Drives one IkeSa. See the module; the size is that of the order of things it keeps."""
 
-    __slots__ = ("_alternatives", "_retries", "_verdict", "active", "answering", "doubt", "queue", "window")
+    __slots__ = (
+        "_alternatives",
+        "_fragmentation",
+        "_keys_before",
+        "_retries",
+        "_verdict",
+        "active",
+        "answering",
+        "doubt",
+        "queue",
+        "window",
+    )
 
     def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
         super().__init__(outside, sa, now)
@@ -96,6 +109,9 @@ class Machine(Driver[IkeSa]):
         self.doubt: str | None = None
         """An unproven refusal of our IKE_SA_INIT."""
         self._retries: dict[int, Exchange] = {}
+        self._fragmentation = Fragmentation()
+        self._keys_before: IkeKeys | None = None
+        """Those the last request was sealed with, where its reply changed them: it may come again, cut anew."""
         self._alternatives: Alternatives | None = None
         """From the answer to IKE_SA_INIT until IKE_AUTH proved it."""
         self._verdict: Callable[[], None] | None = None
@@ -150,14 +166,13 @@ class Machine(Driver[IkeSa]):
 
     def repeat(self, datagram: bytes, path: Path) -> None:
         """The last request again: say the same (RFC 7296 §2.1)."""
-        reply = self.window.repeat(datagram)
-        if reply is not None:
-            self.outside.transmit(reply, path)
+        self._transmit(self.window.repeat(datagram), path)
 
     def adopt(self, old: Driver[IkeSa], now: float) -> None:
         """As every driver, and take over what waited there, unless it was about the old SA itself."""
         super().adopt(old, now)
         assert isinstance(old, Machine)
+        self._fragmentation.inherit(old._fragmentation)
         self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
         old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
         for retry in old._retries.values():
@@ -213,13 +228,16 @@ class Machine(Driver[IkeSa]):
             self._outcome(exchange.token, None)
             return
         message_id = 0 if again else self.window.next_request
-        octets = write(self.sa, exchange.type, message_id, False, payloads)
+        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._fragmentation.limit(self.sa))
         if again:
-            self.window.resend_as(octets)
+            self.window.resend_as(datagrams)
         else:
-            self.window.send(exchange.type, octets)
-        self._send(octets, self.sa.path)
-        self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, len(octets), self.sa.path))
+            request = self.window.send(exchange.type, datagrams)
+            if self._fragmentation.is_large(self.sa, datagrams):
+                request.payloads = payloads
+        self._transmit(datagrams, self.sa.path)
+        octets = sum(map(len, datagrams))
+        self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, octets, self.sa.path))
         self._set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
 
     def _request_failed(self, exchange: Exchange, error: BaseException) -> None:
@@ -257,6 +275,11 @@ class Machine(Driver[IkeSa]):
                 message = Message.read(datagram, header)
                 if message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
+            elif is_fragment(header):
+                whole = self._fragmentation.join(self.sa, header, datagram)
+                if whole is None:
+                    return
+                message, datagram = whole
             else:
                 message = open_message(self.sa, header, datagram)
         except IntegrityFailure as failure:
@@ -342,10 +365,10 @@ class Machine(Driver[IkeSa]):
         """Remember what IKE_AUTH will sign, and the way back should this response prove false."""
         shake, request = self.sa.handshake, self.window.in_flight
         assert shake is not None and request is not None
-        shake.request, shake.response = request.octets, datagram
+        shake.request, shake.response = request.datagrams[0], datagram
         if self._alternatives is None:
             # The path may have moved to another port already: IKE_SA_INIT went between the old ones.
-            self._alternatives = Alternatives(exchange, request.octets, exchange.path or self.sa.path)
+            self._alternatives = Alternatives(exchange, request.datagrams[0], exchange.path or self.sa.path)
 
     def _response_failed(self, error: BaseException) -> None:
         """The answer to our request cannot be used."""
@@ -379,7 +402,9 @@ class Machine(Driver[IkeSa]):
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
         verdict = self.window.judge(header.message_id)
         if verdict is Verdict.REPEAT:
-            self.repeat(datagram, path)
+            keys = self._keys_before or self.sa.keys
+            if self.window.repeat(datagram) or repeats(self.sa, header, datagram, keys):
+                self._transmit(self.window.reply, path)
             return
         if verdict is Verdict.OUTSIDE:
             self._drop(path, f"request {header.message_id} is outside of the window")
@@ -391,7 +416,13 @@ class Machine(Driver[IkeSa]):
             self._drop(path, f"a request of {header.exchange} before authentication is done")
             return
         try:
-            message = open_message(self.sa, header, datagram)
+            if is_fragment(header):
+                whole = self._fragmentation.join(self.sa, header, datagram)
+                if whole is None:
+                    return
+                message, datagram = whole
+            else:
+                message = open_message(self.sa, header, datagram)
         except IntegrityFailure as failure:
             self._drop(path, str(failure))
             return
@@ -475,20 +506,23 @@ class Machine(Driver[IkeSa]):
         number = self.window.expected
         if exchange is ExchangeType.IKE_SA_INIT and reply.close is not None:
             # No SA came of it, so it has no SPI (RFC 7296 §2.6).
-            octets = Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write()
+            datagrams: tuple[bytes, ...]
+            datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
         else:
-            octets = write(self.sa, exchange, number, True, reply.payloads)
-        self.window.replied(datagram, octets)
+            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._fragmentation.limit(self.sa))
+        self.window.replied(datagram, datagrams)
         shake = self.sa.handshake
         if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
-            shake.request, shake.response = datagram, octets
-        self._send(octets, path)
-        self.sa.emit(MessageSent(self.sa, exchange, number, True, reply.payloads, len(octets), path))
+            shake.request, shake.response = datagram, datagrams[0]
+        self._transmit(datagrams, path)
+        octets = sum(map(len, datagrams))
+        self.sa.emit(MessageSent(self.sa, exchange, number, True, reply.payloads, octets, path))
         if reply.close is not None:
             self._close(reply.close, End.DELETED)
             return
+        self._keys_before = None
         if reply.keys is not None:
-            self.sa.keys = reply.keys
+            self._keys_before, self.sa.keys = self.sa.keys, reply.keys
         self.queue[:0] = reply.follow
         self._bear(reply.born)
         self.outside.changed(self)
@@ -547,7 +581,7 @@ class Machine(Driver[IkeSa]):
                 self._fault(failure)
                 return
             self.window = Window()
-            self.window.send(ExchangeType.IKE_SA_INIT, alternatives.request)
+            self.window.send(ExchangeType.IKE_SA_INIT, (alternatives.request,))
             self.sa.path = alternatives.path
             self.active = alternatives.exchange
             take = alternatives.exchange.take(self.sa, Message.read(datagram))
@@ -604,8 +638,24 @@ class Machine(Driver[IkeSa]):
             return
         request.tries += 1
         self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
-        self._send(request.octets, self.sa.path)
+        if request.tries > REPEATS and request.payloads is not None:
+            self._cut_smaller(request)
+        self._transmit(request.datagrams, self.sa.path)
         self._set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
+
+    def _cut_smaller(self, request: InFlight) -> None:
+        """Large datagrams seem not to arrive: the same request in smaller ones (RFC 7383 §2.5.2)."""
+        limit = self._fragmentation.smaller(self.sa, request.datagrams)
+        assert request.payloads is not None
+        if limit:
+            request.datagrams = cut_anew(self.sa, request.exchange, request.message_id, request.payloads, limit)
+            self.sa.emit(Note(self.sa, f"no answer to {request.exchange}: sending it in smaller fragments"))
+        request.payloads = None
+
+    def _transmit(self, datagrams: tuple[bytes, ...], path: Path) -> None:
+        """Send all datagrams of one message."""
+        for octets in datagrams:
+            self._send(octets, path)
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""

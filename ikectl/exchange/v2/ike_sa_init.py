@@ -17,6 +17,7 @@ from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
+from ikectl.exchange.v2 import extensions
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
@@ -140,6 +141,7 @@ class IkeSaInit(Exchange):
             *nat_hashes(sa, bytes(8)),
             HASHES_NOTIFY,
             *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) else ()),
+            *extensions.announced(sa.connection),
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
@@ -177,7 +179,7 @@ class IkeSaInit(Exchange):
 
     async def on_chosen(self, sa: IkeSa, reply: Message) -> Next:
         """The only way on. What it concludes is doubtful until IKE_AUTH proves it."""
-        assert sa.handshake is not None and self.pair is not None
+        assert sa.handshake is not None and self.pair is not None and sa.connection is not None
         if reply.spi_r == bytes(8):
             return Ignore("an answer without a responder's SPI")
         chosen = proposals.accepted(self.offered, one_proposal(reply))
@@ -195,6 +197,7 @@ class IkeSaInit(Exchange):
         sa.handshake.nonce_r = nonce_r
         sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
         sa.handshake.hashes = hashes
+        sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.asked = bool(reply.all(CERTREQ))
         sa.handshake.authorities = cas
         judge_nat(sa, reply)
@@ -252,6 +255,8 @@ class AnswerIkeSaInit(Answer):
         if suite.additional:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         payloads.append(MULTIPLE_AUTH_SUPPORTED)
+        sa.extensions = extensions.agreed(sa.connection, request)
+        payloads += extensions.echoed(sa.extensions)
         certreq = await request_certificates(fitting)
         if certreq is not None:
             payloads.insert(3, certreq)

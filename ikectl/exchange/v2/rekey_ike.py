@@ -67,6 +67,7 @@ def successor(
         remote_id=sa.remote_id,
         nat=sa.nat,
         proven=sa.proven,
+        extensions=sa.extensions,
     )
 
 

@@ -8,13 +8,14 @@ the IV and the ciphertext.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import ClassVar, Protocol, Self
 
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.iana.v2 import ExchangeType, PayloadType
 from ikectl.values.record import record
-from ikectl.wire.header import HEADER_OCTETS
+from ikectl.wire.header import HEADER_OCTETS, Header
 from ikectl.wire.octets import GENERIC, GENERIC_OCTETS
 from ikectl.wire.payload import Enclosing, payload, read_chain, write_chain
 from ikectl.wire.v2.message import Message
@@ -92,6 +93,11 @@ def seal(message: Message, cipher: SkCipher, iv: bytes) -> bytes:
     its `iv_octets`. Padding is the least the cipher needs.
     """
     first, chain = write_chain(message.payloads)
+    return seal_chain(message, first, chain, cipher, iv)
+
+
+def seal_chain(message: Message, first: PayloadType, chain: bytes, cipher: SkCipher, iv: bytes) -> bytes:
+    """As `seal`, where the chain of payloads is written already; that of `message` is not looked at."""
     padding = -(len(chain) + 1) % cipher.block_octets
     plain = b"%b%b%c" % (chain, bytes(padding), padding)
     sk_octets = GENERIC_OCTETS + len(iv) + len(plain) + cipher.icv_octets
@@ -100,7 +106,43 @@ def seal(message: Message, cipher: SkCipher, iv: bytes) -> bytes:
     return b"".join((associated, iv, cipher.seal(iv, associated, plain)))
 
 
+def sealed_octets(chain: bytes, cipher: SkCipher) -> int:
+    """How long a message with that chain of payloads will be, sealed whole."""
+    padded = len(chain) + 1 + -(len(chain) + 1) % cipher.block_octets
+    return CLEAR_OCTETS + cipher.iv_octets + padded + cipher.icv_octets
+
+
+def seal_fragments(
+    message: Message, first: PayloadType, chain: bytes, cipher: SkCipher, iv: Callable[[], bytes], limit: int
+) -> tuple[bytes, ...]:
+    """The chain of payloads in fragments, none longer than `limit` octets (RFC 7383 §2.5).
+
+    `iv` gives a fresh one for each of them. Raises ValueError if the limit leaves no room for anything.
+    """
+    room = limit - CLEAR_OCTETS - SKF.LAYOUT.size - cipher.iv_octets - cipher.icv_octets
+    room -= room % cipher.block_octets + 1
+    if room < 1:
+        raise ValueError(f"fragments of {limit} octets have no room for any content")
+    pieces = [chain[start : start + room] for start in range(0, len(chain), room)] or [b""]
+    sealed = []
+    for number, piece in enumerate(pieces, 1):
+        padding = -(len(piece) + 1) % cipher.block_octets
+        plain = b"%b%b%c" % (piece, bytes(padding), padding)
+        fresh = iv()
+        octets = GENERIC_OCTETS + SKF.LAYOUT.size + len(fresh) + len(plain) + cipher.icv_octets
+        inside = first if number == 1 else PayloadType.NONE
+        associated = (
+            message.write_header(PayloadType.SKF, HEADER_OCTETS + octets)
+            + GENERIC.pack(inside, 0, octets)
+            + SKF.LAYOUT.pack(number, len(pieces))
+        )
+        sealed.append(b"".join((associated, fresh, cipher.seal(fresh, associated, plain))))
+    return tuple(sealed)
+
+
 CLEAR_OCTETS = HEADER_OCTETS + GENERIC_OCTETS
+_NEXT_PAYLOAD = 16
+"""Where the header names the first payload."""
 
 
 def clear_form(sealed: bytes, chain: bytes) -> bytes:
@@ -108,17 +150,35 @@ def clear_form(sealed: bytes, chain: bytes) -> bytes:
 
     A is the IKE header and the generic header of the SK payload, their lengths
     as if there were no IV, padding and ICV; P is the chain of inner payloads.
+    Of a message in fragments `sealed` is the first: A is as if it had been
+    sent whole.
     """
     length = CLEAR_OCTETS + len(chain)
     return b"".join(
         (
-            sealed[: HEADER_OCTETS - 4],
+            sealed[:_NEXT_PAYLOAD],
+            bytes((PayloadType.SK,)),
+            sealed[_NEXT_PAYLOAD + 1 : HEADER_OCTETS - 4],
             length.to_bytes(4, "big"),
             sealed[HEADER_OCTETS : CLEAR_OCTETS - 2],
             (length - HEADER_OCTETS).to_bytes(2, "big"),
             chain,
         )
     )
+
+
+@record
+class Piece:
+    """The content of a fragment that verified: part `number` of `total` of a chain that begins with `first`.
+
+    `datagram` is the fragment as it came.
+    """
+
+    first: PayloadType
+    number: int
+    total: int
+    content: bytes
+    datagram: bytes
 
 
 def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
@@ -133,16 +193,48 @@ def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
     sk = message.payloads[-1] if message.payloads else None
     if not isinstance(sk, SK):
         raise IntegrityFailure("the message is not protected")
+    return _opened(message, sk.first, _plain(sk.data, datagram, cipher), datagram)
+
+
+def open_fragment(message: Message, datagram: bytes, cipher: SkCipher) -> Piece:
+    """What is inside the SKF payload of this message, which was read from `datagram`.
+
+    Raises:
+        IntegrityFailure: there is no SKF payload, or it did not verify.
+        WireError: it verified, and its padding is malformed.
+    """
+    skf = message.payloads[-1] if message.payloads else None
+    if not isinstance(skf, SKF):
+        raise IntegrityFailure("the message is no fragment")
+    return Piece(skf.first, skf.number, skf.total, _plain(skf.data, datagram, cipher), datagram)
+
+
+def join_fragments(header: Header, pieces: Sequence[Piece]) -> Message:
+    """The message that came in these pieces, all of them and in their order.
+
+    Raises WireError if its content is malformed.
+    """
+    first = pieces[0]
+    message = Message.read(first.datagram, header)
+    return _opened(message, first.first, b"".join([piece.content for piece in pieces]), first.datagram)
+
+
+def _plain(sealed: bytes, datagram: bytes, cipher: SkCipher) -> bytes:
+    """The content of an encrypted payload at the end of the datagram, padding taken off."""
     iv_octets = cipher.iv_octets
-    encrypted = len(sk.data) - iv_octets - cipher.icv_octets
+    encrypted = len(sealed) - iv_octets - cipher.icv_octets
     if encrypted <= 0 or encrypted % cipher.block_octets:
         raise IntegrityFailure("the length of the encrypted payload is not one of this cipher")
-    associated = datagram[: -len(sk.data)]
-    plain = cipher.open(sk.data[:iv_octets], associated, sk.data[iv_octets:])
+    plain = cipher.open(sealed[:iv_octets], datagram[: -len(sealed)], sealed[iv_octets:])
     end = len(plain) - 1 - plain[-1]  # the last octet is the Pad Length; the padding may be anything
     if end < 0:
         raise WireError(f"{plain[-1]} octets of padding in {len(plain)} octets")
-    payloads = read_chain(sk.first, plain[:end])
+    return plain[:end]
+
+
+def _opened(message: Message, first: PayloadType, chain: bytes, datagram: bytes) -> Message:
+    """The message of a chain of payloads that proved itself."""
+    payloads = read_chain(first, chain)
     if payloads and isinstance(payloads[-1], Enclosing):
         raise WireError("an encrypted payload inside the encrypted payload")
     opened = Message(
@@ -156,5 +248,5 @@ def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
         message.version,
     )
     if message.exchange is ExchangeType.IKE_INTERMEDIATE:
-        opened.clear_form = clear_form(datagram, plain[:end])
+        opened.clear_form = clear_form(datagram, chain)
     return opened

@@ -1,0 +1,50 @@
+"""Extensions: what both ends announce in IKE_SA_INIT that they know, one row for each.
+
+A row is a notify without content that each end sends which knows the
+extension; it is in use once both did. An initiator announces what its
+connection allows; a responder echoes what it heard and allows as well. What
+the extension then does is the business of whoever looks at `IkeSa.extensions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from ikectl.config.model import Connection, Fragmentation
+from ikectl.iana.v2 import NotifyType
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Notify
+
+# fmt: off
+ROWS: tuple[tuple[NotifyType, Callable[[Connection], bool]], ...] = (
+    # RFC 7383 §2.3
+    (NotifyType.IKEV2_FRAGMENTATION_SUPPORTED, lambda connection: connection.fragmentation is not Fragmentation.NO),
+)
+# fmt: on
+
+
+def announced(connection: Connection) -> list[Notify]:
+    """What the initiator says."""
+    return [_notify(kind) for kind, allows in ROWS if allows(connection)]
+
+
+def agreed(connection: Connection, heard: Message) -> frozenset[NotifyType]:
+    """What is in use: the peer's message says it, and the connection allows it."""
+    return _shared(tuple([kind for kind, allows in ROWS if heard.notify(kind) is not None and allows(connection)]))
+
+
+def echoed(agreed_on: frozenset[NotifyType]) -> list[Notify]:
+    """What the responder says."""
+    return [_notify(kind) for kind, _ in ROWS if kind in agreed_on]
+
+
+@lru_cache(256)
+def _shared(kinds: tuple[NotifyType, ...]) -> frozenset[NotifyType]:
+    """One set for all SAs that agreed on the same."""
+    return frozenset(kinds)
+
+
+@lru_cache(256)
+def _notify(kind: NotifyType) -> Notify:
+    return Notify(kind)
