@@ -44,11 +44,11 @@ def _show(name: str, keys: Tree) -> None:
 
 
 def _round(keys: Tree) -> str:
-    name = text(keys.get("xauth_id")) or text(keys.get("id"))
+    name = text(keys.get("xauth_id")) or text(keys.get("eap_id")) or text(keys.get("id"))
     who = f"{name} " if name else ""
     certs = [f"certificate {subject}" for subject in texts(keys.get("certs"))]
     cas = [f"CA {subject}" for subject in texts(keys.get("cacerts"))]
-    more = [text(keys.get(key)) for key in ("method", "xauth") if key in keys]
+    more = [text(keys.get(key)) for key in ("method", "xauth", "eap-type") if key in keys]
     return who + f"by {', '.join([' '.join([text(keys.get('class')), *more]), *certs, *cas])}"
 
 

@@ -1,11 +1,13 @@
-"""The `auth` option: a method, or constraints on keys, hashes and signatures; for XAUTH who judges the password."""
+"""The `auth` option: a method, or constraints on keys, hashes and signatures; for XAUTH who judges the password, for
+EAP which of its methods."""
 
 from __future__ import annotations
 
 import re
 
-from ikectl.config.model import Auth, AuthKind, KeyConstraint, XauthBackend
+from ikectl.config.model import Auth, AuthKind, Inner, KeyConstraint, XauthBackend
 from ikectl.config.tree import suggestion
+from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import HashAlgorithm
 
 _KEYS = {
@@ -35,11 +37,31 @@ _XAUTH = {
 }
 _PROFILED = (XauthBackend.PAM, XauthBackend.RADIUS)
 _MAX_PROFILE = 64
-_LATER = ("eap", "any", "bliss", "dsa")
+_EAP: dict[str, tuple[EapType, ...]] = {
+    # What follows `eap-`; the best comes first: TLS proves both ends by certificates, GTC says the password as it is.
+    "tls": (EapType.TLS,),
+    "ttls": (EapType.TTLS,),
+    "peap": (EapType.PEAP,),
+    "mschapv2": (EapType.MSCHAPV2,),
+    "md5": (EapType.MD5,),
+    "gtc": (EapType.GTC,),
+}
+_EVERY_EAP = tuple(kind for kinds in _EAP.values() for kind in kinds)
+_EAP |= {"dynamic": _EVERY_EAP, "": _EVERY_EAP}
+_EAP_INNER = {f"ttls-{inner}": inner for inner in Inner if inner}
+_NO_EAP = {
+    "radius": "this version has no connector to RADIUS; name a method, such as eap-mschapv2, with secrets.eap*",
+    **dict.fromkeys(
+        ("sim", "aka", "aka-3gpp2", "sim-file", "sim-pcsc", "simaka-reauth"),
+        "the keys of SIM cards are with their operator, so it needs a RADIUS server, and this version has no connector",
+    ),
+    "tnc": "this version has no Trusted Network Connect",
+}
+_LATER = ("any", "bliss", "dsa")
 
 
 def read_auth(text: str) -> Auth:
-    """From `psk`, `pubkey`, `rsa-3072-sha256-ecdsa-256-sha384`, `ike:rsa/pss-sha256`, `xauth-pam:login`, ...
+    """From `psk`, `pubkey`, `rsa-3072-sha256-ecdsa-256-sha384`, `ike:rsa/pss-sha256`, `xauth-pam:login`, `eap-tls`, ...
 
     Raises ValueError.
 
@@ -51,6 +73,8 @@ def read_auth(text: str) -> Auth:
         return _PLAIN[text]
     if re.match(r"xauth\b", text):
         return _xauth(text)
+    if re.match(r"eap\b", text):
+        return _eap(text)
     if re.match(r"hybrid\b", text):
         raise ValueError(
             "hybrid is no word here: the side with the certificate has auth = pubkey, the side with the password "
@@ -58,7 +82,7 @@ def read_auth(text: str) -> Auth:
         )
     for word in _LATER:
         if re.match(rf"{word}\b", text):
-            raise ValueError(f"{text[:40]!r} is not built yet; this version knows psk, pubkey and xauth")
+            raise ValueError(f"{text[:40]!r} is not built yet; this version knows psk, pubkey, eap and xauth")
     chain_text, marker, ike_text = text.partition("ike:")
     chain_text = chain_text.rstrip("-") if marker else chain_text
     chain = _constraints(chain_text) if chain_text else ()
@@ -85,6 +109,21 @@ def _xauth(text: str) -> Auth:
     return Auth(AuthKind.XAUTH, backend=backend, profile=profile)
 
 
+def _eap(text: str) -> Auth:
+    """`eap`, `eap-METHOD`, `eap-ttls-INNER`."""
+    name = text.removeprefix("eap").removeprefix("-")
+    if text not in ("eap", f"eap-{name}") or (not name and text != "eap"):
+        name = text
+    if name in _EAP_INNER:
+        return Auth(AuthKind.EAP, eap=_EAP["ttls"], inner=_EAP_INNER[name])
+    if name in _NO_EAP:
+        raise ValueError(f"{text[:40]!r}: {_NO_EAP[name]}")
+    if name not in _EAP:
+        known = [f"eap-{word}" for word in (*_EAP, *_EAP_INNER) if word]
+        raise ValueError(f"{text[:40]!r} is not eap, {', '.join(known)}{suggestion(text, known)}")
+    return Auth(AuthKind.EAP, eap=_EAP[name])
+
+
 def _constraints(text: str) -> tuple[KeyConstraint, ...]:
     finished: list[KeyConstraint] = []
     keys: list[KeyConstraint] = []
@@ -103,7 +142,7 @@ def _constraints(text: str) -> tuple[KeyConstraint, ...]:
                 raise ValueError(f"no key has {word[:20]} bits")
             keys[-1] = KeyConstraint(keys[-1].key, int(word), keys[-1].pss)
         else:
-            near = suggestion(word, [*_KEYS, *_HASHES, *_PLAIN, "xauth"])
+            near = suggestion(word, [*_KEYS, *_HASHES, *_PLAIN, "xauth", "eap"])
             raise ValueError(f"{word[:40]!r} in {text[:80]!r} is no key type, key size or hash{near}")
     finished += _with_hashes(keys, hashes)
     if finished == [KeyConstraint()]:

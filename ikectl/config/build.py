@@ -31,6 +31,7 @@ from ikectl.config.model import (
 from ikectl.config.read import Checked, check
 from ikectl.config.schema import AUTHORITY, CERT, CHILD, CONNECTION, LOCAL, REMOTE
 from ikectl.config.tree import Errors, Section, ViciTree, from_vici, suggestion
+from ikectl.crypto.mschapv2 import HASH_OCTETS
 from ikectl.errors import ConfigErrors
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.v2.sa import Proposal
@@ -78,10 +79,12 @@ def secret_from_vici(message: ViciTree) -> SharedSecret:
 
     Raises ConfigErrors.
     """
-    kind = _message_word(message, "type", ("ike", "eap", "xauth"), ("ntlm", "ppk"))
+    kind = _message_word(message, "type", ("ike", "eap", "xauth", "ntlm"), ("ppk",))
     owners = _message_list(message, "owners")
     try:
         data = raw_secret(_message_octets(message, "data"))
+        if kind == "ntlm" and len(data) != HASH_OCTETS:
+            raise ValueError(f"an NT hash has {HASH_OCTETS} octets, not {len(data)}")
         name = _message_octets(message, "id", b"").decode()
         if len(owners) > MAX_OWNERS:
             raise ValueError(f"owners: more than {MAX_OWNERS}")
@@ -91,7 +94,8 @@ def secret_from_vici(message: ViciTree) -> SharedSecret:
     except ValueError as error:
         why = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise _refused(f"{kind} secret: {why}") from None
-    return SharedSecret(name, patterns, data, SecretKind.IKE if kind == "ike" else SecretKind.USER)
+    kinds = {"ike": SecretKind.IKE, "ntlm": SecretKind.NTLM}
+    return SharedSecret(name, patterns, data, kinds.get(kind, SecretKind.USER))
 
 
 def need_users(owners: Sequence[IdentityPattern]) -> None:
@@ -217,7 +221,10 @@ def _build_local(section: Section, label: str, errors: Errors, read_file: ReadFi
         user = user or str(identity)
     if identity is None and len(certs) == 1:
         identity = Identity.of_dn(subject_of(certs[0]))
-    return Local(section.name, auth, identity, certs, user)
+    eap_id = checked.values["eap_id"]
+    if eap_id is not None and eap_id.is_any:
+        eap_id = None
+    return Local(section.name, auth, identity, certs, user, eap_id, checked.values["aaa_id"])
 
 
 def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadFile | None) -> Remote:
@@ -227,7 +234,7 @@ def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadF
     auth = checked.values["auth"]
     if auth is None or checked.values["id"] is None:
         return Remote()
-    return Remote(section.name, auth, checked.values["id"], certs, cacerts)
+    return Remote(section.name, auth, checked.values["id"], certs, cacerts, checked.values["eap_id"])
 
 
 def _sections(section: Section, prefix: str, v1: bool, errors: Errors) -> list[Section]:

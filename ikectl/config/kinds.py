@@ -29,6 +29,7 @@ from ikectl.config.model import (
     Unique,
 )
 from ikectl.config.tree import suggestion
+from ikectl.crypto.mschapv2 import HASH_OCTETS
 from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
 from ikectl.crypto.transforms import ADDITIONAL
 from ikectl.iana.v2 import Protocol
@@ -275,6 +276,13 @@ def raw_secret(octets: bytes) -> Secret:
     return Secret(octets)
 
 
+def _nt_hash(octets: bytes) -> Secret:
+    decoded = _decoded(octets)
+    if len(decoded) != HASH_OCTETS or not octets.strip().lower().startswith((b"0x", b"0s")):
+        raise ValueError(f"an NT hash is {HASH_OCTETS} octets, written as 0x and hex or 0s and Base64")
+    return Secret(decoded)
+
+
 _START = {"none": Action.NONE, "clear": Action.NONE, "start": Action.START, "restart": Action.START}
 
 _HW_OFFLOAD = {**{word.value: word for word in HwOffload}, "yes": HwOffload.CRYPTO}
@@ -297,7 +305,7 @@ IDENTITY      = Kind("identity", "an identity", _of_text(Identity.parse))
 PATTERN       = Kind("identity", "an identity or a pattern of identities", _of_text(IdentityPattern.parse))
 SELECTOR      = Kind("selector", "network[protocol/port] or dynamic", _of_text(SelectorSpec.parse))
 ADDRESS       = Kind("address", "an address, network, range, name or %any", _of_text(AddressSpec.parse))
-AUTH          = Kind("auth", "psk, pubkey, constraints or xauth", _of_text(read_auth))
+AUTH          = Kind("auth", "psk, pubkey, constraints, eap or xauth", _of_text(read_auth))
 IKE_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.IKE, default_ike))
 ESP_PROPOSALS = Kind("proposal", "algorithms joined by -, or default", _proposals(Protocol.ESP, default_esp))
 AH_PROPOSALS  = Kind("proposal", "algorithms joined by -", _proposals(Protocol.AH, None))
@@ -308,6 +316,7 @@ REPLAY        = Kind("number", "a number up to 4096", _of_text(_replay))
 INTERFACE     = Kind("interface", "the name of a network interface", _of_text(_interface))
 CERT          = Kind("certificate", "a file in PEM or DER", bytes, raw=True)
 SECRET        = Kind("secret", "text, 0x hex or 0s Base64", _secret)
+NT_HASH       = Kind("secret", "0x hex or 0s Base64 of 16 octets", _nt_hash)
 PASSPHRASE    = Kind("secret", "text", raw_secret)
 NAME          = Kind("name", "a name", _of_text(_name))
 USER          = Kind("text", "a user name", _of_text(_user))

@@ -32,6 +32,7 @@ from ikectl.config.schema import (
     CONNECTION,
     KEY_FOLDERS,
     LOCAL,
+    NTLM,
     PASSPHRASE,
     POOL,
     REMOTE,
@@ -196,7 +197,8 @@ class _Loader:
         except ValueError as error:
             self.errors.add(f"{label}: {error}", section.place)
             return None
-        return SharedSecret(section.name, owners, data, SecretKind.USER)
+        kind = SecretKind.NTLM if group is NTLM else SecretKind.USER
+        return SharedSecret(section.name, owners, data, kind)
 
     def _passphrase(self, section: Section, label: str, into: dict[str, tuple[Secret, Place]]) -> None:
         checked = check(section, PASSPHRASE, label, self.errors)

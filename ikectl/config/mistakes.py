@@ -6,7 +6,7 @@ authentication it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,8 @@ def rounds(checked: Checked, found: Rounds, errors: Errors) -> None:
     if checked.values["aggressive"] and version != 2 and psk and not checked.values["aggressive_psk"]:
         _add(checked, "aggressive", _AGGRESSIVE_PSK, errors)
     _null(checked, found, errors)
+    for side, why in _eap_rounds(found) if version != 1 else ():
+        errors.add(f"{label}.{side.name}.auth: {why}", found.place(side.name, section.place))
     foreign, other = (_IKEV2_KINDS, 2) if version == 1 else (_IKEV1_KINDS, 1)
     for side in found.all:
         if side.auth.kind in foreign:
@@ -148,15 +150,44 @@ _AGGRESSIVE_PSK = (
 
 
 def _round_mistakes(side: Local | Remote) -> Iterator[str]:
-    xauth = side.auth.kind is AuthKind.XAUTH
+    xauth, eap = side.auth.kind is AuthKind.XAUTH, side.auth.kind is AuthKind.EAP
+    if side.eap_id is not None and not eap:
+        yield "eap_id: belongs to a round with auth = eap"
     if isinstance(side, Remote):
         return
+    if side.aaa_id is not None and not eap:
+        yield "aaa_id: belongs to a round with auth = eap"
+    if eap and side.id is None and side.eap_id is None:
+        yield "eap_id: say who logs in; set eap_id, or id if it is the same"
     if xauth and side.auth.backend is not XauthBackend.LOCAL:
         yield "auth: who judges a password is the gateway's matter; write auth = xauth"
     if xauth and not side.xauth_id:
         yield "xauth_id: say which user logs in; set xauth_id"
     if side.xauth_id and not xauth:
         yield "xauth_id: belongs to a round with auth = xauth"
+
+
+def _eap_rounds(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
+    """EAP is IKEv2's, and goes with a certificate of the end that asks, unless it proves that one too (RFC 7296 §2.16,
+    RFC 5998).
+    """
+    sides: tuple[tuple[Sequence[Local | Remote], Sequence[Local | Remote]], ...] = (
+        (found.local, found.remote),
+        (found.remote, found.local),
+    )
+    for ours, theirs in sides:
+        for side in ours:
+            if side.auth.kind is not AuthKind.EAP:
+                continue
+            if not any(other.auth.kind in (AuthKind.PUBKEY, AuthKind.EAP) for other in theirs):
+                what = "remote" if isinstance(side, Local) else "local"
+                yield (
+                    side,
+                    f"whoever answers could have the password, for {what}.auth = {theirs[0].auth.kind.value} proves no "
+                    f"server; give the gateway a certificate (auth = pubkey in {what})",
+                )
+            else:
+                yield side, "EAP is not built yet; use pubkey or psk"
 
 
 def _v1_rounds(found: Rounds) -> Iterator[tuple[str, str]]:

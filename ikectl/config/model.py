@@ -66,6 +66,17 @@ class XauthBackend(StrEnum):
     """Nobody: any user name and password will do, for clients that insist on XAUTH."""
 
 
+class Inner(StrEnum):
+    """What proves a user inside the tunnel of EAP-TTLS (RFC 5281 §11)."""
+
+    ANY = ""
+    """A method of EAP for a password; of the peer, whatever it comes with."""
+    PAP = "pap"
+    """The password itself."""
+    MSCHAPV2 = "mschapv2"
+    """MS-CHAPv2 without EAP around it."""
+
+
 class Fragmentation(StrEnum):
     """Fragments of ours; those of the peer are always taken, unless it is NO."""
 
@@ -240,7 +251,8 @@ class Auth:
     `ike` restricts the signature in AUTH, `chain` the keys and signatures of
     the certificates; each lists alternatives and empty means anything goes.
     `backend` and its `profile` (a PAM service, a RADIUS section) count for
-    XAUTH only, `eap` for EAP: the methods to offer or to accept, best first.
+    XAUTH only, `eap` for EAP: the methods to offer or to accept, best first,
+    with `inner` for EAP-TTLS.
     """
 
     kind: AuthKind = AuthKind.PUBKEY
@@ -249,6 +261,7 @@ class Auth:
     backend: XauthBackend = XauthBackend.LOCAL
     profile: str = ""
     eap: tuple[EapType, ...] = ()
+    inner: Inner = Inner.ANY
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,9 @@ peer's may be a network, hold `*` (`*.example.org`, `*@example.org`, `C=CH, CN=*
 | mark | `value[/mask]`; the mask is `0xffffffff` if not given |
 | auth | `psk`; `pubkey`; or key types with minimum sizes and hashes, as in `rsa-3072-sha256-sha512-ecdsa-256-sha384`; \
 `rsa/pss` demands RSA-PSS. They hold for certificates and for the signature of IKE; after `ike:` for the latter only. \
-IKEv1 also has `xauth`, `rsa-encryption` and `rsa-encryption-revised`, see above |
+IKEv1 also has `xauth`, `rsa-encryption` and `rsa-encryption-revised`, see above. IKEv2 has `eap` (any method of those \
+that follow), `eap-tls`, `eap-ttls`, `eap-ttls-pap`, `eap-ttls-mschapv2`, `eap-peap`, `eap-mschapv2`, `eap-md5` and \
+`eap-gtc` |
 | network, range | `10.0.0.0/8`; `10.0.0.5-10.0.0.9` |
 | secret | text, `0x` and hex, or `0s` and Base64 |
 | list | items separated by commas |

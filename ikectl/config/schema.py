@@ -109,14 +109,18 @@ LOCAL = Group(
     (
         O("round",    kinds.U32,      "0",      "Order of authentication rounds (RFC 4739); in IKEv1 a second one is XAUTH."),
         O("certs",    kinds.CERT,     "",       "Certificate candidates: files relative to x509/.", many=True),
-        O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, `null` (IKEv2: no proof, of nobody), or key and hash constraints such as `rsa-sha256`, "
-                                                "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`; in IKEv1 also `xauth`, "
+        O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, or key and hash constraints such as `rsa-sha256`, "
+                                                "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`; in IKEv2 also `eap` "
+                                                "(whatever method the peer asks for), `eap-mschapv2`, `eap-tls` and "
+                                                "so on, and `null` (no proof, of nobody); in IKEv1 `xauth`, "
                                                 "`rsa-encryption`, `rsa-encryption-revised`."),
         O("id",       kinds.IDENTITY, "(subject of the certificate, or the address)",
                                                 "Own IKE identity."),
         O("pubkeys",  kinds.TEXT,     "",       "Raw public keys.", NO, many=True),
-        O("eap_id",   kinds.TEXT,     "",       "EAP identity to give.", NO),
-        O("aaa_id",   kinds.TEXT,     "",       "Server name expected inside EAP-TLS and EAP-TTLS.", NO),
+        O("eap_id",   kinds.IDENTITY, "(id)",   "Who we are to an EAP server; its password is in `secrets`."),
+        O("aaa_id",   kinds.PATTERN,  "(the peer's id)",
+                                                "Whom the server's certificate must name in EAP-TLS, EAP-TTLS and "
+                                                "EAP-PEAP; `%any`: whomever our CAs vouch for."),
         O("xauth_id", kinds.USER,     "(id)",   "User name of an XAUTH round; its password is in `secrets`."),
     ),
     (("cert*", CERT),),
@@ -130,14 +134,17 @@ REMOTE = Group(
         O("id",          kinds.PATTERN, "%any",    "Identity expected: exact, with `*` wildcards, a network, "
                                                    "or `kind:^regex$`."),
         O("auth",        kinds.AUTH,    "pubkey",  "`psk`, `pubkey`, or minimum key sizes and hashes such as "
-                                                   "`rsa-3072-ecdsa-256-sha256`; in IKEv1 also `xauth`, `xauth-chap`, "
+                                                   "`rsa-3072-ecdsa-256-sha256`; in IKEv2 also `eap` or `eap-dynamic` "
+                                                   "(the client may choose), `eap-mschapv2`, `eap-tls` and so on; "
+                                                   "in IKEv1 `xauth`, `xauth-chap`, "
                                                    "`xauth-pam`, `xauth-radius`, `xauth-noauth`, `rsa-encryption`, "
                                                    "`rsa-encryption-revised`."),
         O("certs",       kinds.CERT,    "",        "End-entity certificates accepted: files relative to x509/.",
           many=True),
         O("cacerts",     kinds.CERT,    "",        "CA certificates accepted: files relative to x509ca/.", many=True),
         O("revocation",  kinds.WORD,    "relaxed", "How strictly revocation is checked.", ("relaxed",)),
-        O("eap_id",      kinds.TEXT,    "",        "EAP identity expected.", NO),
+        O("eap_id",      kinds.PATTERN, "(the peer's id)",
+                                                   "Users who may log in by EAP. If set, the client is asked who it is."),
         O("groups",      kinds.TEXT,    "",        "Group memberships, one of which is needed.", NO, many=True),
         O("cert_policy", kinds.TEXT,    "",        "Certificate policy OIDs needed.", NO, many=True),
         O("ca_id",       kinds.TEXT,    "",        "Identity some CA of the chain must carry.", NO),
@@ -280,9 +287,18 @@ CONNECTION = Group(
 
 PASSWORD = Group(
     "secrets.eap*, secrets.xauth*",
-    "The password of a user, for XAUTH; the two words mean the same.",
+    "The password of a user, for EAP and XAUTH; the two words mean the same.",
     (
         O("secret", kinds.SECRET,   "", "The password: text, `0x` and hex, or `0s` and Base64."),
+        O("id*",    kinds.PATTERN,  "", "A user it belongs to; at least one."),
+    ),
+)  # fmt: skip
+
+NTLM = Group(
+    "secrets.ntlm*",
+    "The NT hash of a user's password (MD4 of it in UTF-16), for EAP-MSCHAPv2 without the password itself.",
+    (
+        O("secret", kinds.NT_HASH,  "", "The hash, 16 octets: `0x` and hex, or `0s` and Base64."),
         O("id*",    kinds.PATTERN,  "", "A user it belongs to; at least one."),
     ),
 )  # fmt: skip
@@ -316,7 +332,7 @@ SECRETS = Group(
         *((f"{folder}*", PASSPHRASE) for folder in KEY_FOLDERS),
         ("eap*", PASSWORD),
         ("xauth*", PASSWORD),
-        ("ntlm*",   Group("secrets.ntlm*", "NT hashes for EAP-MSCHAPv2.", built=False)),
+        ("ntlm*", NTLM),
         ("ppk*",    Group("secrets.ppk*", "Post-quantum pre-shared keys (RFC 8784).", built=False)),
         ("pkcs12*", Group("secrets.pkcs12*", "Passphrases of PKCS#12 containers.", built=False)),
         ("token*",  Group("secrets.token*", "Private keys on PKCS#11 tokens.", built=False)),

@@ -214,6 +214,7 @@ CLASSES = {
     AuthKind.PUBKEY: "public key",
     AuthKind.RSA_ENCRYPTION: "public key",
     AuthKind.RSA_ENCRYPTION_REVISED: "public key",
+    AuthKind.EAP: "EAP",
     AuthKind.XAUTH: "XAuth",
 }
 
@@ -252,13 +253,19 @@ def _local(local: Local) -> Shape:
         keys["id"] = str(local.id)
     if local.xauth_id:
         keys["xauth_id"] = local.xauth_id
+    if local.eap_id is not None:
+        keys["eap_id"] = str(local.eap_id)
+    if local.aaa_id is not None:
+        keys["aaa_id"] = str(local.aaa_id)
     return {**keys, "groups": [], "certs": _subjects(local.certs), "cacerts": []}
 
 
 def _remote(remote: Remote) -> Shape:
+    eap = {} if remote.eap_id is None else {"eap_id": str(remote.eap_id)}
     return {
         **_class(remote.auth),
         "id": str(remote.id),
+        **eap,
         "groups": [],
         "certs": _subjects(remote.certs),
         "cacerts": _subjects(remote.cacerts),
@@ -270,6 +277,10 @@ def _class(auth: Auth) -> Shape:
     keys: Shape = {"class": CLASSES[auth.kind]}
     if auth.kind is AuthKind.XAUTH:
         keys["xauth"] = f"{auth.backend}:{auth.profile}" if auth.profile else auth.backend.value
+    elif auth.kind is AuthKind.EAP:
+        keys["eap-type"] = auth.eap[0].name if len(auth.eap) == 1 else "DYNAMIC"
+        if auth.inner:
+            keys["eap-inner"] = auth.inner.value
     elif auth.kind in (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED):
         keys["method"] = auth.kind.value
     return keys

@@ -266,7 +266,7 @@ include conf.d/*.conf
         "and restart",
         "swanctl.conf:12: secrets.ike-1.secret: the digits after 0x or 0s are not valid",
         "swanctl.conf:13: secrets.ike-2: set secret",
-        "swanctl.conf:14: secrets.ntlm-carol: not built yet; leave the section out",
+        "swanctl.conf:15: secrets.ntlm-carol.secret: an NT hash is 16 octets, written as 0x and hex or 0s and Base64",
         "swanctl.conf:16: there is no file 'gone.key' in private/",
         "swanctl.conf:18: unknown secret 'idk'; did you mean 'ike'?",
         "swanctl.conf:20: pools.p.addrs: '10.0.0.0/33' is neither a network nor a range of addresses",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ikectl.crypto.mschapv2 import nt_hash
 from ikectl.errors import CredentialError
 from ikectl.pki.passwords import Passwords
 from ikectl.pki.store import Store
-from ikectl.values.identity import IdentityPattern
+from ikectl.values.identity import Identity, IdentityPattern
 
 
 def owners(*texts: str) -> list[IdentityPattern]:
@@ -73,3 +74,19 @@ def test_a_password_is_no_key_and_a_key_no_password() -> None:
     store.clear()
     assert store.password("carol") is None
     assert "password" not in repr(vars(store.passwords))
+
+
+def test_nt_hashes_stand_beside_passwords() -> None:
+    store = Store()
+    hashed = nt_hash(b"Ar3etTnp")
+    store.add_nt_hash("ntlm-carol", (Identity.parse("carol"),), hashed)
+    store.add_password("eap-dave", (Identity.parse("dave"),), b"UgaM65Va")
+
+    assert store.nt_hash("carol") == hashed and store.password("carol") is None
+    assert store.nt_hash("dave") == nt_hash(b"UgaM65Va")
+    assert store.nt_hash("bob") is None
+    with pytest.raises(CredentialError, match="16 octets, not 8"):
+        store.add_nt_hash("ntlm-bob", (Identity.parse("bob"),), b"UgaM65Va")
+    assert store.remove_secret("ntlm-carol") and store.nt_hash("carol") is None
+    store.clear()
+    assert store.nt_hash("dave") is None
