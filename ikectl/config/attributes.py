@@ -1,8 +1,9 @@
 """A section of `pools`: the addresses, and the configuration attributes told along with one.
 
-The numbers are those of draft-dukes-ike-mode-cfg-02 §3.4 (1 to 15, the same as
-RFC 7296 §3.15.1 has), of Windows 7 (23456, 23457), of RFC 7651 (20, 21), and
-of Cisco's Unity from 28672 on.
+The numbers are those of IKEv2's registry (RFC 7296 §3.15.1), which up to 15
+are those of draft-dukes-ike-mode-cfg-02 §3.4, too; of Windows 7 (23456,
+23457); and of Cisco's Unity from 28672 on. Which of them a version of IKE
+knows is the matter of its half of the exchange.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from ikectl.config.read import Checked, check
 from ikectl.config.schema import POOL
 from ikectl.config.tree import Errors, Section
 from ikectl.iana.v1 import ConfigAttribute as A
+from ikectl.iana.v2 import CfgAttribute as B
 
-P_CSCF_IP4, P_CSCF_IP6 = 20, 21
-"""IKEv2's numbers (RFC 7651 §3); IKEv1 has none, and the same ones are free there."""
 MAX_ATTRIBUTE_NUMBER = 0x7FFF
 """Of the 16 bits the first one says in which form the value comes (RFC 2408 §3.3)."""
 MAX_ATTRIBUTE_OCTETS = 8192
@@ -78,6 +78,13 @@ def _seconds(row: Row, values: tuple[Any, ...]) -> Iterable[PoolAttribute]:
     yield PoolAttribute(row.number, min(values[0], 0xFFFFFFFF).to_bytes(4, "big"))
 
 
+def _resolvers(row: Row, values: tuple[Any, ...]) -> Iterable[PoolAttribute]:
+    """The first that is written is the best (RFC 9464 §3.1)."""
+    for priority, one in enumerate(values, 1):
+        number = row.number if len(one.addresses[0]) == 4 else row.number_v6
+        yield PoolAttribute(number, one._replace(priority=priority).write())
+
+
 # fmt: off
 ROWS = (
     #   option            number                     IPv6                form
@@ -87,7 +94,9 @@ ROWS = (
     Row("address_expiry", A.INTERNAL_ADDRESS_EXPIRY, 0,                      _seconds),
     Row("dhcp",           A.INTERNAL_IP4_DHCP,       A.INTERNAL_IP6_DHCP,    _addresses),
     Row("subnet",         A.INTERNAL_IP4_SUBNET,     A.INTERNAL_IP6_SUBNET,  _subnets),
-    Row("p_cscf",         P_CSCF_IP4,                P_CSCF_IP6,             _addresses),
+    Row("p_cscf",         B.P_CSCF_IP4_ADDRESS,      B.P_CSCF_IP6_ADDRESS,   _addresses),
+    Row("liveness",       B.TIMEOUT_PERIOD_FOR_LIVENESS_CHECK, 0,            _seconds),
+    Row("encrypted_dns",  B.ENCDNS_IP4,              B.ENCDNS_IP6,           _resolvers),
     Row("server",         A.INTERNAL_IP4_SERVER,     A.INTERNAL_IP6_SERVER,  _addresses),
     Row("banner",         A.UNITY_BANNER,            0,                      _text),
     Row("save_password",  A.UNITY_SAVE_PASSWD,       0,                      _flag),
@@ -116,7 +125,7 @@ def build_pool(section: Section, errors: Errors) -> Pool | None:
     if len(errors.found) != before:
         return None
     low, high = addrs
-    attributes = (*_known(checked), *_numbered(checked, errors))
+    attributes = (*_known(checked), *_domains(checked, errors), *_numbered(checked, errors))
     if sum(4 if isinstance(value, int) else 4 + len(value) for _, value in attributes) > MAX_ATTRIBUTE_OCTETS:
         errors.add(f"{label}: the attributes are more than {MAX_ATTRIBUTE_OCTETS} octets together", section.place)
     return Pool(section.name, low, high, attributes) if len(errors.found) == before else None
@@ -127,6 +136,19 @@ def _known(checked: Checked) -> Iterable[PoolAttribute]:
         value = checked.values[row.key]
         if value is not None and value != ():
             yield from row.write(row, value if isinstance(value, tuple) else (value,))
+
+
+def _domains(checked: Checked, errors: Errors) -> Iterable[PoolAttribute]:
+    """IKEv2's form of split DNS: one attribute for a domain, behind it its trust anchors (RFC 8598 §3.1)."""
+    anchors = checked.values["dnssec_ta"]
+    for name in checked.values["split_dns"]:
+        yield PoolAttribute(B.INTERNAL_DNS_DOMAIN, name.encode())
+        yield from (PoolAttribute(B.INTERNAL_DNSSEC_TA, anchor.write()) for domain, anchor in anchors if domain == name)
+    for domain, _ in anchors:
+        if domain not in checked.values["split_dns"]:
+            errors.add(
+                f"{checked.label}.dnssec_ta: {domain} is not in split_dns; add it there", checked.place("dnssec_ta")
+            )
 
 
 def _numbered(checked: Checked, errors: Errors) -> Iterable[PoolAttribute]:

@@ -33,10 +33,12 @@ from ikectl.crypto.mschapv2 import HASH_OCTETS
 from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
 from ikectl.crypto.transforms import ADDITIONAL
 from ikectl.iana.v2 import Protocol
+from ikectl.values.domain import is_domain
 from ikectl.values.duration import parse_bytes, parse_number, parse_time
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.secret import Secret
 from ikectl.values.selector import SelectorSpec
+from ikectl.wire.v2.dns import EncryptedDns, TrustAnchor
 from ikectl.wire.v2.sa import Proposal
 
 MAX_REPLAY_WINDOW = 4096
@@ -44,6 +46,7 @@ MAX_REPLAY_WINDOW = 4096
 MAX_SECRET = 4096
 MAX_NAME = 255
 """Octets of the name of a connection, a pool or a user."""
+_ANCHOR_WORDS = 5
 _INTERFACE_OCTETS = 15  # IFNAMSIZ less the terminating zero
 
 
@@ -218,6 +221,44 @@ def _attribute_value(octets: bytes) -> bytes:
         return _decoded(text)
 
 
+def _domain(text: str) -> str:
+    """With a final dot or without one; the root is none, for all names would be meant."""
+    if not is_domain(text):
+        raise ValueError(f"{text[:80]!r} is no domain")
+    return text.removesuffix(".")
+
+
+def _resolver(text: str) -> EncryptedDns:
+    """`address#name`, as resolvers have it, with a port if need be: `10.0.0.53:8853#dns.example.org`."""
+    address, mark, name = text.partition("#")
+    if not mark:
+        raise ValueError(
+            f'{text[:80]!r} names no server; write "address#name", in quotes, with the name its certificate has'
+        )
+    port = 0
+    if address.startswith("["):
+        address, _, rest = address[1:].partition("]")
+        port = parse_number(rest.removeprefix(":"), 16) if rest else 0
+    elif address.count(":") == 1:
+        address, _, rest = address.partition(":")
+        port = parse_number(rest, 16)
+    return EncryptedDns(1, (_packed(address),), _domain(name), ("dot",), port)
+
+
+def _trust_anchor(text: str) -> tuple[tuple[str, TrustAnchor]]:
+    """The domain, and what its DS record has: key tag, algorithm, digest type, digest in hex."""
+    words = text.split()
+    if len(words) != _ANCHOR_WORDS:
+        raise ValueError("write domain, key tag, algorithm, digest type and digest, as a DS record has them")
+    name, tag, algorithm, kind, digest = words
+    try:
+        octets = bytes.fromhex(digest)
+    except ValueError:
+        raise ValueError("the digest is not hexadecimal") from None
+    anchor = TrustAnchor(parse_number(tag, 16), parse_number(algorithm, 8), parse_number(kind, 8), octets)
+    return ((_domain(name), anchor),)
+
+
 def _replay(text: str) -> int:
     window = parse_number(text)
     if window > MAX_REPLAY_WINDOW:
@@ -320,6 +361,9 @@ NT_HASH       = Kind("secret", "0x hex or 0s Base64 of 16 octets", _nt_hash)
 PASSPHRASE    = Kind("secret", "text", raw_secret)
 NAME          = Kind("name", "a name", _of_text(_name))
 USER          = Kind("text", "a user name", _of_text(_user))
+DOMAIN_NAME   = Kind("domain", "a domain", _of_text(_domain))
+RESOLVER      = Kind("resolver", "address#name", _of_text(lambda text: (_resolver(text),)))
+TRUST_ANCHOR  = Kind("anchor", "a domain and its DS record", _of_text(_trust_anchor))
 HOST_ADDRESS  = Kind("address", "an address", _of_text(_packed))
 IPV4_ADDRESS  = Kind("address", "an IPv4 address", _of_text(_packed_v4))
 NETWORK       = Kind("network", "a network", _of_text(_network))

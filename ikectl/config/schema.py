@@ -227,8 +227,8 @@ CONNECTION = Group(
         O("local_port",   kinds.PORT,          "500",     "Own UDP port; 500 floats to 4500."),
         O("remote_port",  kinds.PORT,          "500",     "The peer's UDP port; 500 floats to 4500."),
         O("proposals",    kinds.IKE_PROPOSALS, "default", "IKE proposals; `default` is the built-in list.", many=True),
-        O("vips",         kinds.HOST_ADDRESS,  "",        "Virtual addresses to ask for, one of each family; `0.0.0.0` "
-                                                          "and `::` take any. Built for IKEv1.", many=True),
+        O("vips",         kinds.HOST_ADDRESS,  "",        "Virtual addresses to ask for; `0.0.0.0` and `::` take any. "
+                                                          "IKEv1: one of each family.", many=True),
         O("aggressive",   kinds.BOOL,          "no",      "IKEv1: Aggressive Mode instead of Main Mode."),
         O("aggressive_psk", kinds.BOOL,        "no",      "Allow Aggressive Mode with a pre-shared key. Whoever asks "
                                                           "gets a hash that tells the key to a guesser who has time.",
@@ -262,8 +262,7 @@ CONNECTION = Group(
         O("rand_time",    kinds.TIME,          "(over_time)", "Random span subtracted from rekey_time and reauth_time."),
         O("life_bytes",   kinds.VOLUME,        "0",       "IKEv1: replace the ISAKMP SA after this much was protected "
                                                           "with it; 0 is no limit.", own=True),
-        O("pools",        kinds.NAME,          "",        "Pools to serve addresses and attributes from; built for "
-                                                          "IKEv1.", many=True),
+        O("pools",        kinds.NAME,          "",        "Pools to serve addresses and attributes from.", many=True),
         O("dhcp",         kinds.BOOL,          "no",      "IKEv1 client: get the inner address by DHCP over IPsec "
                                                           "(RFC 3456).", own=True),
         O("dhcp_server",  kinds.IPV4_ADDRESS,  "",        "IKEv1 gateway: relay DHCP over IPsec to this server.",
@@ -369,14 +368,20 @@ POOL = Group(
         O("subnet",         kinds.NETWORK,      "", "Networks behind this gateway.", many=True),
         O("split_include",  kinds.IPV4_NETWORK, "", "Unity: only these networks go through the tunnel.", many=True),
         O("split_exclude",  kinds.IPV4_NETWORK, "", "Unity (local LAN): these do not go through the tunnel.", many=True),
-        O("split_dns",      kinds.NAME,         "", "Unity: domains to be resolved through the tunnel.", many=True,
-          own=True),
+        O("split_dns",      kinds.DOMAIN_NAME,  "", "Domains to be resolved through the tunnel, and no others (RFC 8598, "
+                                                    "Unity).", many=True, own=True),
+        O("dnssec_ta",      kinds.TRUST_ANCHOR, "", "IKEv2: DNSSEC trust anchors of these domains, each as a DS record has "
+                                                    "it: `domain tag algorithm type digest`.", many=True, own=True),
+        O("encrypted_dns",  kinds.RESOLVER,     "", "IKEv2: resolvers that speak DNS over TLS (RFC 9464), best first, as "
+                                                    "`\"address#name\"`.", many=True, own=True),
+        O("liveness",       kinds.TIME,         "", "IKEv2: how long the client may hear nothing before it asks whether "
+                                                    "the gateway lives (3GPP TS 24.302).", own=True),
         O("default_domain", kinds.NAME,         "", "Unity: domain of names without a dot.", own=True),
         O("banner",         kinds.TEXT,         "", "Unity: text that the client shows its user.", own=True),
         O("save_password",  kinds.BOOL,         "", "Unity: whether the client may keep the password.", own=True),
         O("pfs",            kinds.BOOL,         "", "Unity: whether the client is to use PFS in Quick Mode.", own=True),
         O("backup_servers", kinds.NAME,         "", "Unity: gateways to try when this one is gone.", many=True, own=True),
-        O("address_expiry", kinds.TIME,         "", "How long the client may use the address.", own=True),
+        O("address_expiry", kinds.TIME,         "", "IKEv1: how long the client may use the address.", own=True),
         O(NUMBER,           kinds.ATTRIBUTE,    "", "Any other attribute by its number: an address, `0x` and hex, `0s` and "
                                                     "Base64, or text.", many=True),
     ),

@@ -15,6 +15,8 @@ from ikectl.config.model import Pool, PoolAttribute
 from ikectl.config.schema import NUMBER, POOL
 from ikectl.errors import ConfigErrors
 from ikectl.iana.v1 import ConfigAttribute
+from ikectl.iana.v2 import CfgAttribute
+from ikectl.wire.v2.dns import EncryptedDns
 
 from .trees import load_text, mistakes
 
@@ -108,6 +110,31 @@ def test_words_of_unity_that_swanctl_does_not_have() -> None:
         (ConfigAttribute.UNITY_SPLIT_DNS, b"example.org,example.net"),
         (ConfigAttribute.UNITY_PFS, 1),
         (ConfigAttribute.UNITY_BACKUP_SERVERS, b"gw-b.example.org,192.0.2.9"),
+        (CfgAttribute.INTERNAL_DNS_DOMAIN, b"example.org"),
+        (CfgAttribute.INTERNAL_DNS_DOMAIN, b"example.net"),
+    ]
+
+
+def test_a_trust_anchor_stands_behind_its_domain() -> None:
+    assert attributes("split_dns = example.org, example.net.\ndnssec_ta = example.net 20326 8 2 e06d") == [
+        (ConfigAttribute.UNITY_SPLIT_DNS, b"example.org,example.net"),
+        (CfgAttribute.INTERNAL_DNS_DOMAIN, b"example.org"),
+        (CfgAttribute.INTERNAL_DNS_DOMAIN, b"example.net"),
+        (CfgAttribute.INTERNAL_DNSSEC_TA, bytes.fromhex("4f66 08 02 e06d")),
+    ]
+
+
+def test_encrypted_resolvers_are_ranked_as_they_are_written() -> None:
+    found = attributes(
+        'encrypted_dns = "10.0.0.53#dns.example.org, [2001:db8::53]:8853#dns.example.net."\nliveness = 30s'
+    )
+    assert found == [
+        (CfgAttribute.TIMEOUT_PERIOD_FOR_LIVENESS_CHECK, (30).to_bytes(4, "big")),
+        (CfgAttribute.ENCDNS_IP4, EncryptedDns(1, (packed("10.0.0.53"),), "dns.example.org", ("dot",)).write()),
+        (
+            CfgAttribute.ENCDNS_IP6,
+            EncryptedDns(2, (packed("2001:db8::53"),), "dns.example.net", ("dot",), 8853).write(),
+        ),
     ]
 
 
@@ -123,7 +150,7 @@ def test_any_attribute_by_its_number() -> None:
 
 def test_every_word_has_its_attribute() -> None:
     words = {option.key for option in POOL.options} - {"addrs", NUMBER}
-    assert {row.key for row in ROWS} == words
+    assert {row.key for row in ROWS} == words - {"dnssec_ta"}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +166,17 @@ def test_every_word_has_its_attribute() -> None:
         ("dnss = 10.0.0.1", "pools.road: unknown option 'dnss'; did you mean 'dns'?"),
         ("-1 = x", "pools.road: unknown option '-1'"),
         ("<number> = x", "pools.road: unknown option '<number>'"),
+        ("dnssec_ta = a.example 1 8 2 00", "pools.road.dnssec_ta: a.example is not in split_dns; add it there"),
+        (
+            "split_dns = a\ndnssec_ta = a 1 8 2",
+            "pools.road.dnssec_ta: write domain, key tag, algorithm, digest type and digest, as a DS record has them",
+        ),
+        ("split_dns = .", "pools.road.split_dns: '.' is no domain"),
+        (
+            "encrypted_dns = 10.0.0.53",
+            "pools.road.encrypted_dns: '10.0.0.53' names no server; write \"address#name\", in quotes, with the name "
+            "its certificate has",
+        ),
         ("28682 = 0xzz", "pools.road.28682: the digits after 0x or 0s are not valid"),
         (f"banner = {'x' * 9000}", "pools.road: the attributes are more than 8192 octets together"),
     ],
