@@ -119,6 +119,12 @@ class NoAddress(Refused):
     notify = NotifyType.INTERNAL_ADDRESS_FAILURE
 
 
+class AddressRequired(Refused):
+    """The peer asked for no inner address, and its children are to have one (RFC 7296 §2.19)."""
+
+    notify = NotifyType.FAILED_CP_REQUIRED
+
+
 class TemporaryFailure(Refused):
     """Not now: try again later (RFC 7296 §2.25)."""
 

@@ -22,10 +22,12 @@ _V1_RSA = (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
 _IKEV1_KINDS = (AuthKind.XAUTH, *_V1_RSA)
 _IKEV2_KINDS = (AuthKind.EAP, AuthKind.NULL)
 
-_NEEDS_V1 = ("vips", "pools", "reauth_time", "life_bytes", "dhcp", "dhcp_server")
+_NEEDS_V1 = ("reauth_time", "life_bytes", "dhcp", "dhcp_server")
 """Options of a connection that are built for IKEv1 only: IKEv2 would go without, and nobody would be told."""
 _TUNES_V1 = ("aggressive", "aggressive_psk", "pull", "dpd_timeout")
 """Options that mean something to IKEv1 alone, so that a connection which may speak it may have them."""
+MAX_VIPS = 4
+"""Inner addresses of a client and family: gateways give no more (`exchange.configuration.MAX_ADDRESSES`)."""
 _CHILD_NEEDS_V1 = ("ipcomp", "bundle")
 
 
@@ -84,8 +86,12 @@ def _liveness(checked: Checked, errors: Errors) -> None:
 
 def _families(checked: Checked, errors: Errors) -> None:
     lengths = [len(address) for address in checked.values["vips"] or ()]
-    if len(lengths) != len(set(lengths)):
-        _add(checked, "vips", "at most one IPv4 and one IPv6 address can be asked for", errors)
+    most = max(map(lengths.count, lengths), default=0)
+    if most > 1 and checked.values["version"] != 2:
+        why = "IKEv1 asks for at most one IPv4 and one IPv6 address; leave out the others, or set version = 2"
+        _add(checked, "vips", why, errors)
+    elif most > MAX_VIPS:
+        _add(checked, "vips", f"at most {MAX_VIPS} addresses of one family can be asked for", errors)
 
 
 def _dhcp(checked: Checked, errors: Errors) -> None:

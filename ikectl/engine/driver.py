@@ -262,8 +262,9 @@ class Driver(Generic[S]):
         if sa.rekey_at:
             self._set("rekey", sa.rekey_at)
             self._set("expire", sa.expire_at)
-        if sa.connection is not None and sa.connection.dpd_delay:
-            self._set("liveness", now + sa.connection.dpd_delay)
+        delay = lifetimes.patience(sa)
+        if delay:
+            self._set("liveness", now + delay)
         if sa.nat.local:
             self._set("keepalive", now + settings.keep_alive)
 
@@ -394,13 +395,9 @@ class Driver(Generic[S]):
     async def _judge_liveness(self) -> None:
         """Silence in IKE and, as the kernel has it, in ESP: ask the peer (RFC 7296 §2.4, RFC 3706 §5.4)."""
         sa = self.sa
-        if (
-            sa.connection is None
-            or not sa.connection.dpd_delay
-            or sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING)
-        ):
+        delay = lifetimes.patience(sa)
+        if not delay or sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING):
             return
-        delay = sa.connection.dpd_delay
         self._set("liveness", self.now + delay)
         due = self.last_heard + delay  # as it is scheduled: a difference may round to the other side
         if due > self.now:

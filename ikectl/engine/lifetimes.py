@@ -22,6 +22,14 @@ def begin_ike(sa: Association, now: float) -> None:
         sa.expire_at = now + connection.rekey_time + connection.over_time
 
 
+def patience(sa: Association) -> float:
+    """Seconds of silence after which the peer is asked whether it lives: the shorter of what is configured and what
+    the peer's configuration asks for (TIMEOUT_PERIOD_FOR_LIVENESS_CHECK, 3GPP TS 24.302); 0: it is not asked."""
+    ours = sa.connection.dpd_delay if sa.connection is not None else 0
+    theirs = sa.inner.liveness if sa.inner is not None else 0
+    return min(filter(None, (ours, theirs)), default=0)
+
+
 def begin_isakmp(sa: IsakmpSa, now: float) -> None:
     """Set when an ISAKMP SA, established at `now`, is to be renewed and when it ends; 0 is never.
 

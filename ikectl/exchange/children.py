@@ -51,6 +51,15 @@ def peer_selectors(sa: Association, config: Child) -> Selectors:
     return _resolved(config.remote_ts, sa.peer_vips or (sa.ends.remote.address,))
 
 
+def lacks_address(sa: Association, config: Child) -> bool:
+    """Whether `config` is for inner addresses that the peer should give us, and it has given none."""
+    assert sa.connection is not None
+    return bool(sa.connection.vips) and not sa.own_vips and any(spec.network is None for spec in config.local_ts)
+
+
+NO_ADDRESS = "local_ts is dynamic, and the peer gave us none of the addresses vips asks for"
+
+
 def _resolved(specs: tuple[SelectorSpec, ...], addresses: tuple[bytes, ...]) -> Selectors:
     if len(addresses) == 1:
         return tuple([spec.resolve(addresses[0]) for spec in specs])

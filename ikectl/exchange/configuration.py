@@ -15,6 +15,7 @@ from typing import Any
 
 from ikectl.iana.v2 import CfgAttribute
 from ikectl.values.selector import TrafficSelector
+from ikectl.wire.v2.dns import EncryptedDns
 
 MAX_ADDRESSES = 4
 """Inner addresses of one peer and family: more than one is rare, and pools are not without end."""
@@ -50,8 +51,12 @@ class Configuration:
     addresses: list[bytes] = field(default_factory=list)
     servers: list[bytes] = field(default_factory=list)
     """Name servers."""
-    domains: list[str] = field(default_factory=list)
-    """The default domain, and those whose names the tunnel's name servers know."""
+    secure: list[EncryptedDns] = field(default_factory=list)
+    """Name servers that are asked by an encrypted protocol."""
+    search: list[str] = field(default_factory=list)
+    """The domains of names without a dot."""
+    routes: list[str] = field(default_factory=list)
+    """The only domains whose names the tunnel's name servers are for; empty: for all names."""
     include: list[TrafficSelector] = field(default_factory=list)
     """The networks that belong into the tunnel."""
     exclude: list[TrafficSelector] = field(default_factory=list)
@@ -62,6 +67,10 @@ class Configuration:
     version: list[str] = field(default_factory=list)
     expires_in: list[int] = field(default_factory=list)
     """Seconds the addresses may be used; at most one."""
+    liveness: list[int] = field(default_factory=list)
+    """Seconds of silence after which we are to ask whether the peer lives; at most one."""
+    facts: list[str] = field(default_factory=list)
+    """What is good to know and has no further use here."""
     save_password: list[int] = field(default_factory=list)
     pfs: list[int] = field(default_factory=list)
     understood: list[int] = field(default_factory=list)

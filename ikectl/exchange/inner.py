@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator
 
 from ikectl.errors import BackendError
+from ikectl.exchange.configuration import Configuration
 from ikectl.pools.pool import USER
 from ikectl.sa.asks import InstallAddress, InstallDns, Lease, Release, RemoveAddress, RemoveDns
 from ikectl.sa.association import Association
 from ikectl.sa.events import Note
 from ikectl.sa.inner import Held, Inner
+
+DNS_OVER_TLS = "dot"
+"""As ALPN calls it (RFC 7858's in IANA's registry)."""
 
 
 def of(sa: Association) -> Inner:
@@ -86,12 +90,22 @@ async def retire(sa: Association, addresses: tuple[bytes, ...]) -> None:
         await RemoveAddress(address)
 
 
-async def install_names(sa: Association, servers: tuple[bytes, ...], domains: tuple[str, ...]) -> bool:
-    """Ask these name servers; whether it could be done."""
+async def install_names(sa: Association, given: Configuration) -> bool:
+    """Ask the name servers that are given; whether it could be done."""
     inner = of(sa)
     owner = inner.owners[0] if inner.owners else f"{sa.name}[{sa.uniqueid}]"
+    secure = [one for one in given.secure if DNS_OVER_TLS in one.protocols and one.addresses]
+    for one in given.secure:
+        if one not in secure:
+            sa.emit(Note(sa, f"the resolver {one.name} has no DNS over TLS, and this host speaks no other"))
+    if not given.servers and not secure:
+        return True
+    secure.sort(key=lambda one: one.priority)
+    ask = InstallDns(
+        owner, tuple(given.servers), tuple(given.search), tuple(given.routes), tuple(secure), tuple(sa.own_vips)
+    )
     try:
-        await InstallDns(owner, servers, domains)
+        await ask
     except BackendError as failure:
         sa.emit(Note(sa, str(failure)))
         return False

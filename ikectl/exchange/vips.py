@@ -13,12 +13,13 @@ from ipaddress import ip_address
 from ikectl.errors import NoAddress
 from ikectl.exchange import inner
 from ikectl.exchange.configuration import ADDRESSES, NAME_SERVERS, Configuration
+from ikectl.iana.v2 import CfgAttribute
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import Banner, NoInnerAddress, Note
 
 ADDRESS_KINDS = frozenset(map(int, ADDRESSES.values()))
-SERVER_KINDS = frozenset(map(int, NAME_SERVERS.values()))
+SERVER_KINDS = frozenset({*map(int, NAME_SERVERS.values()), CfgAttribute.ENCDNS_IP4, CfgAttribute.ENCDNS_IP6})
 
 SHORTEST = 60
 """Seconds an inner address is used at least: a server that says less would have us ask without end."""
@@ -59,9 +60,17 @@ def leased(sa: Association) -> tuple[bytes, ...]:
 
 
 def wishes(sa: Association, configured: Iterable[bytes]) -> tuple[bytes, ...]:
-    """What to ask for: the addresses we have, and those configured where we have none of their family."""
-    had = {len(address) for address in sa.own_vips}
-    return (*sa.own_vips, *(address for address in configured if len(address) not in had))
+    """What to ask for: the addresses we have, and of those configured as many as we lack in their family."""
+    had: dict[int, int] = {}
+    for address in sa.own_vips:
+        had[len(address)] = had.get(len(address), 0) + 1
+    lacking: list[bytes] = []
+    for address in configured:
+        if had.get(len(address), 0):
+            had[len(address)] -= 1
+        else:
+            lacking.append(address)
+    return (*sa.own_vips, *lacking)
 
 
 @dataclass(slots=True)
@@ -79,13 +88,14 @@ async def take(sa: Association, given: Configuration) -> Taken:
     kinds = set(given.understood) - ADDRESS_KINDS
     moved = await _move_to(sa, given)
     kinds |= {ADDRESSES[len(address)] for address in sa.own_vips if address in given.addresses}
-    if given.servers and not await inner.install_names(sa, tuple(given.servers), tuple(given.domains)):
+    if not await inner.install_names(sa, given):
         kinds -= SERVER_KINDS
     record = inner.of(sa)
     record.networks = tuple(given.include) or record.networks
     record.excluded = tuple(given.exclude) or record.excluded
     if given.addresses:
         record.expires_in = max([*given.expires_in, SHORTEST]) if any(given.expires_in) else 0
+    record.liveness = given.liveness[0] if given.liveness else record.liveness
     _tell(sa, given)
     return Taken(kinds, moved)
 
@@ -102,7 +112,7 @@ async def _move_to(sa: Association, given: Configuration) -> list[ChildSa]:
         else:
             given.notes.append(f"ignored the inner address {ip_address(address)}, which vips does not ask for")
     if not wanted:
-        if not old:
+        if not old and sa.connection.vips:
             sa.emit(NoInnerAddress(sa, False, "the peer gave none; its log says why, most likely its pool is empty"))
         return []
     # Of a family that is not mentioned the addresses stay.
@@ -127,6 +137,8 @@ def _tell(sa: Association, given: Configuration) -> None:
         sa.emit(Banner(sa, text))
     for name in given.version:
         sa.emit(Note(sa, f"the peer is {name!r}"))
+    for fact in given.facts:
+        sa.emit(Note(sa, f"the peer tells: {fact}"))
     if given.exclude:
         networks = " ".join(map(str, given.exclude))
         sa.emit(Note(sa, f"the peer leaves {networks} out of the tunnel"))

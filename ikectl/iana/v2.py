@@ -265,7 +265,7 @@ class CfgType(Registry):
 
 
 class CfgAttribute(Registry):
-    """RFC 7296 §3.15.1 and later RFCs."""
+    """RFC 7296 §3.15.1 and later RFCs; from 16384 private ones: Microsoft's, and those of Cisco's Unity."""
 
     INTERNAL_IP4_ADDRESS = 1
     INTERNAL_IP4_NETMASK = 2
@@ -293,6 +293,20 @@ class CfgAttribute(Registry):
     ENCDNS_IP4 = 27
     ENCDNS_IP6 = 28
     ENCDNS_DIGEST_INFO = 29
+
+    INTERNAL_IP4_SERVER = 23456
+    INTERNAL_IP6_SERVER = 23457
+    UNITY_BANNER = 28672
+    UNITY_SAVE_PASSWD = 28673
+    UNITY_DEF_DOMAIN = 28674
+    UNITY_SPLIT_DNS = 28675
+    UNITY_SPLIT_INCLUDE = 28676
+    UNITY_NATT_PORT = 28677
+    UNITY_LOCAL_LAN = 28678
+    UNITY_PFS = 28679
+    UNITY_FW_TYPE = 28680
+    UNITY_BACKUP_SERVERS = 28681
+    UNITY_DDNS_HOSTNAME = 28682
 
 
 class NotifyType(Registry):

@@ -22,6 +22,7 @@ from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.values.secret import Secret
+from ikectl.wire.v2.dns import EncryptedDns
 
 if TYPE_CHECKING:
     from ikectl.sa.child_sa import ChildSa
@@ -463,12 +464,19 @@ class InstallDns(Ask[None]):
     """Let this host ask these name servers (packed addresses). Raises BackendError.
 
     `owner` names the IKE SA, to tell its servers from those of others; told again, it replaces them.
-    `domains` are searched for names without a dot (default domain, split DNS); those that are no domain are left out.
+    Domains that are none are left out.
     """
 
     owner: str
     servers: tuple[bytes, ...]
     domains: tuple[str, ...] = ()
+    """Searched for names without a dot."""
+    routes: tuple[str, ...] = ()
+    """The only domains whose names the servers are for; empty: for all names."""
+    secure: tuple[EncryptedDns, ...] = ()
+    """Servers that speak DNS over TLS, the best first: better than `servers` where this host can."""
+    sources: tuple[bytes, ...] = ()
+    """Addresses of ours from which the servers are reached."""
 
 
 @record

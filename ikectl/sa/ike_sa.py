@@ -82,8 +82,9 @@ class IkeSa(Association):
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 
     def inherit(self, old: IkeSa) -> None:
-        """Take over the children of the SA that this one replaces (RFC 7296 §2.18)."""
+        """Take over the children and inner addresses of the SA that this one replaces (RFC 7296 §2.18)."""
         self.take_children(old)
+        self.take_inner(old)
         old.successor = old.heir = self
         self.dying += 1
         old.rival = None

@@ -1,4 +1,4 @@
-"""Inner: what mode config set up for an SA. It ends with the SA, or goes to the one that takes over."""
+"""Inner: what mode config or CFG_REPLY set up for an SA. It ends with the SA, or goes to the one that takes over."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Inner:
     """Networks that the peer does not want to see there."""
     expires_in: int | None = None
     """Seconds our addresses may be used, as the peer said just now (0: without end); None once timers know."""
+    liveness: int = 0
+    """Seconds of silence after which the peer wants to be asked whether it lives; 0: it did not say."""
 
     def add(self, other: Inner) -> None:
         """Everything of `other`, too."""
@@ -40,3 +42,4 @@ class Inner:
         self.owners += other.owners
         self.networks = self.networks or other.networks
         self.excluded = self.excluded or other.excluded
+        self.liveness = self.liveness or other.liveness

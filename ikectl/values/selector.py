@@ -277,6 +277,13 @@ class SelectorSpec:
             return self.network
         return TrafficSelector.of_address(address, self.protocol, (self.start_port, self.end_port))
 
+    def anywhere(self, v6: bool) -> TrafficSelector:
+        """The selector; any address of the family stands in for `dynamic`."""
+        if self.network is not None:
+            return self.network
+        every = TrafficSelector.ANY6 if v6 else TrafficSelector.ANY4
+        return TrafficSelector(self.protocol, self.start_port, self.end_port, every.start, every.end, v6)
+
     def __str__(self) -> str:
         if self.network is not None:
             return str(self.network)

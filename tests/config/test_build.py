@@ -205,7 +205,11 @@ def test_ah_alone_offers_no_esp() -> None:
             "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?",
         ),
         ("childless = allow", "gw.childless: not built yet; set it to never or leave it out"),
-        ("vips = 0.0.0.0", "gw.vips: is built for IKEv1 only; set version = 1, or leave it out"),
+        ("version = 2\nvips = " + "0.0.0.0, " * 5, "gw.vips: at most 4 addresses of one family can be asked for"),
+        (
+            "vips = 0.0.0.0, 10.0.0.1",
+            "gw.vips: IKEv1 asks for at most one IPv4 and one IPv6 address; leave out the others, or set version = 2",
+        ),
         ("reauth_time = 1h", "gw.reauth_time: is built for IKEv1 only; set version = 1, or leave it out"),
         ("version = 3", "gw.version: 3 is not one of 0, 1 and 2"),
         ("if_id_in = %unique", "gw.if_id_in: %unique is not built yet; write a number"),

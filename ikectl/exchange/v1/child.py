@@ -205,8 +205,8 @@ def pairs(sa: IsakmpSa, config: Child) -> tuple[Pair, ...]:
     assert sa.connection is not None
     if dhcp.is_dhcp(config):
         return (dhcp.ids(sa.path),)
-    if sa.connection.vips and not sa.own_vips and any(spec.network is None for spec in config.local_ts):
-        raise TsUnacceptable("local_ts is dynamic, and the peer gave us none of the addresses vips asks for")
+    if children.lacks_address(sa, config):
+        raise TsUnacceptable(children.NO_ADDRESS)
     theirs = _split(sa, children.peer_selectors(sa, config))
     found = [(one, other) for one in children.own_selectors(sa, config) for other in theirs if one.v6 == other.v6]
     if not found:

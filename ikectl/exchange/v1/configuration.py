@@ -34,6 +34,8 @@ from ikectl.wire.v1.attributes import Attribute, octets_of
 
 A = ConfigAttribute
 
+NOT_HERE = frozenset({*range(16, 20), *range(22, 30)})
+"""Attributes of IKEv2 alone, whose numbers mean nothing in IKEv1. Those of P-CSCF, 20 and 21, are taken by some."""
 WITH_ADDRESS = frozenset({A.INTERNAL_IP4_NETMASK, A.INTERNAL_IP6_NETMASK, A.INTERNAL_ADDRESS_EXPIRY})
 """Make sense only beside an address (§3.4)."""
 STANDARD = tuple(A(number) for number in range(1, 16))
@@ -64,8 +66,8 @@ READERS: dict[int, Row] = {
     A.APPLICATION_VERSION:     ("version",       1,              text),
     A.UNITY_BANNER:            ("banner",        1,              text),
     A.UNITY_SAVE_PASSWD:       ("save_password", 1,              number),
-    A.UNITY_DEF_DOMAIN:        ("domains",       MAX_NAMES,      names),
-    A.UNITY_SPLIT_DNS:         ("domains",       MAX_NAMES,      names),
+    A.UNITY_DEF_DOMAIN:        ("search",        MAX_NAMES,      names),
+    A.UNITY_SPLIT_DNS:         ("routes",        MAX_NAMES,      names),
     A.UNITY_SPLIT_INCLUDE:     ("include",       MAX_NETWORKS,   networks),
     A.UNITY_LOCAL_LAN:         ("exclude",       MAX_EXCLUDED,   outside),
     A.UNITY_PFS:               ("pfs",           1,              number),
@@ -124,7 +126,7 @@ def answer(
     if A.APPLICATION_VERSION in kinds and not any(one.type == A.APPLICATION_VERSION for one in provided):
         own.append(Attribute(A.APPLICATION_VERSION, PRODUCT))
     if A.SUPPORTED_ATTRIBUTES in kinds:
-        numbers = sorted({*STANDARD, *(one.type for one in provided)})
+        numbers = sorted({*STANDARD, *(one.type for one in provided if one.type not in NOT_HERE)})
         own.append(Attribute(A.SUPPORTED_ATTRIBUTES, b"".join(number.to_bytes(2, "big") for number in numbers)))
     return (*given, *own)
 
@@ -140,7 +142,7 @@ def _given(addresses: tuple[bytes, ...], chosen: Iterable[PoolAttribute]) -> tup
     others = [
         Attribute(one.type, one.value)
         for one in chosen
-        if one.value != b"" and (addresses or one.type not in WITH_ADDRESS)
+        if one.value != b"" and one.type not in NOT_HERE and (addresses or one.type not in WITH_ADDRESS)
     ]
     return (*named, *others)
 

@@ -17,6 +17,7 @@ from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.children import Selectors, Terms
+from ikectl.exchange.v2 import virtual
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
 from ikectl.sa.asks import AllocSpi, FreeSpi
 from ikectl.sa.child_sa import ChildSa
@@ -94,7 +95,7 @@ async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildO
     """Reserve SPIs and lay out the offer for a child of `config`.
 
     `without_ke`: inside IKE_AUTH no key exchange is negotiated (RFC 7296 §1.2).
-    Raises BackendError when the kernel gives no SPI.
+    Raises BackendError when the kernel gives no SPI, TsUnacceptable where an inner address is missing.
     """
     wanted = config.proposals
     made = ChildOffer(
@@ -102,7 +103,7 @@ async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildO
         sa.path,
         {},
         (),
-        children.own_selectors(sa, config),
+        virtual.own_offered(sa, config),
         children.peer_selectors(sa, config),
     )
     try:
@@ -148,7 +149,9 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
     Raises PeerMisbehaved for an answer our offer did not allow,
     TsUnacceptable for selectors outside of it, Stillborn, BackendError.
     """
-    return await settle(sa, made, agree(sa, made, reply), keying)
+    agreed = agree(sa, made, reply)
+    agreed.ts_local = virtual.own_agreed(sa, made.config, agreed.ts_local)
+    return await settle(sa, made, agreed, keying)
 
 
 def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
@@ -228,7 +231,7 @@ def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, withou
     A child whose selectors equal the offered ones is preferred, then one that
     takes the first selectors offered, which may be those of the packet that
     wanted it, then the first whose selectors meet them (RFC 7296 §2.9).
-    Raises TsUnacceptable, NoProposalChosen.
+    Raises TsUnacceptable, NoProposalChosen, AddressRequired.
     """
     fitting = _fitting(sa, request, configured)
     failure: NoProposalChosen | None = None
@@ -257,7 +260,10 @@ class _Fit(NamedTuple):
 
 
 def _fitting(sa: IkeSa, request: Message, configured: tuple[Child, ...]) -> list[_Fit]:
-    """The children whose selectors meet those of the request, best first. Raises TsUnacceptable if there is none."""
+    """The children whose selectors meet those of the request, best first.
+
+    Raises TsUnacceptable if there is none, AddressRequired if there could be one for an inner address.
+    """
     offered = request.one(TSr).selectors, request.one(TSi).selectors
     asked = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     in_transport, why = (offered, "") if not (asked and sa.nat.found) else _substituted(sa, *offered)
@@ -266,7 +272,7 @@ def _fitting(sa: IkeSa, request: Message, configured: tuple[Child, ...]) -> list
         transport = asked and config.mode is Mode.TRANSPORT
         # §2.23.1: without transport mode the substitution is undone.
         local, remote = in_transport if transport else offered
-        ours, theirs = children.own_selectors(sa, config), children.peer_selectors(sa, config)
+        ours, theirs = virtual.own_wanted(sa, config), virtual.peer_wanted(sa, config)
         ts_local, ts_remote = narrow(local, ours), narrow(remote, theirs)
         if not meet(ts_local, ts_remote):
             continue
@@ -280,6 +286,7 @@ def _fitting(sa: IkeSa, request: Message, configured: tuple[Child, ...]) -> list
                 rank += 3 * len(configured)
         fitting.append(_Fit(rank, config, ts_local, ts_remote, transport))
     if not fitting:
+        virtual.require(sa, configured)
         raise TsUnacceptable(_misfit(sa, *offered, configured) + why)
     if len(fitting) > 1:
         fitting.sort(key=lambda fit: fit.rank)
@@ -425,5 +432,5 @@ def _list(selectors: tuple[TrafficSelector, ...]) -> str:
 
 
 def _described(sa: IkeSa, config: Child) -> str:
-    ours, theirs = children.own_selectors(sa, config), children.peer_selectors(sa, config)
+    ours, theirs = virtual.own_wanted(sa, config), virtual.peer_wanted(sa, config)
     return f"{config.name}: {_list(theirs)} === {_list(ours)}"

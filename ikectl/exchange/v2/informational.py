@@ -8,6 +8,7 @@ from typing import ClassVar
 from ikectl.config.model import Action, Child
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
+from ikectl.exchange.v2 import config_payload
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
@@ -39,7 +40,7 @@ class Liveness(Exchange):
 
 @dataclass(slots=True, eq=False)
 class AnswerInformational(Answer):
-    """INFORMATIONAL, responder's half: obey deletes, note the rest (RFC 7296 §1.4)."""
+    """INFORMATIONAL, responder's half: obey deletes, configure and be configured, note the rest (RFC 7296 §1.4)."""
 
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         deletes = request.all(Delete)
@@ -65,9 +66,11 @@ class AnswerInformational(Answer):
                     wanted.append(child.config)
             if closed:
                 payloads.append(Delete(delete.protocol, tuple(closed)))
+        said, follow = await config_payload.hear(sa, request)
+        payloads += said
         for notify in request.all(Notify):
             sa.emit(Note(sa, f"the peer reports {notify.type}"))
-        return Reply(payloads, follow=tuple(CreateChild(config) for config in wanted))
+        return Reply(payloads, follow=(*follow, *map(CreateChild, wanted)))
 
     async def _close(self, sa: IkeSa, child: ChildSa) -> bool:
         """Remove a child the peer deletes; whether our SPI of it is to be named in the answer."""

@@ -65,6 +65,7 @@ def successor(
         keys=keys,
         local_id=sa.local_id,
         remote_id=sa.remote_id,
+        user=sa.user,
         nat=sa.nat,
         proven=sa.proven,
         extensions=sa.extensions,

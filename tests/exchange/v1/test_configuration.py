@@ -69,7 +69,15 @@ def test_a_value_that_is_not_of_its_form_is_left_out_and_told(kind: int, value: 
     found = one(kind, value)
     assert found.understood == []
     assert len(found.notes) == 1
-    assert not (found.addresses or found.servers or found.domains or found.include or found.exclude or found.banner)
+    assert not (
+        found.addresses
+        or found.servers
+        or found.search
+        or found.routes
+        or found.include
+        or found.exclude
+        or found.banner
+    )
 
 
 def test_what_is_unknown_or_empty_is_left_out_without_a_word() -> None:
@@ -92,8 +100,8 @@ def test_local_lan() -> None:
 
 
 def test_names_and_texts() -> None:
-    assert one(A.UNITY_SPLIT_DNS, b"a.example,b.example").domains == ["a.example", "b.example"]
-    assert one(A.UNITY_DEF_DOMAIN, b"a.example\0").domains == ["a.example"]
+    assert one(A.UNITY_SPLIT_DNS, b"a.example,b.example").routes == ["a.example", "b.example"]
+    assert one(A.UNITY_DEF_DOMAIN, b"a.example\0").search == ["a.example"]
     assert one(A.UNITY_BACKUP_SERVERS, b"192.0.2.7,gate.example").backup == ["192.0.2.7", "gate.example"]
     assert one(A.UNITY_BANNER, b"\x1b[31mhi\r\n\nthere\xff").banner == ["?[31mhi / there\ufffd"]
     assert one(A.UNITY_SAVE_PASSWD, 1).save_password == one(A.UNITY_PFS, b"\0\1").pfs == [1]

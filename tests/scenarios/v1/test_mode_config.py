@@ -509,7 +509,8 @@ def test_split_networks_take_the_place_of_everything(pull: bool) -> None:
     (banner,) = made.moon.saw(Banner)
     assert banner.message == "Welcome?[2J / to sun"
     (names,) = made.moon.kernel.dns.values()
-    assert names.domains == ("sun.example.org", "lab.example.org", "example.net")
+    assert names.domains == ("sun.example.org",)
+    assert names.routes == ("lab.example.org", "example.net")
 
 
 def test_a_network_that_is_configured_stays_as_it_is() -> None:
