@@ -203,9 +203,9 @@ class Connections:
         """The machines of a connection, oldest first."""
         return list(self._machines.get(name, {}).values())
 
-    def connected(self, local: Identity, remote: Identity) -> bool:
-        """Whether an SA stands between these two."""
-        return (local, remote, "") in self._ends
+    def connected(self, local: Identity, remote: Identity, user: str) -> bool:
+        """Whether an SA stands between these two, with that user."""
+        return (local, remote, user) in self._ends
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
         """The other SAs of the same version that stand between the very ends of `sa`, the newest first.

@@ -85,8 +85,8 @@ class Env:
     is_taken: Callable[[bytes], bool] = lambda spi: False
     """Whether an IKE SPI is in use on this host; set by the engine."""
 
-    is_connected: Callable[[Identity, Identity], bool] = lambda local, remote: False
-    """Whether an SA stands between our and a peer's identity; set by the engine."""
+    is_connected: Callable[[Identity, Identity, str], bool] = lambda local, remote, user: False
+    """Whether an SA stands between our and a peer's identity, with that user; set by the engine."""
 
     is_first_contact: Callable[[Association], bool] = lambda sa: False
     """Whether nobody else here has or calls the peer of this SA by the same identities; set by the engine."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ikectl.auth.base import AuthContext
+from ikectl.auth.eap.base import name_of
+from ikectl.auth.eap.server import EapServer
 from ikectl.auth.table import prove, verify
 from ikectl.config.match import Round, for_identities
 from ikectl.config.model import AuthKind, Connection, Unique
@@ -15,7 +17,7 @@ from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Reply
 from ikectl.exchange.v2.certreq import authorities
 from ikectl.exchange.v2.child import Keying
-from ikectl.exchange.v2.proofs import MAX_MESSAGES, context, establish, heard, own_identity
+from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
 from ikectl.exchange.v2.riders import ANSWERS
 from ikectl.iana.v2 import AuthMethod, NotifyType
@@ -23,6 +25,7 @@ from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import Identity
 from ikectl.wire.payload import Payload
+from ikectl.wire.v2.eap import EAP
 from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import ANOTHER_AUTH_FOLLOWS, AUTHENTICATION_FAILED, Notify
@@ -51,6 +54,12 @@ class Admission:
     """Rounds in which we did."""
     more: bool = True
     """The peer has another round to come."""
+    eap: EapServer | None = None
+    """The peer's round, while it goes on by EAP; until its AUTH came."""
+    user: str = ""
+    """Who EAP proved the peer to be."""
+    last_words: list[Payload] = field(default_factory=list)
+    """What tells the peer that it is not let in, instead of AUTHENTICATION_FAILED."""
     messages: int = 0
 
     @property
@@ -63,13 +72,16 @@ class Admission:
         self.messages += 1
         if self.messages > MAX_MESSAGES:
             raise AuthenticationFailed(f"more than {MAX_MESSAGES} messages of authentication")
-        if self.more:
-            await self._judge(sa, request)
+        told: list[Payload] = []
+        if self.eap is not None:
+            told = await self._converse(sa, self.eap, request)
+        elif self.more:
+            told = await self._judge(sa, request)
         connection = self.connection
         assert connection is not None
         if self.ours == len(connection.local):
-            return []
-        payloads = await self._prove(sa, connection)
+            return told
+        payloads = await self._prove(sa, connection) + told
         if self.ours < len(connection.local):
             if self.opening.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is None:
                 raise AuthenticationFailed(
@@ -79,18 +91,17 @@ class Admission:
             payloads.append(ANOTHER_AUTH_FOLLOWS)
         return payloads
 
-    async def _judge(self, sa: IkeSa, request: Message) -> None:
-        """The peer's next round: choose the connection by it, and check the proof."""
+    async def _judge(self, sa: IkeSa, request: Message) -> list[Payload]:
+        """The peer's next round: choose the connection by it, and check the proof. Without one EAP begins (§2.16)."""
         shake, named, proof = sa.handshake, request.one(IDi), request.get(AUTH)
         assert shake is not None
         claimed = named.identity
-        if proof is None:
-            # RFC 7296 §2.16: so an initiator asks for EAP, which no configuration here wants of a peer.
-            raise AuthenticationFailed(f"{claimed} sends no AUTH: it wants to prove itself with EAP")
+        if claimed.is_any:
+            raise AuthenticationFailed("the peer gave an identity of the reserved type 0")
         shake.asked = shake.asked or bool(request.all(CERTREQ))
         shake.authorities = shake.authorities or authorities(request)
         more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
-        connection = self._choose(shake.candidates, claimed, request, Round(proof_kind(proof), self.theirs, more))
+        connection = self._choose(shake.candidates, claimed, request, Round(_kind(proof), self.theirs, more))
         if not self.theirs:
             sa.remote_id = claimed
             sa.local_id = await own_identity(sa, connection.local[0])
@@ -98,9 +109,40 @@ class Admission:
         if about is None or not self.theirs:
             assert sa.local_id is not None
             about = self.about = context(sa, connection, sa.local_id, claimed)
-        await verify(connection.remote[self.theirs], heard(about, sa, named), proof, request.all(CERT))
+        remote = connection.remote[self.theirs]
+        heard(about, sa, named)
+        if proof is None:
+            self.connection = connection
+            local = connection.local[min(self.ours, len(connection.local) - 1)]
+            self.eap = EapServer(remote, claimed, sa.path.remote.address, local, sa.random)
+            return [EAP.read(await self.eap.begin())]
+        await verify(remote, about, proof, request.all(CERT))
         self.connection, self.more = connection, more
         self.theirs += 1
+        return []
+
+    async def _converse(self, sa: IkeSa, eap: EapServer, request: Message) -> list[Payload]:
+        """The next message of EAP; after its success the peer's AUTH is due, and answered by ours (§2.16)."""
+        running = eap.verdict is None
+        if running:
+            message = EAP.read(await eap.take(request.one(EAP).body()))
+            if eap.verdict is False:
+                self.last_words = [message]
+                raise AuthenticationFailed(f"EAP: {eap.why}")
+            return [message]
+        about, connection = self.about, self.connection
+        assert about is not None and connection is not None and eap.identity is not None
+        check_keyed(about, eap.msk, request.one(AUTH))
+        if self.ours < len(connection.local) and connection.local[self.ours].auth.kind is AuthKind.EAP:
+            if not (eap.mutual and eap.msk):
+                raise AuthenticationFailed(
+                    "the EAP method proves the peer and not us, who have no other proof (RFC 5998)"
+                )
+            self.ours += 1
+        self.more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
+        self.theirs += 1
+        self.eap, self.user = None, name_of(eap.identity)
+        return [keyed(about, eap.msk)]
 
     def _choose(self, candidates: Sequence[Connection], claimed: Identity, request: Message, now: Round) -> Connection:
         """The connection for this round, perhaps another one than before that wants the same of the earlier rounds."""
@@ -113,10 +155,18 @@ class Admission:
         return connection
 
     async def _prove(self, sa: IkeSa, connection: Connection) -> list[Payload]:
-        """Our next round: IDr, CERTs, AUTH."""
+        """Our next round: IDr, CERTs, AUTH; where EAP is our proof, who we are, once (RFC 5998 §3)."""
         about = self.about
         assert about is not None
         local = connection.local[self.ours]
+        if local.auth.kind is AuthKind.EAP:
+            if self.messages > 1:
+                return []
+            if self.opening.notify(NotifyType.EAP_ONLY_AUTHENTICATION) is None:
+                raise AuthenticationFailed(
+                    f"{about.remote_id} does not take EAP as our proof (RFC 5998); set {local.name}.auth = pubkey"
+                )
+            return [IDr.of(about.local_id)]
         if self.ours:
             about = self.about = context(sa, connection, await own_identity(sa, local), about.remote_id)
         own = await prove(local, about)
@@ -124,8 +174,10 @@ class Admission:
         return [IDr.of(about.local_id), *own.certs, own.auth]
 
 
-def proof_kind(proof: AUTH) -> AuthKind:
-    """The method of proof that an AUTH payload is of; a signature unless it says otherwise."""
+def _kind(proof: AUTH | None) -> AuthKind:
+    """The method of proof that an AUTH payload is of: EAP where there is none, a signature unless it says otherwise."""
+    if proof is None:
+        return AuthKind.EAP
     return _KINDS.get(proof.method, AuthKind.PUBKEY)
 
 
@@ -155,8 +207,8 @@ class AnswerIkeAuth(Answer):
         except (AuthenticationFailed, CredentialError) as failure:
             sa.emit(AuthFailed(sa, True, str(failure)))
             # Every failure looks alike on the wire (§2.21.2).
-            return Reply([AUTHENTICATION_FAILED], close=f"authentication failed: {failure}")
-        sa.connection = admission.connection
+            return Reply(admission.last_words or [AUTHENTICATION_FAILED], close=f"authentication failed: {failure}")
+        sa.connection, sa.user = admission.connection, admission.user
         keying = Keying(shake.nonce_i, shake.nonce_r)
         establish(sa)
         return Reply(payloads + await self._settle(sa, admission.opening, keying))
@@ -167,7 +219,7 @@ class AnswerIkeAuth(Answer):
         if (
             admission.connection.unique is Unique.KEEP
             and admission.opening.notify(NotifyType.INITIAL_CONTACT) is None
-            and sa.env.is_connected(sa.local_id, sa.remote_id)
+            and sa.env.is_connected(sa.local_id, sa.remote_id, admission.user)
         ):
             raise AuthenticationFailed(f"{sa.remote_id} is connected already, and unique = keep keeps the older SA")
 

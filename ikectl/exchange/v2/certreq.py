@@ -30,7 +30,7 @@ async def request_certificates(connections: Sequence[Connection]) -> CERTREQ | N
         for connection in connections
         if connection.send_certreq
         for remote in connection.remote
-        if remote.auth.kind is not AuthKind.PSK
+        if remote.auth.kind is AuthKind.PUBKEY
     ]
     if not remotes:
         return None

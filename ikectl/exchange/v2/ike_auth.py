@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ikectl.auth.base import AuthContext
+from ikectl.auth.eap.peer import EapPeer
 from ikectl.auth.table import prove, verify
-from ikectl.config.model import Child
+from ikectl.config.model import AuthKind, Child, Connection, Remote
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
@@ -19,7 +20,7 @@ from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
 from ikectl.exchange.v2.certreq import request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
-from ikectl.exchange.v2.proofs import ANYBODY, MAX_MESSAGES, context, establish, heard, own_identity
+from ikectl.exchange.v2.proofs import ANYBODY, MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import refusal_text
 from ikectl.exchange.v2.rider import Rider
 from ikectl.exchange.v2.riders import RIDERS
@@ -27,9 +28,15 @@ from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
+from ikectl.wire.v2.eap import EAP
 from ikectl.wire.v2.identity import AUTH, CERT, IDi, IDr
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import ANOTHER_AUTH_FOLLOWS, AUTHENTICATION_FAILED, MULTIPLE_AUTH_SUPPORTED
+from ikectl.wire.v2.notify import (
+    ANOTHER_AUTH_FOLLOWS,
+    AUTHENTICATION_FAILED,
+    EAP_ONLY_AUTHENTICATION,
+    MULTIPLE_AUTH_SUPPORTED,
+)
 from ikectl.wire.v2.sa import SA
 
 FINAL = frozenset(
@@ -51,6 +58,8 @@ class Progress:
     """Rounds in which the peer proved itself."""
     named: IDr | None = None
     """Whom the peer proved, or is about to prove, to be."""
+    eap: EapPeer | None = None
+    """Our round, while it goes on by EAP; until the peer proved that it knows the key."""
     messages: int = 0
 
 
@@ -73,6 +82,7 @@ class IkeAuth(Exchange):
     async def _first(self, sa: IkeSa) -> list[Payload]:
         connection = sa.connection
         assert sa.handshake is not None and connection is not None
+        _check_eap(connection)
         expected = connection.remote[0].id.identity
         sa.local_id = await own_identity(sa, connection.local[0])
         sa.remote_id = expected or ANYBODY
@@ -97,13 +107,15 @@ class IkeAuth(Exchange):
                 rider = kind()
                 payloads += await rider.ask(sa)
                 progress.riders.append(rider)
+        if connection.remote[0].auth.kind is AuthKind.EAP:
+            payloads.append(EAP_ONLY_AUTHENTICATION)
         if len(connection.local) + len(connection.remote) > 2:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)
             payloads += self._announcement(sa, progress)
         return payloads
 
     async def _round(self, sa: IkeSa, progress: Progress) -> list[Payload]:
-        """Our next round: identity, certificates and proof."""
+        """Our next round: identity, certificates and proof; the identity alone asks for EAP (RFC 7296 §2.16)."""
         connection = sa.connection
         assert connection is not None
         local = connection.local[progress.ours]
@@ -113,12 +125,20 @@ class IkeAuth(Exchange):
             progress.about = context(sa, connection, own, peer.identity if peer is not None else ANYBODY)
             if peer is not None:
                 heard(progress.about, sa, peer)
-        proof = await prove(local, progress.about)
+        about, remote = progress.about, connection.remote
+        if local.auth.kind is AuthKind.EAP:
+            only = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
+            progress.eap = EapPeer(local, about.local_id, sa.random, about.remote_id, only)
+            return [IDi.of(about.local_id)]
+        proof = await prove(local, about)
         progress.ours += 1
-        return [IDi.of(progress.about.local_id), *proof.certs, proof.auth]
+        return [IDi.of(about.local_id), *proof.certs, proof.auth]
 
     def _announcement(self, sa: IkeSa, progress: Progress) -> list[Payload]:
+        """That another round of ours comes, beside what ends one (RFC 4739 §2.1)."""
         assert sa.connection is not None
+        if progress.eap is not None and not progress.eap.succeeded:
+            return []
         return [ANOTHER_AUTH_FOLLOWS] if progress.ours < len(sa.connection.local) else []
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
@@ -155,8 +175,14 @@ class IkeAuth(Exchange):
         if progress.messages > MAX_MESSAGES:
             raise AuthenticationFailed(f"the peer asks for more than {MAX_MESSAGES} messages of authentication")
         proof = reply.get(AUTH)
-        if proof is not None:
+        if progress.eap is not None and progress.eap.succeeded:
+            self._judge_key(sa, progress, progress.eap, proof)
+        elif proof is not None:
             await self._judge(sa, progress, reply, proof)
+        elif progress.named is None:
+            self._expect(sa, progress, reply)
+        if progress.eap is not None:
+            return await self._converse(sa, progress, progress.eap, reply)
         if progress.ours < len(connection.local):
             return [*await self._round(sa, progress), *self._announcement(sa, progress)]
         if reply.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None:
@@ -173,14 +199,57 @@ class IkeAuth(Exchange):
         if progress.theirs == len(sa.connection.remote):
             raise AuthenticationFailed(f"the peer proves itself more than {progress.theirs} times")
         remote = sa.connection.remote[progress.theirs]
-        named = progress.named = reply.one(IDr)
+        if remote.auth.kind is AuthKind.EAP:
+            raise AuthenticationFailed(
+                f"the peer proves itself by {proof.method}, and {remote.name}.auth wants EAP alone (RFC 5998); "
+                f"set {remote.name}.auth to what it has"
+            )
+        self._hear_name(sa, progress, remote, reply)
+        await verify(remote, progress.about, proof, reply.all(CERT))
+        progress.theirs += 1
+
+    def _expect(self, sa: IkeSa, progress: Progress, reply: Message) -> None:
+        """The peer asks for EAP before it proved itself: right only if EAP is to prove it (RFC 5998 §3)."""
+        assert sa.connection is not None
+        remote = sa.connection.remote[0]
+        if remote.auth.kind is not AuthKind.EAP:
+            raise AuthenticationFailed("the peer asks for EAP and has not proven itself; nobody is told our password")
+        self._hear_name(sa, progress, remote, reply)
+
+    def _hear_name(self, sa: IkeSa, progress: Progress, remote: Remote, reply: Message) -> None:
+        """Who the peer says it is. Raises AuthenticationFailed for somebody else than expected."""
+        named = reply.one(IDr)
         claimed = named.identity
         if not remote.id.match(claimed):
             raise AuthenticationFailed(f"the peer is {claimed}; {remote.name}.id wants {remote.id}")
+        progress.named = named
         if not progress.theirs:
             sa.remote_id = claimed
-        await verify(remote, heard(progress.about, sa, named), proof, reply.all(CERT))
-        progress.theirs += 1
+        heard(progress.about, sa, named)
+
+    async def _converse(self, sa: IkeSa, progress: Progress, eap: EapPeer, reply: Message) -> list[Payload]:
+        """Our answer to an EAP message; after its success our AUTH."""
+        assert sa.connection is not None
+        message = await eap.take(reply.one(EAP).body())
+        if not eap.succeeded:
+            return [EAP.read(message)]
+        remote = sa.connection.remote
+        alone = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
+        if alone and not (eap.mutual and eap.msk):
+            raise AuthenticationFailed("the EAP method proves us and not the peer, which has no other proof (RFC 5998)")
+        progress.ours += 1
+        return [keyed(progress.about, eap.msk), *self._announcement(sa, progress)]
+
+    def _judge_key(self, sa: IkeSa, progress: Progress, eap: EapPeer, proof: AUTH | None) -> None:
+        """The peer's AUTH at the end of EAP (RFC 7296 §2.16)."""
+        assert sa.connection is not None
+        if proof is None:
+            raise AuthenticationFailed("the peer did not prove that it knows the key of EAP")
+        check_keyed(progress.about, eap.msk, proof)
+        remote = sa.connection.remote
+        if progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP:
+            progress.theirs += 1
+        progress.eap = None
 
     async def _settle(self, sa: IkeSa, progress: Progress, keying: Keying, reply: Message) -> Next:
         """Riders and child; a failure here leaves the IKE SA standing (RFC 7296 §1.2, §2.21.2)."""
@@ -218,6 +287,7 @@ class IkeAuth(Exchange):
         assert error is not None and progress is not None and sa.connection is not None
         if (
             error.type not in FINAL
+            and progress.eap is None
             and progress.theirs == len(sa.connection.remote)
             and self._is_last(sa, progress, reply)
         ):
@@ -249,6 +319,16 @@ class IkeAuth(Exchange):
 
     cases = (
         Case(on_answer, required=(AUTH,)),
+        Case(on_answer, required=(EAP,)),
         Case(on_refused, error=True),
         Case(on_less),
     )
+
+
+def _check_eap(connection: Connection) -> None:
+    """Raises CredentialError where only the peer can begin: it is to prove itself by EAP, and we do not."""
+    local, remote = connection.local[0].auth.kind, connection.remote[0].auth.kind
+    if remote is AuthKind.EAP and local is not AuthKind.EAP:
+        raise CredentialError(
+            f"connection {connection.name} waits for a peer that proves itself by EAP: only the peer can begin"
+        )

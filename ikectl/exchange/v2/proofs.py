@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from hmac import compare_digest
+
 from ikectl.auth.octets import signed_octets
 from ikectl.auth.psk import psk_auth
 from ikectl.auth.table import AuthContext
 from ikectl.config.model import AuthKind, Connection, Local, SendCert
+from ikectl.errors import AuthenticationFailed
 from ikectl.iana.v2 import AuthMethod, IdType
 from ikectl.sa.asks import ChooseKey
 from ikectl.sa.association import IkeState
@@ -70,6 +73,13 @@ def heard(about: AuthContext, sa: IkeSa, peer: IDi | IDr) -> AuthContext:
 def keyed(about: AuthContext, msk: Secret | None) -> AUTH:
     """Our AUTH at the end of EAP, by the key of the method; one that makes none leaves SK_pi and SK_pr (§2.16)."""
     return AUTH(AuthMethod.SHARED_KEY_MIC, psk_auth(about.prf, msk or about.sk_local, about.octets_local))
+
+
+def check_keyed(about: AuthContext, msk: Secret | None, proof: AUTH) -> None:
+    """The peer's AUTH at the end of EAP, likewise. Raises AuthenticationFailed."""
+    expected = psk_auth(about.prf, msk or about.sk_remote, about.octets_remote)
+    if proof.method is not AuthMethod.SHARED_KEY_MIC or not compare_digest(expected, proof.data):
+        raise AuthenticationFailed(f"the AUTH payload of {about.remote_id} is not made with the key of EAP")
 
 
 async def own_identity(sa: IkeSa, local: Local) -> Identity:

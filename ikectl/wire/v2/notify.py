@@ -93,6 +93,7 @@ class Delete(Payload):
 
 # Constant notifies, made once. Treat them as values, as all records.
 INITIAL_CONTACT = Notify(NotifyType.INITIAL_CONTACT)
+EAP_ONLY_AUTHENTICATION = Notify(NotifyType.EAP_ONLY_AUTHENTICATION)
 MULTIPLE_AUTH_SUPPORTED = Notify(NotifyType.MULTIPLE_AUTH_SUPPORTED)
 ANOTHER_AUTH_FOLLOWS = Notify(NotifyType.ANOTHER_AUTH_FOLLOWS)
 USE_TRANSPORT_MODE = Notify(NotifyType.USE_TRANSPORT_MODE)
