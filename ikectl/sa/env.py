@@ -35,6 +35,8 @@ class Settings:
     """A wait is shortened by up to this fraction, so that many tunnels do not repeat in step."""
     half_open_timeout: float = 30.0
     """A responder's SA without IKE_AUTH is dropped after this."""
+    handshake_limit: float = 120.0
+    """One that goes on by EAP or further rounds is dropped after this: time for a user to find a token."""
     half_open_limit: int = 20_000
     """Half-open SAs kept at most; beyond it IKE_SA_INIT requests are dropped."""
     cookie_threshold: int = 30

@@ -514,6 +514,8 @@ class Machine(Driver[IkeSa]):
         shake = self.sa.handshake
         if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
             shake.request, shake.response = datagram, datagrams[0]
+        elif shake is not None:
+            self._wait_for_more()
         self._transmit(datagrams, path)
         octets = sum(map(len, datagrams))
         self.sa.emit(MessageSent(self.sa, exchange, number, True, reply.payloads, octets, path))
@@ -527,6 +529,11 @@ class Machine(Driver[IkeSa]):
         self._bear(reply.born)
         self.outside.changed(self)
         self._watch_children()
+
+    def _wait_for_more(self) -> None:
+        """Authentication takes several messages: time for the next one, within the bounds of the whole."""
+        settings = self.sa.env.settings
+        self._set("half-open", min(self.now + settings.half_open_timeout, self.began_at + settings.handshake_limit))
 
     def _heard(self, path: Path) -> None:
         """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""

@@ -221,7 +221,8 @@ class AnswerIkeAuth(Answer):
             and admission.opening.notify(NotifyType.INITIAL_CONTACT) is None
             and sa.env.is_connected(sa.local_id, sa.remote_id, admission.user)
         ):
-            raise AuthenticationFailed(f"{sa.remote_id} is connected already, and unique = keep keeps the older SA")
+            who = f"user {admission.user!r}" if admission.user else str(sa.remote_id)
+            raise AuthenticationFailed(f"{who} is connected already, and unique = keep keeps the older SA")
 
     async def _settle(self, sa: IkeSa, request: Message, keying: Keying) -> list[Payload]:
         """What riders say, and SA, TSi, TSr, or the notify that says why not; the IKE SA stands either way."""
