@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from ikectl.config.auth import read_auth
 from ikectl.config.model import (
+    TFC_MTU,
     Action,
     AddressSpec,
     CopyDscp,
@@ -259,6 +260,10 @@ def _trust_anchor(text: str) -> tuple[tuple[str, TrustAnchor]]:
     return ((_domain(name), anchor),)
 
 
+def _tfc(text: str) -> int:
+    return TFC_MTU if text.lower() == "mtu" else parse_number(text, 16)
+
+
 def _replay(text: str) -> int:
     window = parse_number(text)
     if window > MAX_REPLAY_WINDOW:
@@ -353,6 +358,7 @@ AH_PROPOSALS  = Kind("proposal", "algorithms joined by -", _proposals(Protocol.A
 MARK          = Kind("mark", "value[/mask], %unique or %unique-dir", _of_text(_mark))
 SET_MARK      = Kind("mark", "value[/mask] or %same", _of_text(_set_mark))
 IF_ID         = Kind("number", "a number up to 4294967295", _of_text(_if_id))
+TFC           = Kind("padding", "a number up to 65535, or mtu", _of_text(_tfc))
 REPLAY        = Kind("number", "a number up to 4096", _of_text(_replay))
 INTERFACE     = Kind("interface", "the name of a network interface", _of_text(_interface))
 CERT          = Kind("certificate", "a file in PEM or DER", bytes, raw=True)

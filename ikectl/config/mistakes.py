@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Local, Remote, Unique, XauthBackend
+from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Local, Mode, Remote, Unique, XauthBackend
 from ikectl.config.read import Checked
 from ikectl.config.tree import Errors, Place
 from ikectl.crypto import transforms as table
@@ -28,7 +28,7 @@ _TUNES_V1 = ("aggressive", "aggressive_psk", "pull", "dpd_timeout")
 """Options that mean something to IKEv1 alone, so that a connection which may speak it may have them."""
 MAX_VIPS = 4
 """Inner addresses of a client and family: gateways give no more (`exchange.configuration.MAX_ADDRESSES`)."""
-_CHILD_NEEDS_V1 = ("ipcomp", "bundle")
+_CHILD_NEEDS_V1 = ("bundle",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +259,10 @@ def child_options(checked: Checked, version: int | None, errors: Errors) -> None
     if version is None:
         return
     values = checked.values
+    if values["tfc_padding"]:
+        why = _padding(version, values)
+        if why:
+            _add(checked, "tfc_padding", why, errors)
     if version == 1:
         proposals(checked, "esp_proposals", errors)
         proposals(checked, "ah_proposals", errors)
@@ -276,6 +280,18 @@ def child_options(checked: Checked, version: int | None, errors: Errors) -> None
             _add(checked, key, why, errors)
     if len(values["local_ts"]) * len(values["remote_ts"]) > MAX_PAIRS:
         _add(checked, "local_ts", f"IKEv1 takes a Quick Mode for each pair of networks, {MAX_PAIRS} at most", errors)
+
+
+def _padding(version: int, values: Mapping[str, Any]) -> str:
+    if version == 1:
+        return "IKEv1 cannot agree on padding (RFC 4303 §2.7); set version = 2, or leave it out"
+    if values["mode"] is not Mode.TUNNEL:
+        return "the kernel pads in tunnel mode only; leave it out, or set mode = tunnel"
+    if values["ipcomp"]:
+        return "with IPComp the tunnel is not ESP's, and the kernel does not pad; keep one of the two"
+    if values["ah_proposals"] and not values["esp_proposals"]:
+        return "AH has no padding; set esp_proposals, or leave it out"
+    return ""
 
 
 def _v1_selectors(specs: tuple[SelectorSpec, ...]) -> Iterator[str]:

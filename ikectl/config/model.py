@@ -317,6 +317,10 @@ class Mark:
     fresh: Fresh = Fresh.NO
 
 
+TFC_MTU = 0xFFFFFFFF
+"""`tfc_padding = mtu`: the kernel pads to the MTU at most, whatever it is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A CHILD_SA to be. One of `esp_proposals` and `ah_proposals` may be empty, not both."""
@@ -359,6 +363,8 @@ class Child:
     copy_dscp: CopyDscp = CopyDscp.OUT
     icmp: bool = False
     ipcomp: bool = False
+    tfc_padding: int = 0
+    """Octets to which ESP packets are padded at least; TFC_MTU: as far as the path goes; 0: not at all."""
     bundle: bool = False
     """IKEv1: AH and ESP together (RFC 2409 §5.5), rather than one of them; both lists of proposals are there."""
 

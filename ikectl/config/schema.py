@@ -181,7 +181,7 @@ CHILD = Group(
         O("policies",      kinds.BOOL,       "yes",        "Install kernel policies."),
         O("policies_fwd_out", kinds.BOOL,    "no",         "Also install outbound forward policies."),
         O("dpd_action",    kinds.DPD_ACTION, "clear",      "When the peer is found dead: `clear` or `restart`."),
-        O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp; built for IKEv1."),
+        O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp, which the peer may leave out."),
         O("bundle",        kinds.BOOL,       "no",         "IKEv1: with both ah_proposals and esp_proposals, AH around ESP "
                                                            "instead of one or the other.", own=True),
         O("inactivity",    kinds.TIME,       "0",          "Close after this much idle time.", ("0",)),
@@ -200,7 +200,8 @@ CHILD = Group(
         O("if_id_out",     kinds.IF_ID,      "0",          "XFRM interface id outbound; 0 is the connection's."),
         O("label",         kinds.TEXT,       "",           "Security label.", NO),
         O("label_mode",    kinds.WORD,       "system",     "How labels are used.", ("system",)),
-        O("tfc_padding",   kinds.WORD,       "0",          "Pad ESP packets to this size.", ("0",)),
+        O("tfc_padding",   kinds.TFC,        "0",          "IKEv2: pad ESP packets in tunnels to this size at least, or to "
+                                                           "the `mtu` of the path, unless the peer does not take it."),
         O("replay_window", kinds.REPLAY,     "32",         "Replay window in packets, at most 4096; 0 is none."),
         O("per_cpu_sas",   kinds.WORD,       "no",         "One SA per CPU (RFC 9611).", ("no",)),
         O("hw_offload",    kinds.HW_OFFLOAD, "no",         "Offload to the network card: `no`, `crypto`, `packet`, "

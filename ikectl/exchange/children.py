@@ -36,6 +36,8 @@ class Terms:
     """The other SAs of a bundle."""
     peer_original: bytes = b""
     """The peer's packed address behind its NAT, for transport mode."""
+    tfc_padding: int = 0
+    """Octets to which to pad what we send; 0: none."""
 
 
 Selectors = tuple[TrafficSelector, ...]
@@ -137,6 +139,7 @@ def describe(
         keys=keys,
         companions=terms.companions,
         peer_original=terms.peer_original,
+        tfc_padding=terms.tfc_padding,
         life_time=terms.life_time,
         life_bytes=terms.life_bytes,
     )

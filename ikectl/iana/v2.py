@@ -309,6 +309,15 @@ class CfgAttribute(Registry):
     UNITY_DDNS_HOSTNAME = 28682
 
 
+class CompressionTransform(Registry):
+    """IPComp algorithms of IPCOMP_SUPPORTED (RFC 7296 §3.10.1)."""
+
+    OUI = 1
+    DEFLATE = 2
+    LZS = 3
+    LZJH = 4
+
+
 class NotifyType(Registry):
     """RFC 7296 §3.10.1 and later RFCs; below 16384 are errors."""
 
@@ -419,4 +428,5 @@ auth_method = AuthMethod.lookup()
 hash_algorithm = HashAlgorithm.lookup()
 cfg_type = CfgType.lookup()
 cfg_attribute = CfgAttribute.lookup()
+compression_transform = CompressionTransform.lookup()
 notify_type = NotifyType.lookup()

@@ -88,6 +88,8 @@ def _outbound(child: ChildSa, part: Part, random: Callable[[int], bytes], interf
         replay=xfrm.Replay(window=1) if part.suite is not None and part.suite.esn else xfrm.NO_REPLAY,
         flags=_flags(child, part),
         extra_flags=0 if copy else xfrm.SaExtraFlag.DONT_ENCAP_DSCP,
+        # The kernel pads in tunnel mode only, where the inner header tells the true length (RFC 4303 §2.7).
+        tfc_pad=child.tfc_padding if part.protocol is Protocol.ESP and part.mode is Mode.TUNNEL else 0,
         mark=_mark(marks.out),
         output_mark=_mark(marks.set_out),
         if_id=child.if_id_out,

@@ -121,6 +121,8 @@ class ChildSa:
     peer_original: bytes = b""
     """The peer's packed address behind its NAT, as it says in NAT-OA (RFC 3947 §5.2) or in its selectors (RFC 7296
     §2.23.1); transport mode only."""
+    tfc_padding: int = 0
+    """Octets to which packets are padded on their way out; 0: none, be it that the peer does not take padding."""
     given_marks: ChildMarks | None = None
     """Marks that are this child's own (`Marks`); None: those of the configuration."""
 

@@ -253,15 +253,23 @@ def test_a_mistake_in_a_connection_is_named(options: str, error: str) -> None:
     assert found.partition(": ")[2].startswith(error)
 
 
+PADS_TUNNELS = "the kernel pads in tunnel mode only; leave it out, or set mode = tunnel"
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
         ("start_action = trap", "'trap' is not built yet; this version knows none, clear, start and restart"),
         ("mode = beet", "'beet' is not built yet; this version knows tunnel and transport"),
         ("mode = tunel", "'tunel' is not one of tunnel and transport; did you mean 'tunnel'?"),
-        ("ipcomp = yes", "is built for IKEv1 only; set version = 1 in the connection, or leave it out"),
         ("updown = /bin/true", "not built yet; leave it out"),
-        ("tfc_padding = mtu", "not built yet; set it to 0 or leave it out"),
+        ("tfc_padding = 70000", "'70000' is larger than 65535"),
+        ("tfc_padding = 100\nmode = transport", PADS_TUNNELS),
+        (
+            "tfc_padding = mtu\nipcomp = yes",
+            "with IPComp the tunnel is not ESP's, and the kernel does not pad; keep one of the two",
+        ),
+        ("tfc_padding = 100\nah_proposals = sha256", "AH has no padding; set esp_proposals, or leave it out"),
         ("mark_in = %unique/5", "the mask 0x5 of %unique must be bits side by side, as 0xffff0000 are"),
         ("mark_out = %uniqe", "'%uniqe' is neither %unique nor %unique-dir"),
         ("set_mark_in = %unique", "write %same, and %unique in mark_in or mark_out"),

@@ -364,7 +364,12 @@ def test_children_that_ikev1_cannot_say(options: str, error: str) -> None:
     assert refusals(child(options)) == [f"children.net.{error}"]
 
 
-@pytest.mark.parametrize("key", ["ipcomp", "bundle"])
+def test_padding_is_ikev2s() -> None:
+    why = "IKEv1 cannot agree on padding (RFC 4303 §2.7); set version = 2, or leave it out"
+    assert refusals(child("tfc_padding = mtu"), 1) == [f"children.net.tfc_padding: {why}"]
+
+
+@pytest.mark.parametrize("key", ["bundle"])
 def test_bundles_are_ikev1s(key: str) -> None:
     options = child(f"{key} = yes\nah_proposals = sha256\nesp_proposals = aes128-sha256")
     why = "is built for IKEv1 only; set version = 1 in the connection, or leave it out"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ikectl.config.model import CopyDscp, HwOffload, Mark, Mode
+from ikectl.config.model import TFC_MTU, CopyDscp, HwOffload, Mark, Mode
 from ikectl.crypto import transforms
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
@@ -214,6 +214,22 @@ def test_header_options_the_other_way(ends: Ends, pair: Pair) -> None:
     assert outward.replay.window == 0
     assert all(policy.flags & PolicyFlag.ICMP for policy in policies(pair.left))
     assert reached()
+
+
+@pytest.mark.conformance("v2-81")
+@pytest.mark.parametrize("octets", [1000, TFC_MTU])
+def test_padding_hides_the_length(ends: Ends, pair: Pair, octets: int) -> None:
+    """TFC (RFC 4303 §2.7): a small packet is as long as that on its way, and the other kernel takes it off again."""
+    mine, theirs = ends.pair()
+    mine.tfc_padding = octets
+    ends.left.install(mine)
+    ends.right.install(theirs)
+    (outward,) = (sa for sa in sas(pair.left) if sa.spi == mine.spi_out)
+    assert outward.tfc_pad == octets
+    assert not any(sa.tfc_pad for sa in sas(pair.left) if sa.spi == mine.spi_in)
+    assert reached()
+    assert ends.right.query(theirs).bytes_in >= min(octets, 1300), "a ping has 84"
+    assert ends.left.query(mine).bytes_in < 200
 
 
 def test_marks_and_interface_ids(ends: Ends, pair: Pair) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ikectl.errors import WireError
 from ikectl.iana.v2 import (
+    CompressionTransform,
     HashAlgorithm,
     KeyExchangeMethod,
     NotifyType,
@@ -115,6 +116,18 @@ def test_what_we_write_is_what_a_view_reads() -> None:
     assert views.invalid_ke_notify(KeyExchangeMethod.ECP_256).data == b"\x00\x13"
     assert views.window_size(views.window_size_notify(1)) == 1
     assert views.rekey_spi(views.rekey_notify(Protocol.AH, SPI)) == (Protocol.AH, SPI)
+
+
+@pytest.mark.conformance("v2-81")
+def test_compression_may_have_attributes_behind_it() -> None:
+    wanted = views.Compression(0x1234, CompressionTransform.DEFLATE)
+    assert views.compression_notify(wanted) == Notify(NotifyType.IPCOMP_SUPPORTED, bytes.fromhex("1234 02"))
+    for octets in ("1234 02", "1234 02 8001 0002"):
+        assert views.compression(Notify(NotifyType.IPCOMP_SUPPORTED, bytes.fromhex(octets))) == wanted
+    assert views.compression(Notify(NotifyType.IPCOMP_SUPPORTED, b"\0\0\xc8")).transform == 200
+    for wrong in (b"", b"\x12\x34"):
+        with pytest.raises(WireError, match=f"IPCOMP_SUPPORTED with {len(wrong)} octets"):
+            views.compression(Notify(NotifyType.IPCOMP_SUPPORTED, wrong))
 
 
 def test_numbers_nobody_assigned_come_through_a_view() -> None:

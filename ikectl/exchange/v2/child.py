@@ -7,6 +7,7 @@ one differ in what travels around SA, TSi and TSr, not in what these mean
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,17 +18,17 @@ from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen, PeerMisbehaved, TsUnacceptable
 from ikectl.exchange import children
 from ikectl.exchange.children import Selectors, Terms
-from ikectl.exchange.v2 import virtual
+from ikectl.exchange.v2 import compression, virtual
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
 from ikectl.sa.asks import AllocSpi, FreeSpi
-from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.child_sa import ChildSa, Companion
 from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector, covers, meet, narrow
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import USE_TRANSPORT_MODE
+from ikectl.wire.v2.notify import ESP_TFC_PADDING_NOT_SUPPORTED, USE_TRANSPORT_MODE
 from ikectl.wire.v2.sa import SA, Proposal
 from ikectl.wire.v2.ts import TSi, TSr
 
@@ -76,19 +77,40 @@ class ChildOffer:
     def sa_payload(self) -> SA:
         return SA(self.offered)
 
-    def selectors(self) -> list[Payload]:
-        """TSi and TSr, and whether transport mode is wanted."""
-        payloads: list[Payload] = [TSi(self.ts_local), TSr(self.ts_remote)]
-        if self.transport:
-            payloads.append(USE_TRANSPORT_MODE)
-        return payloads
+    @property
+    def named(self) -> tuple[tuple[Protocol, int], ...]:
+        """Our SPIs by which the peer could delete what comes of the offer; a CPI goes with its child."""
+        return tuple((protocol, spi) for protocol, spi in self.spis.items() if protocol is not Protocol.IPCOMP)
 
-    async def withdraw(self, keep: Protocol | None = None) -> None:
-        """Give back the reserved SPIs, except the one in use."""
+    def selectors(self) -> list[Payload]:
+        """TSi and TSr, and what is wanted beside algorithms."""
+        beside = _beside(self.transport, Protocol.ESP in self.spis, self.spis.get(Protocol.IPCOMP, 0))
+        return [TSi(self.ts_local), TSr(self.ts_remote), *beside]
+
+    async def withdraw(self, keep: Collection[Protocol] = ()) -> None:
+        """Give back the reserved SPIs, except those in use."""
         for protocol, spi in self.spis.items():
-            if protocol is not keep:
+            if protocol not in keep:
                 await FreeSpi(protocol, self.path, spi)
-        self.spis = {protocol: spi for protocol, spi in self.spis.items() if protocol is keep}
+        self.spis = {protocol: spi for protocol, spi in self.spis.items() if protocol in keep}
+
+
+def _beside(transport: bool, esp: bool, cpi: int) -> list[Payload]:
+    """What is said of a child beside SA, TSi and TSr.
+
+    Linux takes TFC padding off in tunnel mode, where the inner header says how
+    long the packet is, and could not in transport mode (RFC 4303 §2.7): the
+    peer is told. NON_FIRST_FRAGMENTS_ALSO is never said: fragments pass an SA
+    with all ports as they are, and no other one (RFC 4301 §7.1).
+    """
+    payloads: list[Payload] = []
+    if transport:
+        payloads.append(USE_TRANSPORT_MODE)
+        if esp:
+            payloads.append(ESP_TFC_PADDING_NOT_SUPPORTED)
+    if cpi:
+        payloads.append(compression.said(cpi))
+    return payloads
 
 
 async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildOffer:
@@ -112,6 +134,9 @@ async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildO
     except BackendError:
         await made.withdraw()
         raise
+    cpi = await compression.reserve(sa, config, made.ts_local, made.ts_remote)
+    if cpi:
+        made.spis[Protocol.IPCOMP] = cpi
     made.offered = tuple(
         proposal._replace(spi=made.spis[proposal.protocol].to_bytes(4, "big"))
         for proposal in proposals.offer(wanted, without_ke=without_ke)
@@ -133,14 +158,39 @@ class Keying:
 
 @dataclass(slots=True, eq=False)
 class Agreed:
-    """What the peer chose out of our offer."""
+    """What the peer chose out of our offer, or we out of the peer's; nothing of it stands yet."""
 
+    config: Child
     chosen: Proposal
+    """With the SPI of the other end."""
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
     transport: bool
     original: bytes = b""
     """The peer's address behind its NAT, in transport mode."""
+    cpi: int = 0
+    """The peer's CPI; 0 without IPComp."""
+    padded: bool = True
+    """The peer takes TFC padding."""
+
+    @property
+    def suite(self) -> ChildSuite:
+        return ChildSuite.of(self.chosen)
+
+    def terms(self, spi: int, cpi: int) -> Terms:
+        """With the SPI and the CPI by which we receive."""
+        return Terms(
+            self.chosen.protocol,
+            self.suite,
+            spi,
+            int.from_bytes(self.chosen.spi, "big"),
+            self.ts_local,
+            self.ts_remote,
+            self.transport,
+            companions=(Companion(Protocol.IPCOMP, cpi, self.cpi),) if cpi and self.cpi else (),
+            peer_original=self.original,
+            tfc_padding=self.config.tfc_padding if self.padded else 0,
+        )
 
 
 async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) -> ChildSa:
@@ -164,7 +214,12 @@ def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
     if made.transport and not transport:
         # RFC 7296 §1.3.1: a responder may decline; we then must not keep the SA in tunnel mode.
         raise TsUnacceptable("the peer declined transport mode; set mode = tunnel here or transport there")
-    return Agreed(chosen, ts_local, ts_remote, transport, original)
+    cpi = compression.taken(reply, made.spis.get(Protocol.IPCOMP, 0))
+    return Agreed(made.config, chosen, ts_local, ts_remote, transport, original, cpi, _takes_padding(reply))
+
+
+def _takes_padding(message: Message) -> bool:
+    return message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None
 
 
 async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) -> ChildSa:
@@ -172,20 +227,9 @@ async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) ->
     chosen = agreed.chosen
     if int.from_bytes(chosen.spi, "big") in sa.orphans:
         raise Stillborn("the peer deleted the child before its answer reached us")
-    await made.withdraw(keep=chosen.protocol)
-    child = build(
-        sa,
-        made.config,
-        True,
-        chosen,
-        made.spis[chosen.protocol],
-        agreed.ts_local,
-        agreed.ts_remote,
-        agreed.transport,
-        keying,
-        made.path,
-        agreed.original,
-    )
+    await made.withdraw(keep=(chosen.protocol, Protocol.IPCOMP) if agreed.cpi else (chosen.protocol,))
+    terms = agreed.terms(made.spis[chosen.protocol], made.spis.get(Protocol.IPCOMP, 0))
+    child = build(sa, made.config, True, terms, keying, made.path)
     await children.install(sa, child)
     return child
 
@@ -208,24 +252,7 @@ def _answered(sa: IkeSa, made: ChildOffer, reply: Message, transport: bool) -> t
     return ts_local, ts_remote, original
 
 
-@dataclass(slots=True, eq=False)
-class ChildChoice:
-    """What we answer to a peer's offer, before any SPI was reserved."""
-
-    config: Child
-    chosen: Proposal
-    ts_local: tuple[TrafficSelector, ...]
-    ts_remote: tuple[TrafficSelector, ...]
-    transport: bool
-    original: bytes = b""
-    """The peer's address behind its NAT, in transport mode."""
-
-    @property
-    def suite(self) -> ChildSuite:
-        return ChildSuite.of(self.chosen)
-
-
-def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, without_ke: bool = False) -> ChildChoice:
+def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, without_ke: bool = False) -> Agreed:
     """Which of `configured` the request is for, and on what terms.
 
     A child whose selectors equal the offered ones is preferred, then one that
@@ -244,7 +271,9 @@ def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, withou
         original = b""
         if fit.transport and sa.nat.found:
             original = children.original_address(sa, request.one(TSi).selectors)
-        return ChildChoice(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original)
+        cpi = compression.offered(request) if fit.config.ipcomp else 0
+        padded = _takes_padding(request)
+        return Agreed(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original, cpi, padded)
     assert failure is not None
     raise failure
 
@@ -316,18 +345,18 @@ def _misfit(sa: IkeSa, offered_local: Selectors, offered_remote: Selectors, conf
 class Promise:
     """A child that we agree to: its SPI is reserved, nothing else of it exists yet."""
 
-    choice: ChildChoice
+    choice: Agreed
     spi: int
     path: Path
+    cpi: int = 0
+    """Our CPI; 0 without IPComp."""
 
     def payloads(self) -> tuple[SA, list[Payload]]:
         """The SA payload that answers, and TSi, TSr and mode."""
         number, protocol, _, transforms = self.choice.chosen
         chosen = Proposal(number, protocol, self.spi.to_bytes(4, "big"), transforms)
-        selectors: list[Payload] = [TSi(self.choice.ts_remote), TSr(self.choice.ts_local)]
-        if self.choice.transport:
-            selectors.append(USE_TRANSPORT_MODE)
-        return SA((chosen,)), selectors
+        beside = _beside(self.choice.transport, protocol is Protocol.ESP, self.cpi)
+        return SA((chosen,)), [TSi(self.choice.ts_remote), TSr(self.choice.ts_local), *beside]
 
     async def keep(self, sa: IkeSa, keying: Keying, *, outbound: bool = True) -> ChildSa:
         """Set up the child. Raises BackendError, TsUnacceptable; nothing is left behind then.
@@ -335,21 +364,8 @@ class Promise:
         `outbound=False` leaves the outbound half for later: the initiator of a
         rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
         """
-        choice = self.choice
         try:
-            child = build(
-                sa,
-                choice.config,
-                False,
-                choice.chosen,
-                self.spi,
-                choice.ts_local,
-                choice.ts_remote,
-                choice.transport,
-                keying,
-                self.path,
-                choice.original,
-            )
+            child = build(sa, self.choice.config, False, self.choice.terms(self.spi, self.cpi), keying, self.path)
         except TsUnacceptable:
             await self.withdraw()
             raise
@@ -357,20 +373,24 @@ class Promise:
         return child
 
     async def withdraw(self) -> None:
-        """Give back the SPI of a child that will not be."""
+        """Give back the SPIs of a child that will not be."""
         await FreeSpi(self.choice.chosen.protocol, self.path, self.spi)
+        if self.cpi:
+            await FreeSpi(Protocol.IPCOMP, self.path, self.cpi)
 
 
-async def promise(sa: IkeSa, choice: ChildChoice) -> Promise:
+async def promise(sa: IkeSa, choice: Agreed) -> Promise:
     """Agree to the chosen child. Raises BackendError."""
     made = Promise(choice, await AllocSpi(choice.chosen.protocol, sa.path), sa.path)
+    if choice.cpi:
+        made.cpi = await compression.reserve(sa, choice.config, choice.ts_local, choice.ts_remote)
     if choice.config.mode is Mode.TRANSPORT and not choice.transport:
         sa.emit(Note(sa, f"child {choice.config.name}: the peer did not ask for transport mode; using tunnel mode"))
     return made
 
 
 async def answer(
-    sa: IkeSa, choice: ChildChoice, keying: Keying, *, outbound: bool = True
+    sa: IkeSa, choice: Agreed, keying: Keying, *, outbound: bool = True
 ) -> tuple[ChildSa, SA, list[Payload]]:
     """Set up the chosen child at once: it, the SA payload that answers, and TSi, TSr and mode.
 
@@ -382,41 +402,12 @@ async def answer(
     return child, chosen, selectors
 
 
-def build(
-    sa: IkeSa,
-    config: Child,
-    initiator: bool,
-    chosen: Proposal,
-    spi: int,
-    ts_local: tuple[TrafficSelector, ...],
-    ts_remote: tuple[TrafficSelector, ...],
-    transport: bool,
-    keying: Keying,
-    path: Path,
-    original: bytes = b"",
-) -> ChildSa:
+def build(sa: IkeSa, config: Child, initiator: bool, terms: Terms, keying: Keying, path: Path) -> ChildSa:
     """The facts of a new child, keys derived, nothing installed. Raises TsUnacceptable."""
-    suite = ChildSuite.of(chosen)
     assert sa.suite is not None and sa.keys is not None
-    return children.describe(
-        sa,
-        config,
-        initiator,
-        Terms(
-            chosen.protocol,
-            suite,
-            spi,
-            int.from_bytes(chosen.spi, "big"),
-            ts_local,
-            ts_remote,
-            transport,
-            peer_original=original,
-        ),
-        path,
-        derive_child(
-            sa.suite.prf, suite, sa.keys.sk_d, keying.nonce_i, keying.nonce_r, keying.shared, keying.additional
-        ),
-    )
+    prf, sk_d = sa.suite.prf, sa.keys.sk_d
+    keys = derive_child(prf, terms.suite, sk_d, keying.nonce_i, keying.nonce_r, keying.shared, keying.additional)
+    return children.describe(sa, config, initiator, terms, path, keys)
 
 
 def one_proposal(reply: Message) -> Proposal:

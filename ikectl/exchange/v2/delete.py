@@ -36,7 +36,7 @@ class DeleteChildren(Exchange):
     @classmethod
     def of_offer(cls, offer: ChildOffer) -> DeleteChildren:
         """For a child that failed on our side after the peer agreed: it knows our SPI."""
-        return cls((), "could not be set up here", unborn=tuple(offer.spis.items()), offer=offer)
+        return cls((), "could not be set up here", unborn=offer.named, offer=offer)
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         # While this waited for its turn the peer may have deleted some, or all went to a new IKE SA.

@@ -12,11 +12,13 @@ from typing import ClassVar, NamedTuple, Self
 
 from ikectl.errors import WireError
 from ikectl.iana.v2 import (
+    CompressionTransform,
     HashAlgorithm,
     KeyExchangeMethod,
     NotifyType,
     PayloadType,
     Protocol,
+    compression_transform,
     hash_algorithm,
     key_exchange_method,
     notify_type,
@@ -210,6 +212,29 @@ def cookie2(notify: Notify) -> bytes:
     if len(notify.data) not in COOKIE2_OCTETS:
         raise _wrong_length(notify)
     return notify.data
+
+
+class Compression(NamedTuple):
+    """IPComp as an end wants to receive it: the CPI, and the algorithm."""
+
+    cpi: int
+    transform: CompressionTransform
+
+
+_COMPRESSION = Struct("!HB")
+
+
+def compression(notify: Notify) -> Compression:
+    """What IPCOMP_SUPPORTED offers or takes; attributes may follow, of which none is defined (§2.22)."""
+    if len(notify.data) < _COMPRESSION.size:
+        raise _wrong_length(notify)
+    cpi, transform = _COMPRESSION.unpack_from(notify.data)
+    return Compression(cpi, compression_transform(transform))
+
+
+def compression_notify(wanted: Compression) -> Notify:
+    """IPCOMP_SUPPORTED with that CPI of ours."""
+    return Notify(NotifyType.IPCOMP_SUPPORTED, _COMPRESSION.pack(*wanted))
 
 
 def additional_address(notify: Notify) -> bytes:
