@@ -35,6 +35,7 @@ from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.shell import Shell
+from ikectl.daemon.tls import Tls
 from ikectl.daemon.udp import UdpSettings, UdpSockets
 from ikectl.daemon.vici_socket import ViciSocket
 from ikectl.engine.commands import Terminate
@@ -123,7 +124,11 @@ class Daemon:
         store = Store()
         pools = AddressPools()
         logins = Logins.of(store, secrets.token_bytes, asyncio.get_running_loop().time)
-        table = {**answers.immediate(store, kernel, source_address, pools), **logins.immediate}
+        table = {
+            **answers.immediate(store, kernel, source_address, pools),
+            **logins.immediate,
+            **Tls(store).immediate,
+        }
         if options.routes:
             _with_routes(table, routes)
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)

@@ -8,7 +8,7 @@ another process, and when, is the shell's matter: the exchange cannot tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from ikectl.config.model import Local, PoolAttribute, Remote
@@ -18,6 +18,7 @@ from ikectl.iana import v1
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
 from ikectl.pki.signer import Fingerprint, IsakmpSigner, Signer
 from ikectl.sa.logins import LoginAnswer, MschapAnswer, PromptKind
+from ikectl.sa.tls import TlsSession, TlsTurn
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
@@ -299,6 +300,40 @@ class CheckMschap(Ask[MschapAnswer]):
     response: bytes
     """24 octets."""
     remote: bytes
+
+
+@record
+class BeginTls(Ask[TlsSession]):
+    """A connection of TLS 1.2 or 1.3 in memory.
+
+    `certificates` (DER, the leaf first) with the key `key_id` prove ourselves;
+    a client may have none. A server asks for a certificate if `wants` is set;
+    a client always does. Raises CredentialError.
+    """
+
+    server: bool
+    key_id: str = ""
+    certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    wants: bool = False
+
+
+@record
+class StepTls(Ask[TlsTurn]):
+    """What TLS makes of `received`, with `plain` to be said inside once the handshake is complete."""
+
+    session: TlsSession
+    received: bytes = b""
+    plain: bytes = field(default=b"", repr=False)
+
+
+@record
+class ExportTls(Ask[Secret]):
+    """Keying material of a complete handshake (RFC 5705)."""
+
+    session: TlsSession
+    label: bytes
+    context: bytes | None
+    octets: int
 
 
 @record

@@ -237,10 +237,18 @@ class ServerDialogue:
         return await self._offer()
 
     async def _offer(self) -> bytes:
+        """Begins the next method; one that we cannot prove ourselves by is left out, if there are others."""
         self._fresh = True
-        kind = self.methods.pop(0)
-        self.method = self.context.methods[kind](self.context)
-        return self._request(kind, await self.method.begin((self._identifier + 1) % 256))
+        while True:
+            kind = self.methods.pop(0)
+            self.method = self.context.methods[kind](self.context)
+            try:
+                data = await self.method.begin((self._identifier + 1) % 256)
+            except CredentialError:
+                if not self.methods:
+                    raise
+            else:
+                return self._request(kind, data)
 
     def _request(self, kind: EapType, data: bytes) -> bytes:
         self._identifier = (self._identifier + 1) % 256

@@ -6,14 +6,20 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from OpenSSL import SSL
+
 from ikectl.auth.eap.peer import EapPeer
 from ikectl.auth.eap.server import EapServer
 from ikectl.config.model import Auth, AuthKind, Local, Remote
+from ikectl.daemon.tls import Tls
 from ikectl.errors import IkectlError
 from ikectl.iana.eap import EapType
+from ikectl.pki.store import Store
 from ikectl.sa.asks import Ask
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.eap import EapMessage
+from tests.auth.answers import answers as store_answers
+from tests.pki.certs import Authority, Identified
 from tests.sim.tape import Tape
 from tests.sim.users import user_answers
 
@@ -24,6 +30,36 @@ CAROL = Identity.parse("carol@example.org")
 SUN = Identity.parse("sun.example.org")
 PASSWORDS = {"carol@example.org": b"Ar3etTnp", "dave": b"UgaM65Va"}
 ADDRESS = bytes((192, 0, 2, 7))
+
+
+ROOT = Authority.root("eap root")
+NETWORK = ROOT.authority("eap network")
+"""Above the certificates of both ends."""
+
+
+def leaf(cn: str, *names: str, kind: str = "ecdsa-256") -> Identified:
+    return NETWORK.leaf(cn, kind, names=names or (f"{cn}.example.org",))
+
+
+def store_of(*own: Identified, root: Authority = ROOT) -> Store:
+    """A store with these keys, which trusts `root`."""
+    made = Store()
+    made.add_certificate(root.der, ca=True)
+    for identified in own:
+        made.add_certificate(identified.der)
+        made.add_key(identified.key_pem)
+        for der in identified.chain:
+            made.add_certificate(der, ca=True)
+    return made
+
+
+def answers_of(store: Store, passwords: Mapping[str, bytes], newest: int = SSL.TLS1_3_VERSION) -> Answers:
+    """What a host with this store and these passwords answers."""
+    return {**store_answers(store), **Tls(store, newest).immediate, **user_answers(passwords)}
+
+
+SUN_STORE = store_of(leaf("sun"))
+CAROL_STORE = store_of(leaf("carol", "carol@example.org"))
 
 
 def eap(*methods: EapType) -> Auth:
@@ -105,6 +141,6 @@ def talk(
     return Talk(
         EapPeer(local, ike, Tape(seed, "client"), SUN, only_mutual),
         EapServer(remote, ike, ADDRESS, gateway, Tape(seed, "server")),
-        {**user_answers(given), **(of_client or {})},
-        {**user_answers(known), **(of_server or {})},
+        {**answers_of(CAROL_STORE, given), **(of_client or {})},
+        {**answers_of(SUN_STORE, known), **(of_server or {})},
     )
