@@ -131,6 +131,12 @@ class TemporaryFailure(Refused):
     notify = NotifyType.TEMPORARY_FAILURE
 
 
+class StateNotFound(Refused):
+    """An additional key exchange comes for what we do not remember (RFC 9370 §2.2.4)."""
+
+    notify = NotifyType.STATE_NOT_FOUND
+
+
 class ChildSaNotFound(Refused):
     """REKEY_SA names a child that does not exist (RFC 7296 §2.25)."""
 

@@ -32,7 +32,6 @@ from ikectl.config.model import (
 from ikectl.config.tree import suggestion
 from ikectl.crypto.mschapv2 import HASH_OCTETS
 from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
-from ikectl.crypto.transforms import ADDITIONAL
 from ikectl.iana.v2 import Protocol
 from ikectl.values.domain import is_domain
 from ikectl.values.duration import parse_bytes, parse_number, parse_time
@@ -280,10 +279,7 @@ def _interface(text: str) -> str:
 @lru_cache(1024)
 def _parsed(text: str, protocol: Protocol) -> Proposal:
     """Thousands of connections say the same: they share one object."""
-    proposal = parse_proposal(text, protocol)
-    if protocol is not Protocol.IKE and any(transform.type in ADDITIONAL for transform in proposal.transforms):
-        raise NotBuilt(f'"{text}": additional key exchanges of a child are not built yet; leave them out')
-    return proposal
+    return parse_proposal(text, protocol)
 
 
 def _proposals(protocol: Protocol, defaults: Callable[[], tuple[Proposal, ...]] | None) -> Callable[[bytes], Any]:

@@ -117,9 +117,23 @@ def _complete(found: dict[TransformType, list[Transform]], protocol: Protocol, t
         found.pop(T.INTEG, None)
     elif T.INTEG not in found:
         raise ValueError(f'"{text}" has no integrity algorithm, such as sha256')
+    _check_key_exchanges(found, text)
     for kind in table.MANDATORY[protocol]:
         if kind not in found:
             raise ValueError(f'"{text}" has no {KIND_NAMES[kind]}, such as {_EXAMPLES[kind]}')
+
+
+def _check_key_exchanges(found: dict[TransformType, list[Transform]], text: str) -> None:
+    """Additional key exchanges follow a first one, and none serves twice (RFC 9370 §2.2.1, §2.2.4)."""
+    used: dict[int, str] = {}
+    for kind in (TransformType.KE, *table.ADDITIONAL):
+        wanted = found.get(kind, [])
+        if TransformType.KE not in found and any(t.id != KeyExchangeMethod.NONE for t in wanted):
+            raise ValueError(f'"{text}" has additional key exchanges but no first one, such as x25519')
+        if len(wanted) == 1 and wanted[0].id != KeyExchangeMethod.NONE:
+            other = used.setdefault(wanted[0].id, KIND_NAMES[kind])
+            if other != KIND_NAMES[kind]:
+                raise ValueError(f'"{text}" has one method as {other} and as {KIND_NAMES[kind]}: it may serve once')
 
 
 def _complete_ike(found: dict[TransformType, list[Transform]], text: str) -> None:

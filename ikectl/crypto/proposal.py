@@ -120,8 +120,6 @@ def _judge(protocol: Protocol, ours: tuple[Transform, ...], chosen: tuple[Transf
     for transform in chosen:
         if transform not in ours:
             return f"it does not offer {name_of(transform)}"
-        if not _within_reach(protocol, transform):
-            return f"a child cannot have {name_of(transform)}"
     for transform in ours:
         # A transform that says "none of it" may be left out of the answer.
         if transform.type not in kinds and not any(absent(t) for t in ours if t.type == transform.type):
@@ -147,7 +145,7 @@ def _select(
         for index, (protocol, having) in enumerate(theirs):
             if protocol != ours.protocol:
                 continue
-            chosen, failed = _match(protocol, having, wanted)
+            chosen, failed = _match(having, wanted)
             if not failed:
                 return index, tuple(chosen)
             if nearest is None or len(failed) < len(nearest[0]):
@@ -171,11 +169,16 @@ def _by_type(transforms: tuple[Transform, ...], without_ke: bool) -> dict[Transf
 
 
 def _match(
-    protocol: Protocol, having: dict[TransformType, list[Transform]], wanted: dict[TransformType, list[Transform]]
+    having: dict[TransformType, list[Transform]], wanted: dict[TransformType, list[Transform]]
 ) -> tuple[list[Transform], list[TransformType]]:
-    """One transform of each type, in the order of type numbers; and the types that failed."""
+    """One transform of each type, in the order of type numbers; and the types that failed.
+
+    No key exchange method is chosen twice, and without a first key exchange
+    there are no additional ones (RFC 9370 §2.2.1, §2.2.4).
+    """
     failed = [kind for kind in having if kind not in KNOWN_TYPES]
     chosen: list[Transform] = []
+    methods: list[int] = []
     combined = False
     for kind in TransformType:
         offers, wishes = having.get(kind, []), wanted.get(kind, [])
@@ -184,21 +187,20 @@ def _match(
         if kind is TransformType.INTEG and combined:
             # RFC 5282 §8: beside such a cipher no integrity transform, or the one that says NONE.
             wishes = [table.NO_INTEGRITY]
-        common = next((wish for wish in wishes if wish in offers and _within_reach(protocol, wish)), None)
+        if kind in table.ADDITIONAL:
+            wishes = [wish for wish in wishes if absent(wish) or (methods and wish.id not in methods)]
+        common = next((wish for wish in wishes if wish in offers), None)
         if common is None and not wishes:
             common = next((offered for offered in offers if absent(offered)), None)
         if common is not None:
             chosen.append(common)
+            if kind in table.KEY_EXCHANGES and not absent(common):
+                methods.append(common.id)
             if kind is TransformType.ENCR:
                 combined = table.ENCRYPTION_BY_TRANSFORM[common].combined
         elif offers or not any(absent(wish) for wish in wishes):
             failed.append(kind)  # else they leave out what we can do without
     return chosen, failed
-
-
-def _within_reach(protocol: Protocol, transform: Transform) -> bool:
-    """A child has no additional key exchanges: IKE_FOLLOWUP_KE (RFC 9370 §2.2.4) is not built."""
-    return protocol is Protocol.IKE or transform.type not in table.ADDITIONAL or absent(transform)
 
 
 def _differ(kind: TransformType, offers: list[Transform], wishes: list[Transform]) -> str:
@@ -208,4 +210,6 @@ def _differ(kind: TransformType, offers: list[Transform], wishes: list[Transform
     shown = ", ".join(name_of(transform) for transform in offers[:8]) or "none"
     more = ", ..." if len(offers) > 8 else ""
     ours = ", ".join(name_of(transform) for transform in wishes) or "none"
+    if kind in table.ADDITIONAL and any(wish in offers for wish in wishes):
+        return f"{KIND_NAMES[kind]} cannot be {ours}: it needs a first key exchange, and a method not chosen before"
     return f"no common {KIND_NAMES[kind]} (offered {shown}{more}; configured {ours})"

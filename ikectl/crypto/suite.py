@@ -37,7 +37,14 @@ def unsound(protocol: Protocol, chosen: dict[TransformType, Transform]) -> str:
         return "its cipher has integrity of its own" if integrity else "nothing protects integrity"
     if protocol is Protocol.AH and not integrity:
         return "nothing protects integrity"
-    return ""
+    exchanges = [chosen[kind].id for kind in table.ADDITIONAL if kind in chosen and not absent(chosen[kind])]
+    if not exchanges:
+        return ""
+    # RFC 9370 §2.2.1: the same method twice adds nothing; §2.2.4: they follow the one of CREATE_CHILD_SA.
+    first = chosen.get(TransformType.KE, table.NO_KE)
+    if absent(first):
+        return "additional key exchanges without a first one"
+    return "the same key exchange method twice" if len({first.id, *exchanges}) <= len(exchanges) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,9 @@ def decide(ours: bytes, theirs: bytes) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rival(Generic[T]):
-    """What the peer's rekeying made while ours of the same SA was in flight."""
+    """The peer's rekeying that came while ours of the same SA was in flight."""
 
     nonce: bytes
     """The lowest nonce of the peer's exchange."""
-    made: T
-    """The SA it made on our side."""
+    made: T | None
+    """The SA it made on our side; None while its additional key exchanges are to come (RFC 9370 §2.2.4)."""

@@ -12,6 +12,7 @@ from ikectl.crypto.proposal import IkeSuite
 from ikectl.iana.v2 import HashAlgorithm, NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
+from ikectl.sa.followups import Followups
 
 # fmt: off
 LEGAL: dict[IkeState, frozenset[IkeState]] = {
@@ -78,6 +79,8 @@ class IkeSa(Association):
     """SAs this one replaced that are not gone yet."""
     extensions: frozenset[NotifyType] = NO_EXTENSIONS
     """What both ends announced that they know. Agreed on once: it holds for the SAs that replace this one as well."""
+    followups: Followups[Any] | None = None
+    """What the peer's CREATE_CHILD_SA exchanges are to make once their additional key exchanges are done."""
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 

@@ -280,12 +280,13 @@ PADS_TUNNELS = "the kernel pads in tunnel mode only; leave it out, or set mode =
         ("remote_ts = bogus", "'bogus' is not a network, a range of addresses or the word dynamic"),
         ("ah_proposals = default", "there is no default; name the algorithms"),
         (
-            "esp_proposals = aes128gcm16-x25519-ke1_mlkem768",
-            '"aes128gcm16-x25519-ke1_mlkem768": additional key exchanges of a child are not built yet; leave them out',
+            "esp_proposals = aes128gcm16-ke1_mlkem768",
+            '"aes128gcm16-ke1_mlkem768" has additional key exchanges but no first one, such as x25519',
         ),
         (
-            "ah_proposals = sha256-ke3_none",
-            '"sha256-ke3_none": additional key exchanges of a child are not built yet; leave them out',
+            "ah_proposals = sha256-x25519-ke1_mlkem768-ke3_x25519",
+            '"sha256-x25519-ke1_mlkem768-ke3_x25519" has one method as key exchange and as additional key exchange 3: '
+            "it may serve once",
         ),
         ("local_ts = " + "10.0.0.0/8, " * 256, "256 entries are more than 255"),
     ],

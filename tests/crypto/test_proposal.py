@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -350,18 +351,55 @@ def test_key_exchange_of_a_child_may_be_optional() -> None:
             select([offered], [configured])
 
 
-def test_a_child_never_gets_an_additional_key_exchange() -> None:
-    """RFC 9370 §2.2.4 wants IKE_FOLLOWUP_KE, which is not built: to agree on one and not do it would be a lie."""
+@pytest.mark.conformance("v2-111")
+def test_a_child_has_additional_key_exchanges_behind_a_first_one() -> None:
+    """RFC 9370 §2.2.4: one for each type, in the order of types."""
     hybrid, either = esp("aes128gcm16-x25519-ke1_mlkem768"), esp("aes128gcm16-x25519-ke1_mlkem768-ke1_none")
     plain = esp("aes128gcm16-x25519")
-    for offered, configured in ((hybrid, hybrid), (hybrid, either), (plain, hybrid)):
-        with pytest.raises(NoProposalChosen, match="additional key exchange 1"):
-            select([offered], [configured])
-    assert words(select([either], [either])) == "aes128gcm16-x25519-noesn-ke1_none"
+    for offered, configured in ((hybrid, hybrid), (hybrid, either), (either, hybrid), (either, either)):
+        assert words(select([offered], [configured])) == "aes128gcm16-x25519-noesn-ke1_mlkem768"
     assert words(select([plain], [either])) == words(plain)
-    for answer in (hybrid, either._replace(transforms=hybrid.transforms)):
-        with pytest.raises(PeerMisbehaved, match="a child cannot have KE1_ML_KEM_768"):
-            accepted([either], answer)
+    with pytest.raises(NoProposalChosen, match="additional key exchange 1"):
+        select([plain], [hybrid])
+    optional = esp("aes128gcm16-none-x25519-ke1_mlkem768-ke1_none")
+    assert words(select([optional], [optional])) == "aes128gcm16-none-noesn-ke1_none"
+    with pytest.raises(NoProposalChosen, match="needs a first key exchange"):
+        select([esp("aes128gcm16-none-ke1_mlkem768")], [esp("aes128gcm16-none-ke1_mlkem768")])
+    without = hybrid._replace(transforms=tuple(t for t in hybrid.transforms if t.type != TransformType.KE))
+    with pytest.raises(PeerMisbehaved, match="additional key exchanges without a first one"):
+        accepted([optional], without._replace(number=optional.number))
+
+
+@pytest.mark.conformance("v2-111")
+@pytest.mark.parametrize("make", [ike, esp])
+def test_no_key_exchange_method_serves_twice(make: Callable[[str], Proposal]) -> None:
+    """RFC 9370 §2.2.1: the same method again would add nothing."""
+    start = "aes128gcm16-prfsha256-" if make is ike else "aes128gcm16-"
+    lists = make(start + "x25519-ecp256-ke1_mlkem768-ke1_x25519-ke2_mlkem768-ke2_ecp256-ke3_ecp256-ke3_x25519-ke3_none")
+    chosen = select([lists], [lists])
+    assert words(chosen).split("-")[-3:] == ["ke1_mlkem768", "ke2_ecp256", "ke3_none"]
+    twice = chosen._replace(
+        transforms=tuple(t._replace(id=KeyExchangeMethod.ML_KEM_768) if t.id == 19 else t for t in chosen.transforms)
+    )
+    with pytest.raises(PeerMisbehaved, match="the same key exchange method twice"):
+        accepted([lists], twice)
+    with pytest.raises(NoProposalChosen, match="a method not chosen before"):
+        select([make(start + "x25519-ke1_x25519-ke1_mlkem768")], [make(start + "x25519-ke1_x25519-ke1_mlkem1024")])
+    with pytest.raises(ValueError, match="it may serve once"):
+        make(start + "x25519-ke1_x25519")
+
+
+@pytest.mark.conformance("v2-111")
+def test_all_seven_additional_key_exchanges_are_chosen_in_their_order() -> None:
+    """RFC 9370 §2.2.1: transform types 6 to 12."""
+    methods = ("mlkem768", "mlkem1024", "ecp256", "ecp384", "ecp521", "x448", "modp2048")
+    text = "-".join(f"ke{number}_{method}" for number, method in enumerate(methods, 1))
+    for proposal in (ike(f"aes128gcm16-prfsha256-x25519-{text}"), esp(f"aes128gcm16-x25519-{text}")):
+        chosen = select([proposal], [proposal])
+        assert words(chosen).endswith(text)
+        assert [t.type for t in chosen.transforms[-7:]] == list(range(6, 13))
+        suite = IkeSuite.of(chosen) if proposal.protocol is Protocol.IKE else ChildSuite.of(chosen)
+        assert len(suite.additional) == 7
 
 
 def test_in_ike_auth_key_exchange_plays_no_part() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from ikectl.iana.v2 import ExchangeType, NotifyType
@@ -90,3 +91,30 @@ def rewrite(
         )
 
     return wire.rewrite(choice, instead, times)
+
+
+def end(site: Site, name: str) -> Host:
+    return site.moon if name == "moon" else site.sun
+
+
+def other(site: Site, host: Host) -> Host:
+    return site.sun if host is site.moon else site.moon
+
+
+def loses(site: Site, loser: Host) -> None:
+    """Let the nonce that `loser` draws next be the lowest of all (§2.8.1)."""
+    for host in (site.moon, site.sun):
+        (machine,) = host.machines
+        _lead(machine.sa, b"\x00" if host is loser else b"\xff")
+
+
+def _lead(sa: IkeSa, first: bytes) -> None:
+    random, drawn = sa.random, count()
+
+    def draw(octets: int) -> bytes:
+        fresh = random(octets)
+        if octets != 32:
+            return fresh
+        return (first if next(drawn) == 0 else b"\x80") + fresh[1:]
+
+    sa.random = draw

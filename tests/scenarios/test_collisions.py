@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 
 import pytest
 
 from ikectl.iana.v2 import NotifyType, Protocol
 from ikectl.sa.association import IkeState
-from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Delete
 from ikectl.wire.v2.sa import SA
-from tests.scenarios.stage import CREATE_CHILD_SA, INFORMATIONAL, bare, notifies, sa_of, stands, tunnel, wait
+from tests.scenarios.stage import (
+    CREATE_CHILD_SA,
+    INFORMATIONAL,
+    bare,
+    end,
+    loses,
+    notifies,
+    other,
+    sa_of,
+    stands,
+    tunnel,
+    wait,
+)
 from tests.sim.host import Host
 from tests.sim.site import Site, child
 from tests.sim.wiretap import Wiretap, which
@@ -29,33 +39,6 @@ def pair() -> tuple[Site, Wiretap]:
         moon_children=(child(), child("lan", **LAN)),
         sun_children=(child(mirror=True), child("lan", mirror=True, **LAN)),
     )
-
-
-def end(site: Site, name: str) -> Host:
-    return site.moon if name == "moon" else site.sun
-
-
-def other(site: Site, host: Host) -> Host:
-    return site.sun if host is site.moon else site.moon
-
-
-def loses(site: Site, loser: Host) -> None:
-    """Let the nonce that `loser` draws next be the lowest of all (§2.8.1)."""
-    for host in (site.moon, site.sun):
-        (machine,) = host.machines
-        _lead(machine.sa, b"\x00" if host is loser else b"\xff")
-
-
-def _lead(sa: IkeSa, first: bytes) -> None:
-    random, drawn = sa.random, count()
-
-    def draw(octets: int) -> bytes:
-        fresh = random(octets)
-        if octets != 32:
-            return fresh
-        return (first if next(drawn) == 0 else b"\x80") + fresh[1:]
-
-    sa.random = draw
 
 
 def spi(number: int) -> bytes:

@@ -11,6 +11,8 @@ from tests.sim.tape import Tape
 
 QUIET = Link(delay=0.01)
 MAX_LOSS = 0.3
+ROUNDS = ("", "-ke1_mlkem768", "-ke1_ecp384", "-ke1_ecp384-ke1_none-ke2_x448", "-ke3_ecp384-ke4_mlkem768")
+"""Additional key exchanges (RFC 9370) that some lives have, in the IKE SA or in children."""
 
 
 class Life:
@@ -26,11 +28,17 @@ class Life:
         groups = "aes128gcm16-prfsha256-x25519-ecp256"
         nat = Nat(frozenset({MOON}), "203.0.113.9") if draw.chance(0.2) else None
         esp = "aes128gcm16-x25519" if draw.chance(0.3) else "aes128gcm16"
+        sun_groups = "aes128gcm16-prfsha256-ecp256" if draw.chance(0.2) else groups
+        if seed % 4 == 3:  # of a tape of their own: the other lives stay as they were
+            rounds = Tape(seed, "additional key exchanges")
+            esp = "aes128gcm16-x25519" + ROUNDS[int(len(ROUNDS) * rounds.fraction())]
+            more = ROUNDS[int(len(ROUNDS) * rounds.fraction())]
+            groups, sun_groups = groups + more, sun_groups + more
         self.site = Site(
             seed,
             link=link,
             ike=groups,
-            sun_ike="aes128gcm16-prfsha256-ecp256" if draw.chance(0.2) else groups,
+            sun_ike=sun_groups,
             moon_children=(child(esp=esp),),
             sun_children=(child(esp=esp, mirror=True),),
             moon_host=dict(late),

@@ -13,6 +13,7 @@ from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.engine.outside import Transmit
 from ikectl.engine.v2.machine import Machine
+from ikectl.errors import IntegrityFailure
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload
@@ -74,6 +75,8 @@ class Wiretap(tap.Tap[Seen]):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.keys: dict[tuple[bytes, bytes], tuple[IkeSuite, IkeKeys]] = {}
+        self.former: dict[tuple[bytes, bytes], list[tuple[IkeSuite, IkeKeys]]] = {}
+        """Keys from before each IKE_INTERMEDIATE, whose answer still has them (RFC 9370 §2.2.2)."""
 
     def messages(self, choice: Which | None = None, since: int = 0) -> list[Message]:
         return [seen.message for seen in self.all(choice, since)]
@@ -85,7 +88,10 @@ class Wiretap(tap.Tap[Seen]):
     def cipher(self, spi_i: bytes, spi_r: bytes, initiator: bool) -> SkCipher:
         """The cipher of one direction of an SA."""
         self._note_keys()
-        suite, keys = self.keys[spi_i, spi_r]
+        return self._cipher(*self.keys[spi_i, spi_r], initiator)
+
+    @staticmethod
+    def _cipher(suite: IkeSuite, keys: IkeKeys, initiator: bool) -> SkCipher:
         return suite.ike_cipher(keys.sk_ei, keys.sk_ai) if initiator else suite.ike_cipher(keys.sk_er, keys.sk_ar)
 
     def _correct(self, seen: Seen, octets: bytes) -> None:
@@ -111,8 +117,17 @@ class Wiretap(tap.Tap[Seen]):
             return None
         message = Message.read(octets)
         if message.all(SK):
-            message = open_sealed(message, octets, self.cipher(message.spi_i, message.spi_r, message.initiator))
+            message = self._open(message, octets)
         return Seen(host, self.world.now, transmit, octets, message)
+
+    def _open(self, message: Message, octets: bytes) -> Message:
+        self._note_keys()
+        for suite, keys in self.former.get((message.spi_i, message.spi_r), ()):
+            try:
+                return open_sealed(message, octets, self._cipher(suite, keys, message.initiator))
+            except IntegrityFailure:
+                continue
+        return open_sealed(message, octets, self.cipher(message.spi_i, message.spi_r, message.initiator))
 
     def _note_keys(self) -> None:
         for host in self.world.hosts.values():
@@ -122,6 +137,8 @@ class Wiretap(tap.Tap[Seen]):
                     continue
                 known = self.keys.get((sa.spi_i, sa.spi_r))
                 if known is None or known[1].sk_ei != sa.keys.sk_ei:
+                    if known is not None:
+                        self.former.setdefault((sa.spi_i, sa.spi_r), []).append(known)
                     self.keys[sa.spi_i, sa.spi_r] = sa.suite, replace(sa.keys)
 
 

@@ -34,6 +34,7 @@ from ikectl.errors import (
 from ikectl.exchange.v2.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
+from ikectl.exchange.v2.followup_ke import FollowupKe, expire, forget, pending
 from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
@@ -52,6 +53,7 @@ from ikectl.sa.events import (
     Retransmitted,
     RetransmitTimeout,
 )
+from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.schedule import Name
 from ikectl.sa.window import InFlight, Verdict, Window
@@ -176,7 +178,10 @@ class Machine(Driver[IkeSa]):
         self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
         old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
         for retry in old._retries.values():
-            self._later(retry)
+            if isinstance(retry, RekeyIke):
+                self._outcome(retry.token, None)  # this is what it was for
+            else:
+                self._later(retry)
         old._retries = {}
 
     def superseded(self, now: float) -> None:
@@ -204,12 +209,32 @@ class Machine(Driver[IkeSa]):
     def _begin_next(self) -> bool:
         if not self.queue or not self._may_ask():
             return False
-        self._start(self.queue.pop(0))
+        first = 0
+        if self._awaits_replacement:
+            # What we asked now would be refused, or lost with the SA; only its end need not wait.
+            ends = [number for number, exchange in enumerate(self.queue) if isinstance(exchange, DeleteIke)]
+            if not ends:
+                return False
+            first = ends[0]
+        self._start(self.queue.pop(first))
         return True
 
     def _may_ask(self) -> bool:
         """The window is free, and the SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
         return self.window.in_flight is None and self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
+
+    @property
+    def _awaits_replacement(self) -> bool:
+        """The peer is amid replacing this SA: its additional key exchanges are under way (RFC 9370 §2.2.4)."""
+        sa = self.sa
+        return sa.followups is not None and sa.state is IkeState.ESTABLISHED and pending(sa, sa) is not None
+
+    @property
+    def _under_way(self) -> Exchange | None:
+        """Our exchange in flight, or the next of a series that must not be torn."""
+        if self.active is None and self.queue and isinstance(self.queue[0], FollowupKe):
+            return self.queue[0]
+        return self.active
 
     # -- our requests ----------------------------------------------------------
 
@@ -251,8 +276,10 @@ class Machine(Driver[IkeSa]):
             self._outcome(exchange.token, str(error))
             self._close(str(error))
             return
-        self.sa.emit(Note(self.sa, f"{exchange.subject}: {error}"))
-        self._outcome(exchange.token, f"{exchange.subject}: {error}")
+        why = f"{exchange.subject}: {error}"
+        self.sa.emit(Note(self.sa, why))
+        self._outcome(exchange.token, why)
+        self._run(exchange.abandon(self.sa, why), self._errand_done)
 
     # -- arriving messages -------------------------------------------------------
 
@@ -455,7 +482,7 @@ class Machine(Driver[IkeSa]):
             why = f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"
             self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)], close=why))
             return
-        if busy(self.active, answer, self.sa, message):
+        if busy(self._under_way, answer, self.sa, message):
             self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
             return
         self._answer(answer(), message, datagram, path)
@@ -529,6 +556,7 @@ class Machine(Driver[IkeSa]):
         self._bear(reply.born)
         self.outside.changed(self)
         self._watch_children()
+        self._watch_followups()
 
     def _wait_for_more(self) -> None:
         """Authentication takes several messages: time for the next one, within the bounds of the whole."""
@@ -626,8 +654,17 @@ class Machine(Driver[IkeSa]):
             retry = self._retries.pop(number, None)
             if retry is not None:
                 self.begin(retry, self.now)
-            return
-        super()._numbered_timer(name, number)
+        elif name == "followup":
+            self._errands += ((partial(expire, self.sa, number), self._errand_done),)
+        else:
+            super()._numbered_timer(name, number)
+
+    def _watch_followups(self) -> None:
+        """The peer must go on with its additional key exchanges in time (RFC 9370 §2.2.4)."""
+        if self.sa.followups is not None:
+            for number in self.sa.followups.pending:
+                if self.schedule.at(("followup", number)) is None:
+                    self._set(("followup", number), self.now + FOLLOWUP_TIMEOUT)
 
     def _retransmit(self) -> None:
         request, settings = self.window.in_flight, self.sa.env.settings
@@ -695,32 +732,35 @@ class Machine(Driver[IkeSa]):
         sa = self.sa
         if sa.state is IkeState.CLOSED:
             return
-        rival, sa.rival = sa.rival, None
-        if rival is not None and rival.made.state is IkeState.ESTABLISHED:
+        made = sa.rival.made if sa.rival is not None else None
+        sa.rival = None
+        if made is not None and made.state is IkeState.ESTABLISHED:
             if end is End.OURS:
                 # What the peer's rekeying made goes as well, though not without a word.
-                rival.made.predecessor = None
-                rival.made.move(IkeState.REKEYED)
-                self.outside.supersede(rival.made, self.now)
+                made.predecessor = None
+                made.move(IkeState.REKEYED)
+                self.outside.supersede(made, self.now)
             else:
                 # The peer finished its rekeying of this SA and never saw ours: what that made takes over.
-                rival.made.inherit(sa)
+                made.inherit(sa)
         if sa.heir is not None:
             sa.heir.dying -= 1
-        pending = [self.active] if self.active is not None else []
+        given_up = [self.active] if self.active is not None else []
         if sa.successor is None:
             # Else the heir goes on with what waits here.
-            pending += [*self.queue, *self._retries.values()]
+            given_up += [*self.queue, *self._retries.values()]
             self.queue, self._retries = [], {}
         self.active = None
         self.window.settle()
-        for exchange in pending:
-            # Whoever wanted something deleted has it.
-            self._outcome(exchange.token, None if isinstance(exchange, DeleteIke | DeleteChildren) else why)
+        for exchange in given_up:
+            # Whoever wanted something deleted has it, and whoever wanted another IKE SA has the peer's.
+            has = (DeleteIke, DeleteChildren) if sa.heir is None else (DeleteIke, DeleteChildren, RekeyIke)
+            self._outcome(exchange.token, None if isinstance(exchange, has) else why)
         # Stay a while to repeat the last reply, unless the peer never got beyond IKE_SA_INIT.
         self._tear_down(
             why,
             end,
-            [partial(exchange.abandon, sa, why) for exchange in pending],
+            [partial(exchange.abandon, sa, why) for exchange in given_up]
+            + [partial(forget, sa, followup) for followup in (sa.followups.pending.values() if sa.followups else ())],
             lambda was_live: self.window.expected > (0 if was_live else 1),
         )

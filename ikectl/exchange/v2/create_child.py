@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ikectl.config.model import Child
-from ikectl.crypto import proposal as proposals
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.errors import BackendError, InvalidKe, NoAdditionalSas, PeerMisbehaved, Refused, TemporaryFailure
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
-from ikectl.exchange.v2.child import ChildOffer, Keying, Stillborn
+from ikectl.exchange.v2.child import Agreed, ChildOffer, Keying, Promise, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
+from ikectl.exchange.v2.followup_ke import Creation, Plan, go_on, postpone
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
 from ikectl.exchange.v2.refusal import mismatch, refusal_text
-from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
+from ikectl.iana.v2 import KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import ChildFailed
+from ikectl.sa.followups import Followup, Reserved
 from ikectl.sa.ike_sa import IkeSa
+from ikectl.values.secret import NO_SECRET, Secret
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
@@ -44,6 +45,9 @@ class ChildRequest:
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
     """The key exchange method to begin with; NONE means the first that is offered."""
     pair: KePair | None = None
+    agreed: Agreed | None = None
+    """What the answer chose, and what its keys are made of."""
+    keying: Keying | None = None
 
     async def payloads(self, sa: IkeSa) -> list[Payload]:
         """SA, Ni, [KEi,] TSi, TSr (and the mode). Raises BackendError."""
@@ -58,20 +62,28 @@ class ChildRequest:
             payloads.append(KE(self.method, self.pair.public))
         return payloads + self.offer.selectors()
 
-    async def accept(self, sa: IkeSa, reply: Message) -> tuple[ChildSa, Keying]:
-        """The child that came of it. Raises Refused, PeerMisbehaved, BackendError."""
-        assert self.offer is not None
-        chosen = proposals.accepted(self.offer.offered, agreement.one_proposal(reply))
-        method = ChildSuite.of(chosen).ke
-        assert sa.suite is not None
+    async def hear(self, sa: IkeSa, reply: Message) -> tuple[KeyExchangeMethod, ...]:
+        """Take the answer: what it agrees to, and its keys but for the additional key exchanges, which are returned.
+
+        Raises Refused, PeerMisbehaved, BackendError.
+        """
+        assert self.offer is not None and sa.suite is not None
+        self.agreed = agreement.agree(sa, self.offer, reply)
+        suite = ChildSuite.of(self.agreed.chosen)
         nonce_r, shared = nonce_of(reply, sa.suite.prf), b""
-        if method is not None:
+        if suite.ke is not None:
             ke = reply.one(KE)
-            if self.pair is None or method != self.method or ke.method != self.method:
-                raise PeerMisbehaved(f"the peer chose key exchange {method}; we sent {self.method}")
+            if self.pair is None or suite.ke != self.method or ke.method != self.method:
+                raise PeerMisbehaved(f"the peer chose key exchange {suite.ke}; we sent {self.method}")
             shared = await CombineKe(self.pair, ke.public)
-        keying = Keying(self.nonce, nonce_r, shared)
-        return await agreement.accept(sa, self.offer, reply, keying), keying
+        self.keying = Keying(self.nonce, nonce_r, shared)
+        return suite.additional
+
+    async def settle(self, sa: IkeSa, additional: Secret) -> ChildSa:
+        """The child that came of it. Raises Stillborn, Refused, BackendError."""
+        assert self.offer is not None and self.agreed is not None and self.keying is not None
+        self.keying.additional = additional
+        return await agreement.settle(sa, self.offer, self.agreed, self.keying)
 
     def corrected(self, reply: Message) -> KeyExchangeMethod:
         """The method of an INVALID_KE_PAYLOAD answer. Raises PeerMisbehaved if we cannot follow it."""
@@ -89,18 +101,52 @@ class ChildRequest:
             await self.offer.withdraw()
 
 
-@dataclass(slots=True, eq=False)
-class CreateChild(Exchange):
-    """CREATE_CHILD_SA for a new child, initiator's half."""
+class ChildCreation(Creation):
+    """Every CREATE_CHILD_SA of ours that makes a child: a further one, or one in place of another."""
 
-    type: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
+    token: int
+    method: KeyExchangeMethod
+    corrections: int
+    """How often the peer wanted another key exchange method."""
+    tries: int
+    """How often the peer was busy already."""
+    made: ChildRequest | None
+
+    async def withdraw(self, sa: IkeSa) -> None:
+        """Take back what the request had set up."""
+        if self.made is not None:
+            await self.made.withdraw()
+
+    async def abandon(self, sa: IkeSa, why: str) -> None:
+        await self.withdraw(sa)
+
+    def again(self, method: KeyExchangeMethod, corrections: int, tries: int) -> ChildCreation:
+        """The same, to be begun anew."""
+        raise NotImplementedError
+
+    async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
+        assert self.made is not None
+        await self.withdraw(sa)
+        if self.corrections >= MAX_CORRECTIONS:
+            return Done(failed="the peer keeps asking for another key exchange method")
+        return Done(follow=(self.again(self.made.corrected(reply), self.corrections + 1, self.tries),))
+
+    async def on_busy(self, sa: IkeSa, reply: Message) -> Next:
+        """§2.25: the peer is rekeying or deleting something itself; try again later, if it is still wanted."""
+        await self.withdraw(sa)
+        return Done(retry=self.anew())
+
+
+@dataclass(slots=True, eq=False)
+class CreateChild(ChildCreation):
+    """CREATE_CHILD_SA for a new child, initiator's half."""
 
     child: Child
     token: int = 0
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
     corrections: int = 0
     tries: int = 0
-    """How often the peer was busy already."""
+    losses: int = 0
     made: ChildRequest | None = None
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
@@ -110,50 +156,46 @@ class CreateChild(Exchange):
         return await self.made.payloads(sa)
 
     async def on_created(self, sa: IkeSa, reply: Message) -> Next:
-        assert self.made is not None and self.made.offer is not None
+        assert self.made is not None
         try:
-            child, _ = await self.made.accept(sa, reply)
+            additional = await self.made.hear(sa, reply)
+            after = go_on(self, sa, additional, reply) if additional else None
+        except (Refused, BackendError, PeerMisbehaved) as failure:
+            return Done(follow=await self.spoilt(sa, str(failure)), failed=str(failure))
+        return after or await self.complete(sa, NO_SECRET)
+
+    async def complete(self, sa: IkeSa, additional: Secret) -> Next:
+        assert self.made is not None
+        try:
+            child = await self.made.settle(sa, additional)
         except Stillborn as gone:
             await self.made.withdraw()
             return Done(failed=str(gone))
-        except (Refused, BackendError, PeerMisbehaved) as failure:
-            sa.emit(ChildFailed(sa, self.child.name, str(failure)))
-            return Done(follow=(DeleteChildren.of_offer(self.made.offer),), failed=str(failure))
+        except (Refused, BackendError) as failure:
+            return Done(follow=await self.spoilt(sa, str(failure)), failed=str(failure))
         children.announce(sa, child)
         return Done()
 
-    async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
-        assert self.made is not None
-        await self.made.withdraw()
-        if self.corrections >= MAX_CORRECTIONS:
-            return Done(failed="the peer keeps asking for another key exchange method")
-        method = self.made.corrected(reply)
-        return Done(follow=(CreateChild(self.child, self.token, method, self.corrections + 1, self.tries),))
-
-    async def on_busy(self, sa: IkeSa, reply: Message) -> Next:
-        assert self.made is not None
-        await self.made.withdraw()
-        return Done(retry=CreateChild(self.child, self.token, self.method, 0, self.tries + 1))
-
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
-        assert self.made is not None
-        await self.made.withdraw()
+        await self.withdraw(sa)
         why = refusal_text(first_error(reply))
         sa.emit(ChildFailed(sa, self.child.name, why))
         return Done(failed=f"child {self.child.name} not established: {why}")
-
-    async def abandon(self, sa: IkeSa, why: str) -> None:
-        if self.made is not None:
-            await self.made.withdraw()
 
     async def spoilt(self, sa: IkeSa, why: str) -> tuple[Exchange, ...]:
         assert self.made is not None and self.made.offer is not None
         sa.emit(ChildFailed(sa, self.child.name, why))
         return (DeleteChildren.of_offer(self.made.offer),)
 
+    def again(self, method: KeyExchangeMethod, corrections: int, tries: int) -> CreateChild:
+        return CreateChild(self.child, self.token, method, corrections, tries, self.losses)
+
+    def anew(self) -> CreateChild:
+        return self.again(self.method, 0, self.tries + 1)
+
     cases = (
-        Case(on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
-        Case(on_busy, notify=NotifyType.TEMPORARY_FAILURE),
+        Case(ChildCreation.on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
+        Case(ChildCreation.on_busy, notify=NotifyType.TEMPORARY_FAILURE),
         Case(on_refused, error=True),
         Case(on_created, required=(SA, Nonce, TSi, TSr)),
     )
@@ -163,14 +205,35 @@ class CreateChild(Exchange):
         return f"child {self.child.name}"
 
 
-async def negotiate(
-    sa: IkeSa, request: Message, configs: tuple[Child, ...], *, outbound: bool, limit: int
-) -> tuple[ChildSa, list[Payload], Keying]:
-    """The answering side of every CREATE_CHILD_SA that makes a child; no more than `limit` may stand after it.
+@dataclass(slots=True, eq=False)
+class ChildAnswer:
+    """The answering side of every CREATE_CHILD_SA that makes a child: what it agrees to."""
+
+    promise: Promise
+    keying: Keying
+    payloads: list[Payload]
+
+    async def make(self, sa: IkeSa, additional: Secret = NO_SECRET, *, outbound: bool) -> ChildSa:
+        """The child. Raises BackendError, TsUnacceptable; nothing is left behind then."""
+        self.keying.additional = additional
+        return await self.promise.keep(sa, self.keying, outbound=outbound)
+
+    def followup(self, plan: Plan, old: ChildSa | None = None) -> Followup[Plan] | None:
+        """What is to be remembered if additional key exchanges come first."""
+        choice = self.promise.choice
+        if not choice.suite.additional:
+            return None
+        reserved = Reserved(choice.chosen.protocol, self.promise.path, self.promise.spi)
+        return Followup(plan, choice.suite.additional, old, reserved)
+
+
+async def negotiate(sa: IkeSa, request: Message, configs: tuple[Child, ...], *, limit: int) -> ChildAnswer:
+    """Agree to a child of the peer's; no more than `limit` may stand after it.
 
     Raises NoProposalChosen, TsUnacceptable, InvalidKe, NoAdditionalSas, BackendError.
     """
-    if len(sa.living_children) >= limit:
+    awaited = len(sa.followups.pending) if sa.followups is not None else 0
+    if len(sa.living_children) + awaited >= limit:
         raise NoAdditionalSas(f"{len(sa.living_children)} children on one IKE SA are enough")
     choice = agreement.choose(sa, request, configs)
     assert sa.suite is not None
@@ -184,8 +247,27 @@ async def negotiate(
         public, shared = await AnswerKe(method, ke.public, sa.random)
         answer.append(KE(method, public))
     keying = Keying(nonce_i, sa.random(NONCE_OCTETS), shared)
-    child, chosen, selectors = await agreement.answer(sa, choice, keying, outbound=outbound)
-    return child, [chosen, Nonce(keying.nonce_r), *answer, *selectors], keying
+    promise = await agreement.promise(sa, choice)
+    chosen, selectors = promise.payloads()
+    return ChildAnswer(promise, keying, [chosen, Nonce(keying.nonce_r), *answer, *selectors])
+
+
+@dataclass(slots=True, eq=False)
+class NewChild(Plan):
+    """A further child, once its additional key exchanges are done."""
+
+    answer: ChildAnswer
+
+    async def finish(self, sa: IkeSa, additional: Secret = NO_SECRET) -> None:
+        try:
+            child = await self.answer.make(sa, additional, outbound=True)
+        except Refused as refusal:
+            sa.emit(mismatch(sa, refusal))
+            raise
+        except BackendError as failure:
+            sa.emit(ChildFailed(sa, self.answer.promise.choice.config.name, str(failure)))
+            raise TemporaryFailure(str(failure)) from failure
+        children.announce(sa, child)
 
 
 @dataclass(slots=True, eq=False)
@@ -198,7 +280,7 @@ class AnswerCreateChild(Answer):
         assert sa.connection is not None
         try:
             limit = sa.env.settings.max_children
-            child, payloads, _ = await negotiate(sa, request, sa.connection.children, outbound=True, limit=limit)
+            answer = await negotiate(sa, request, sa.connection.children, limit=limit)
         except InvalidKe:
             raise
         except Refused as refusal:
@@ -207,5 +289,9 @@ class AnswerCreateChild(Answer):
         except BackendError as failure:
             sa.emit(ChildFailed(sa, "", str(failure)))
             raise TemporaryFailure(str(failure)) from failure
-        children.announce(sa, child)
-        return Reply(payloads)
+        plan = NewChild(answer)
+        followup = answer.followup(plan)
+        if followup is not None:
+            return Reply([*answer.payloads, await postpone(sa, followup)])
+        await plan.finish(sa)
+        return Reply(answer.payloads)

@@ -61,27 +61,18 @@ def cover(sa: IkeSa, clear_form: bytes, from_initiator: bool) -> None:
 
 
 @lru_cache(256)
-def without_rounds(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
-    """The same proposals without their additional key exchanges, for an IKE SA that is rekeyed.
-
-    It may do without: its keys come from the old SK_d as well, and so from
-    every secret that went into that. For a new IKE SA this would give up what
-    the configuration wants; see `optional_rounds_left_out`.
-    """
-    return tuple(
-        proposal._replace(transforms=tuple(t for t in proposal.transforms if t.type < TransformType.ADDKE1))
-        for proposal in proposals
-    )
-
-
-@lru_cache(256)
 def optional_rounds_left_out(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
     """Those proposals that a peer without IKE_INTERMEDIATE can meet, for a new IKE SA with it.
 
     A proposal that wants an additional key exchange and does not list NONE for
-    it (RFC 9370 §2.2.1) is not among them.
+    it (RFC 9370 §2.2.1) is not among them; of the others its additional key
+    exchanges are left out.
     """
-    return without_rounds(tuple(proposal for proposal in proposals if not _mandatory_rounds(proposal)))
+    return tuple(
+        proposal._replace(transforms=tuple(t for t in proposal.transforms if t.type < TransformType.ADDKE1))
+        for proposal in proposals
+        if not _mandatory_rounds(proposal)
+    )
 
 
 def _mandatory_rounds(proposal: Proposal) -> set[TransformType]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ikectl.crypto import proposal as proposals
 from ikectl.crypto.kdf_v2 import derive_rekeyed_ike
@@ -14,16 +13,17 @@ from ikectl.exchange.v2.base import Answer, Birth, Case, Done, Exchange, Next, R
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.create_child import MAX_CORRECTIONS
 from ikectl.exchange.v2.delete import DeleteIke
-from ikectl.exchange.v2.ike_intermediate import without_rounds
+from ikectl.exchange.v2.followup_ke import Creation, Plan, forget, go_on, pending, postpone
 from ikectl.exchange.v2.ike_sa_init import ke_methods
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
-from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
+from ikectl.iana.v2 import KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.collision import Outcome, Rival, decide, lowest
 from ikectl.sa.events import IkeRekeyed, Note, ProposalMismatch
+from ikectl.sa.followups import Followup
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.values.secret import Secret
+from ikectl.values.secret import NO_SECRET, Secret
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
@@ -33,43 +33,61 @@ from ikectl.wire.v2.sa import SA, Proposal
 SPI_OCTETS = 8
 
 
-def successor(
-    sa: IkeSa,
-    initiator: bool,
-    spi_i: bytes,
-    spi_r: bytes,
-    suite: IkeSuite,
-    shared: bytes,
-    nonce_i: bytes,
-    nonce_r: bytes,
-) -> IkeSa:
-    """The new IKE SA: SKEYSEED from the old SK_d with the *old* prf (RFC 7296 §2.18), message IDs at 0.
+@dataclass(slots=True, eq=False)
+class Agreement:
+    """What both ends agreed on for a new IKE SA; its original initiator is who began the rekeying (RFC 7296 §2.18)."""
 
-    Whoever began the rekeying is the original initiator of the new SA.
-    """
-    assert sa.keys is not None and sa.suite is not None
-    uniqueid = sa.env.next_ike()
-    keys = derive_rekeyed_ike(suite, sa.suite.prf, sa.keys.sk_d, shared, nonce_i, nonce_r, spi_i, spi_r)
-    keys.sk_pi = keys.sk_pr = Secret(b"")  # nothing is authenticated anew
-    return IkeSa(
-        env=sa.env,
-        random=sa.env.random_for(uniqueid),
-        uniqueid=uniqueid,
-        initiator=initiator,
-        spi_i=spi_i,
-        spi_r=spi_r,
-        path=sa.path,
-        connection=sa.connection,
-        state=IkeState.ESTABLISHED,
-        suite=suite,
-        keys=keys,
-        local_id=sa.local_id,
-        remote_id=sa.remote_id,
-        user=sa.user,
-        nat=sa.nat,
-        proven=sa.proven,
-        extensions=sa.extensions,
-    )
+    initiator: bool
+    spi_i: bytes
+    spi_r: bytes
+    suite: IkeSuite
+    shared: Secret
+    nonce_i: bytes
+    nonce_r: bytes
+
+    @property
+    def nonce(self) -> bytes:
+        """The one that counts if both ends rekey at once."""
+        return lowest(self.nonce_i, self.nonce_r)
+
+    def successor(self, sa: IkeSa, additional: Secret) -> IkeSa:
+        """The SA that replaces `sa`: SKEYSEED from the old SK_d with the *old* prf (RFC 7296 §2.18), message IDs at 0.
+
+        `additional` are the secrets of additional key exchanges, one after the other (RFC 9370 §2.2.4).
+        """
+        assert sa.keys is not None and sa.suite is not None
+        uniqueid = sa.env.next_ike()
+        keys = derive_rekeyed_ike(
+            self.suite,
+            sa.suite.prf,
+            sa.keys.sk_d,
+            self.shared,
+            self.nonce_i,
+            self.nonce_r,
+            self.spi_i,
+            self.spi_r,
+            additional,
+        )
+        keys.sk_pi = keys.sk_pr = NO_SECRET  # nothing is authenticated anew
+        return IkeSa(
+            env=sa.env,
+            random=sa.env.random_for(uniqueid),
+            uniqueid=uniqueid,
+            initiator=self.initiator,
+            spi_i=self.spi_i,
+            spi_r=self.spi_r,
+            path=sa.path,
+            connection=sa.connection,
+            state=IkeState.ESTABLISHED,
+            suite=self.suite,
+            keys=keys,
+            local_id=sa.local_id,
+            remote_id=sa.remote_id,
+            user=sa.user,
+            nat=sa.nat,
+            proven=sa.proven,
+            extensions=sa.extensions,
+        )
 
 
 def take_over(old: IkeSa, new: IkeSa) -> None:
@@ -80,20 +98,20 @@ def take_over(old: IkeSa, new: IkeSa) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class RekeyIke(Exchange):
+class RekeyIke(Creation):
     """CREATE_CHILD_SA for the IKE SA itself, initiator's half (RFC 7296 §1.3.2)."""
-
-    type: ClassVar[ExchangeType] = ExchangeType.CREATE_CHILD_SA
 
     token: int = 0
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
     corrections: int = 0
     tries: int = 0
     """How often the peer was busy already."""
+    losses: int = 0
     spi: bytes = b""
     nonce: bytes = b""
     offered: tuple[Proposal, ...] = ()
     pair: KePair | None = None
+    agreed: Agreement | None = None
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         if sa.state is not IkeState.ESTABLISHED:
@@ -101,7 +119,7 @@ class RekeyIke(Exchange):
         assert sa.connection is not None and sa.suite is not None
         self.spi = sa.env.next_spi(sa.random)
         self.nonce = sa.random(NONCE_OCTETS)
-        self.offered = proposals.offer(without_rounds(sa.connection.proposals), self.spi)
+        self.offered = proposals.offer(sa.connection.proposals, self.spi)
         methods = ke_methods(self.offered)
         if self.method not in methods:
             self.method = sa.suite.ke if sa.suite.ke in methods else methods[0]
@@ -119,23 +137,48 @@ class RekeyIke(Exchange):
         if ke.method != self.method or suite.ke != self.method:
             raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
         shared = await CombineKe(self.pair, ke.public)
-        new = successor(sa, True, self.spi, chosen.spi, suite, shared, self.nonce, nonce_r)
-        rival = sa.rival
+        self.agreed = Agreement(True, self.spi, chosen.spi, suite, shared, self.nonce, nonce_r)
+        if not suite.additional:
+            return await self.complete(sa, NO_SECRET)
+        after = go_on(self, sa, suite.additional, reply)
+        if sa.state is not IkeState.REKEYING:
+            return Done()  # the peer uses the SA of its own rekeying already
+        if self._loses(sa):
+            # RFC 9370 §2.2.4: nothing was made yet, so there is nothing to delete. We just do not go on.
+            sa.emit(Note(sa, "both ends rekey the IKE SA; the peer's rekeying goes on, not ours"))
+            self._settle_without_ours(sa)
+            return Done(retry=self.anew())
+        await forget(sa, pending(sa, sa))
+        return after
+
+    async def complete(self, sa: IkeSa, additional: Secret) -> Next:
+        assert self.agreed is not None
+        new = self.agreed.successor(sa, additional)
         if sa.state is not IkeState.REKEYING:
             # The peer uses the SA of its own rekeying already: that was decided before this answer came.
             return Done(born=Birth(new, (DeleteIke("redundant after a simultaneous rekeying"),)))
-        if rival is not None and decide(lowest(self.nonce, nonce_r), rival.nonce) is Outcome.THEIRS_STAYS:
+        rival = sa.rival
+        if self._loses(sa):
             sa.emit(Note(sa, "both ends rekeyed the IKE SA; the peer's new one stays"))
             self._settle_without_ours(sa)
             return Done(born=Birth(new, (DeleteIke("redundant after a simultaneous rekeying"),)))
-        redundant = None
-        if rival is not None and rival.made.state is IkeState.ESTABLISHED:
+        redundant = rival.made if rival is not None else None
+        if redundant is not None and redundant.state is IkeState.ESTABLISHED:
             # The peer deletes what it began (§2.8.2), unless it never learns that it came about.
-            redundant = rival.made
             redundant.predecessor = None
             redundant.move(IkeState.REKEYED)
+        else:
+            redundant = None
+            await forget(sa, pending(sa, sa))
         take_over(sa, new)
         return Done(born=Birth(new), redundant=redundant, follow=(DeleteIke("rekeyed", self.token),))
+
+    def _loses(self, sa: IkeSa) -> bool:
+        """Whether the peer's rekeying of the IKE SA is the one that stays (§2.8.2)."""
+        rival = sa.rival
+        if rival is None or self.agreed is None or (rival.made is None and pending(sa, sa) is None):
+            return False
+        return decide(self.agreed.nonce, rival.nonce) is Outcome.THEIRS_STAYS
 
     async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
         notify = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
@@ -144,20 +187,26 @@ class RekeyIke(Exchange):
         wanted = invalid_ke_group(notify)
         if wanted not in ke_methods(self.offered) or wanted == self.method or self.corrections >= MAX_CORRECTIONS:
             return Done(failed=f"the peer wants key exchange {wanted}, which we cannot give")
-        return Done(follow=(RekeyIke(self.token, wanted, self.corrections + 1, self.tries),))
+        return Done(follow=(RekeyIke(self.token, wanted, self.corrections + 1, self.tries, self.losses),))
+
+    async def on_busy(self, sa: IkeSa, reply: Message) -> Next:
+        """§2.25.2: the SA goes on, we try again later."""
+        self._settle_without_ours(sa)
+        return Done(retry=self.anew() if sa.state is IkeState.ESTABLISHED else None)
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
-        """TEMPORARY_FAILURE (§2.25.2) and any other refusal: the SA goes on, we try again later."""
+        """As when the peer is busy, but whoever asked is told."""
         self._settle_without_ours(sa)
         error = first_error(reply)
         assert error is not None
         if sa.state is not IkeState.ESTABLISHED:
             return Done()
-        again = RekeyIke(self.token, self.method, 0, self.tries + 1)
-        if error.type is NotifyType.TEMPORARY_FAILURE:
-            return Done(retry=again)
+        again = self.anew()
         again.token = 0
         return Done(retry=again, failed=f"the peer refuses to rekey the IKE SA: {error.type}")
+
+    def anew(self) -> RekeyIke:
+        return RekeyIke(self.token, self.method, 0, self.tries + 1, self.losses)
 
     async def abandon(self, sa: IkeSa, why: str) -> None:
         self._settle_without_ours(sa)
@@ -171,14 +220,16 @@ class RekeyIke(Exchange):
         """Our attempt came to nothing: the peer's stands if there is one, else the old SA goes on."""
         if sa.state is not IkeState.REKEYING:
             return
-        if sa.rival is not None and sa.rival.made.state is not IkeState.CLOSED:
-            take_over(sa, sa.rival.made)
+        made = sa.rival.made if sa.rival is not None else None
+        if made is not None and made.state is not IkeState.CLOSED:
+            take_over(sa, made)
         else:
             sa.rival = None
             sa.move(IkeState.ESTABLISHED)
 
     cases = (
         Case(on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
+        Case(on_busy, notify=NotifyType.TEMPORARY_FAILURE),
         Case(on_refused, error=True),
         Case(on_created, required=(SA, Nonce, KE)),
     )
@@ -202,7 +253,7 @@ class AnswerRekeyIke(Answer):
         assert sa.connection is not None
         ke = request.get(KE)
         try:
-            chosen = proposals.select(request.one(SA).proposals, without_rounds(sa.connection.proposals))
+            chosen = proposals.select(request.one(SA).proposals, sa.connection.proposals)
         except NoProposalChosen as refusal:
             sa.emit(ProposalMismatch(sa, "", str(refusal)))
             raise
@@ -214,12 +265,32 @@ class AnswerRekeyIke(Answer):
         nonce_i = nonce_of(request, suite.prf)
         public, shared = await AnswerKe(suite.ke, ke.public, sa.random)
         nonce_r, spi = sa.random(NONCE_OCTETS), sa.env.next_spi(sa.random)
-        new = successor(sa, False, chosen.spi, spi, suite, shared, nonce_i, nonce_r)
+        plan = RenewedIke(Agreement(False, chosen.spi, spi, suite, shared, nonce_i, nonce_r))
+        answer: list[Payload] = [
+            SA((Proposal(chosen.number, chosen.protocol, spi, chosen.transforms),)),
+            Nonce(nonce_r),
+            KE(suite.ke, public),
+        ]
+        if not suite.additional:
+            return Reply(answer, born=await plan.finish(sa))
+        link = await postpone(sa, Followup(plan, suite.additional, sa))
+        if sa.state is IkeState.REKEYING:
+            sa.rival = Rival(plan.agreed.nonce, None)
+        return Reply([*answer, link])
+
+
+@dataclass(slots=True, eq=False)
+class RenewedIke(Plan):
+    """An IKE SA in place of another, once its additional key exchanges are done."""
+
+    agreed: Agreement
+
+    async def finish(self, sa: IkeSa, additional: Secret = NO_SECRET) -> Birth:
+        new = self.agreed.successor(sa, additional)
         if sa.state is IkeState.REKEYING:
             # Both ends at once: nonces decide when our own exchange is answered (§2.8.2).
-            sa.rival = Rival(lowest(nonce_i, nonce_r), new)
+            sa.rival = Rival(self.agreed.nonce, new)
             new.predecessor = sa
         else:
             take_over(sa, new)
-        answer = Proposal(chosen.number, chosen.protocol, spi, chosen.transforms)
-        return Reply([SA((answer,)), Nonce(nonce_r), KE(suite.ke, public)], born=Birth(new))
+        return Birth(new)

@@ -6,6 +6,7 @@ from ikectl.exchange.v2.answer_ike_auth import AnswerIkeAuth
 from ikectl.exchange.v2.base import Answer, Exchange
 from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke, Farewell
+from ikectl.exchange.v2.followup_ke import AnswerFollowupKe, FollowupKe
 from ikectl.exchange.v2.ike_intermediate import AnswerIkeIntermediate
 from ikectl.exchange.v2.informational import AnswerInformational
 from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild
@@ -21,12 +22,16 @@ ANSWERS: dict[tuple[IkeState, ExchangeType], type[Answer]] = {
     (IkeState.CONNECTING,  ExchangeType.IKE_INTERMEDIATE): AnswerIkeIntermediate,
     (IkeState.CONNECTING,  ExchangeType.IKE_AUTH):         AnswerIkeAuth,
     (IkeState.ESTABLISHED, ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.ESTABLISHED, ExchangeType.IKE_FOLLOWUP_KE):  AnswerFollowupKe,
     (IkeState.ESTABLISHED, ExchangeType.INFORMATIONAL):    AnswerInformational,
     (IkeState.REKEYING,    ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.REKEYING,    ExchangeType.IKE_FOLLOWUP_KE):  AnswerFollowupKe,
     (IkeState.REKEYING,    ExchangeType.INFORMATIONAL):    AnswerInformational,
     (IkeState.REKEYED,     ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.REKEYED,     ExchangeType.IKE_FOLLOWUP_KE):  AnswerFollowupKe,
     (IkeState.REKEYED,     ExchangeType.INFORMATIONAL):    AnswerInformational,
     (IkeState.DELETING,    ExchangeType.CREATE_CHILD_SA):  AnswerCreateChild,
+    (IkeState.DELETING,    ExchangeType.IKE_FOLLOWUP_KE):  AnswerFollowupKe,
     (IkeState.DELETING,    ExchangeType.INFORMATIONAL):    AnswerInformational,
 }
 """Who answers a request. What is not in the table is malformed there: INVALID_SYNTAX, and the SA ends (§2.21.3)."""
@@ -52,19 +57,22 @@ def busy(active: Exchange | None, answer: type[Answer], sa: IkeSa, request: Mess
 
     Beside the table: while the answer that would tell us of a new child is
     under way, a child we do not know may be that one, and CHILD_SA_NOT_FOUND
-    would make the peer drop it.
+    would make the peer drop it. And once CREATE_CHILD_SA is answered and its
+    additional key exchanges run, the SA they renew must not be renewed by the
+    peer as well (RFC 9370 §2.2.4).
     """
     if active is None:
         return False
-    if answer in BUSY.get(type(active), ()):
+    asked: Exchange = active.origin if isinstance(active, FollowupKe) else active
+    if answer in BUSY.get(type(asked), ()):
         return True
+    if answer is AnswerRekeyIke:
+        return asked is not active and isinstance(asked, RekeyIke)
     notify = request.notify(NotifyType.REKEY_SA)
-    return (
-        answer is AnswerRekeyChild
-        and isinstance(active, MAKING)
-        and notify is not None
-        and sa.child_by_outbound(int.from_bytes(notify.spi, "big")) is None
-    )
+    if answer is not AnswerRekeyChild or not isinstance(asked, MAKING) or notify is None:
+        return False
+    child = sa.child_by_outbound(int.from_bytes(notify.spi, "big"))
+    return child is None or (asked is not active and isinstance(asked, RekeyChild) and asked.old is child)
 
 
 def premature(sa: IkeSa, exchange: ExchangeType) -> bool:
