@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ikectl.auth.base import AuthContext, Proof
+from ikectl.auth.peer import demand_unrevoked
 from ikectl.config.model import Local, Remote
 from ikectl.crypto.signature import auth_payload_data
 from ikectl.errors import AuthenticationFailed, CredentialError
@@ -51,14 +52,18 @@ class Signature:
             )
         chain = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.X509_SIGNATURE)
         try:
-            spki = await CheckChain(chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id)
-            scheme = await Verify(spki, auth.method, auth.data, context.octets_remote, context.our_hashes)
+            peer = await CheckChain(chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id)
+            scheme = await Verify(peer.spki, auth.method, auth.data, context.octets_remote, context.our_hashes)
         except CredentialError as error:
             raise AuthenticationFailed(str(error)) from error
         if context.peer_hashes is not None and scheme.hash not in context.our_hashes:
             # Method 1 leaves the hash to the sender: no way around what both announced (RFC 7427 §5).
             raise AuthenticationFailed(f"signed as {scheme}, whose hash we did not announce")
         rules = remote.auth.ike
-        if rules and not scheme_fits(scheme, key_bits(spki), rules):
+        if rules and not scheme_fits(scheme, key_bits(peer.spki), rules):
             raise AuthenticationFailed(f"remote.auth does not accept {scheme} of {context.remote_id}")
+        try:
+            await demand_unrevoked(peer, remote)
+        except CredentialError as error:
+            raise AuthenticationFailed(str(error)) from error
         return scheme.name

@@ -20,7 +20,7 @@ SOON = 30 * 86400  # seconds before the end from which on a certificate is worth
 def certs(client: Client, as_json: bool, at: datetime | None = None) -> None:
     """Print the certificates; `at` is the instant that validity is judged by, now if None."""
     at = at or datetime.now(UTC)
-    found = [_facts(event, at) for event in client.stream("list-certs", "list-cert")]
+    found = [_facts(event, at) for event in client.stream("list-certs", "list-cert", {"type": "X509"})]
     if as_json:
         show_json(found)
         return

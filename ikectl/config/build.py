@@ -12,7 +12,7 @@ from typing import Any
 
 from ikectl.config import mistakes
 from ikectl.config.attributes import build_pool
-from ikectl.config.credentials import read_certificate, read_key, subject_of
+from ikectl.config.credentials import read_certificate, read_crl, read_key, subject_of
 from ikectl.config.kinds import MAX_NAME, U32, raw_secret
 from ikectl.config.model import (
     AuthKind,
@@ -20,6 +20,7 @@ from ikectl.config.model import (
     Certificate,
     Child,
     Connection,
+    Crl,
     Dhcp,
     Local,
     Pool,
@@ -107,20 +108,23 @@ def need_users(owners: Sequence[IdentityPattern]) -> None:
             raise ValueError(f"{str(owner)!r} is a pattern, and a password needs the name of its user")
 
 
-def certificate_from_vici(message: ViciTree) -> Certificate:
-    """The certificate of a load-cert message. Raises ConfigErrors."""
+def certificate_from_vici(message: ViciTree) -> Certificate | Crl:
+    """What a load-cert message carries. Raises ConfigErrors."""
     kind = _message_word(
         message,
         "type",
-        ("x509", "x509ca"),
-        ("x509_ac", "x509_crl", "x509aa", "x509ocsp", "x509ac", "x509crl", "pubkey", "ocsp_response"),
+        ("x509", "x509ca", "x509ocsp", "x509_crl", "x509crl"),
+        ("x509_ac", "x509aa", "x509ac", "pubkey", "ocsp_response"),
     )
-    flag = _message_word(message, "flag", ("none", "ca"), ("aa", "ocsp"), default="none")
+    flag = _message_word(message, "flag", ("none", "ca", "ocsp"), ("aa",), default="none")
+    data = _message_octets(message, "data")
     try:
-        der = read_certificate(_message_octets(message, "data"))
+        if kind in ("x509_crl", "x509crl"):
+            return Crl(read_crl(data), "a client")
+        der = read_certificate(data)
     except ValueError as error:
         raise _refused(f"certificate: {error}") from None
-    return Certificate(der, ca=kind == "x509ca" or flag == "ca")
+    return Certificate(der, ca=kind == "x509ca" or flag == "ca", ocsp=kind == "x509ocsp" or flag == "ocsp")
 
 
 def key_from_vici(message: ViciTree) -> PrivateKey:
@@ -192,7 +196,9 @@ def build_authority(section: Section, errors: Errors, read_file: ReadFile | None
     if octets is None:
         octets = _read(checked, "file", errors, read_file)
     cacert = _certificate(octets, checked, given[0], errors)
-    return Authority(section.name, cacert) if cacert is not None else None
+    if cacert is None:
+        return None
+    return Authority(section.name, cacert, checked.values["crl_uris"], checked.values["ocsp_uris"])
 
 
 def _rounds(checked: Checked, errors: Errors, read_file: ReadFile | None) -> mistakes.Rounds | None:
@@ -234,7 +240,15 @@ def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadF
     auth = checked.values["auth"]
     if auth is None or checked.values["id"] is None:
         return Remote()
-    return Remote(section.name, auth, checked.values["id"], certs, cacerts, checked.values["eap_id"])
+    return Remote(
+        section.name,
+        auth,
+        checked.values["id"],
+        certs,
+        cacerts,
+        checked.values["eap_id"],
+        revocation=checked.values["revocation"],
+    )
 
 
 def _sections(section: Section, prefix: str, v1: bool, errors: Errors) -> list[Section]:

@@ -24,6 +24,7 @@ from ikectl.values.secret import Secret
 
 MAX_CREDENTIAL = 4 << 20
 """Octets of a file."""
+MAX_CRL = 16 << 20
 MAX_CERTIFICATE = 65535
 """Octets of one certificate: what a vici message can carry."""
 _PEM_CERTIFICATE = re.compile(
@@ -58,6 +59,17 @@ def read_certificates(octets: bytes) -> tuple[bytes, ...]:
 def read_certificate(octets: bytes) -> bytes:
     """DER of the first certificate. Raises ValueError."""
     return read_certificates(octets)[0]
+
+
+def read_crl(octets: bytes) -> bytes:
+    """A CRL in PEM or DER, as it is. Raises ValueError."""
+    if len(octets) > MAX_CRL:
+        raise ValueError(f"larger than {MAX_CRL >> 20} MiB")
+    load = x509.load_pem_x509_crl if b"-----BEGIN" in octets[:MAX_CREDENTIAL] else x509.load_der_x509_crl
+    try:
+        return load(octets).public_bytes(Encoding.DER)
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("not a CRL in PEM or DER") from None
 
 
 def subject_of(certificate: bytes) -> bytes:

@@ -26,6 +26,7 @@ from ikectl.config.model import (
     HwOffload,
     Mark,
     Mode,
+    Revocation,
     SendCert,
     Unique,
 )
@@ -44,6 +45,7 @@ from ikectl.wire.v2.sa import Proposal
 MAX_REPLAY_WINDOW = 4096
 """Packets; the kernel's limit (XFRMA_REPLAY_ESN_MAX, in bits)."""
 MAX_SECRET = 4096
+MAX_URI = 1024
 MAX_NAME = 255
 """Octets of the name of a connection, a pool or a user."""
 _ANCHOR_WORDS = 5
@@ -212,6 +214,27 @@ def _user(text: str) -> str:
     return text
 
 
+def _uri(schemes: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        scheme, colon, rest = text.partition("://")
+        if not colon or not rest or any(c.isspace() or not c.isprintable() for c in text) or len(text) > MAX_URI:
+            raise ValueError(f"{text[:80]!r} is no URI; write {_listed([f'{word}://...' for word in schemes])}")
+        if scheme.lower() == "ldap":
+            raise NotBuilt("ldap is not spoken here; have the CA publish its CRL by HTTP, or put it into x509crl/")
+        if scheme.lower() not in schemes:
+            raise ValueError(f"{scheme[:20]} is not one of {_listed(list(schemes))}")
+        return text
+
+    return read
+
+
+def _oid(text: str) -> str:
+    arcs = text.split(".")
+    if len(arcs) < 2 or not all(arc.isascii() and arc.isdecimal() for arc in arcs) or int(arcs[0]) > 2:
+        raise ValueError(f"{text[:80]!r} is no object identifier, such as 1.3.6.1.4.1.99999.1.2")
+    return ".".join(str(int(arc)) for arc in arcs)
+
+
 def _attribute_value(octets: bytes) -> bytes:
     """An address as its octets, `0x` and `0s` as what they say, anything else as it stands."""
     text = octets.strip()
@@ -376,6 +399,10 @@ FRAGMENTATION = Kind("word", "a word", _choice(_FRAGMENTATION, silent=_OTHER_BOO
 UNIQUE        = Kind("word", "a word", _choice({word.value: word for word in Unique}))
 HW_OFFLOAD    = Kind("word", "a word", _choice(_HW_OFFLOAD))
 COPY_DSCP     = Kind("word", "a word", _choice({word.value: word for word in CopyDscp}))
+REVOCATION    = Kind("word", "a word", _choice({word.value: word for word in Revocation}))
+CRL_URI       = Kind("uri", "http://, https:// or file:///", _of_text(_uri(("http", "https", "file"))))
+HTTP_URI      = Kind("uri", "http:// or https://", _of_text(_uri(("http", "https"))))
+OID           = Kind("oid", "numbers joined by dots", _of_text(_oid))
 SEND_CERT     = Kind("word", "a word", _choice({word.value: word for word in SendCert}))
 MODE          = Kind("word", "a word", _choice({word.value: word for word in Mode},
                                                ("transport_proxy", "beet", "iptfs", "pass", "drop")))

@@ -14,11 +14,12 @@ from typing import Any
 
 from ikectl.config.attributes import build_pool
 from ikectl.config.build import build_authority, build_connection, need_users
-from ikectl.config.credentials import NeedsPassphrase, read_certificates, read_key
+from ikectl.config.credentials import NeedsPassphrase, read_certificates, read_crl, read_key
 from ikectl.config.model import (
     Authority,
     Certificate,
     Connection,
+    Crl,
     Loaded,
     Pool,
     PrivateKey,
@@ -26,7 +27,7 @@ from ikectl.config.model import (
     SharedSecret,
 )
 from ikectl.config.parse import parse_file
-from ikectl.config.read import check, items_of
+from ikectl.config.read import MAX_VALUE, check, items_of
 from ikectl.config.schema import (
     CHILD,
     CONNECTION,
@@ -48,11 +49,10 @@ _CERTIFICATE_FOLDERS = (
     # folder    flag of load-cert
     ("x509",    b"NONE"),
     ("x509ca",  b"CA"),
+    ("x509ocsp", b"OCSP"),
 )  # fmt: skip
 _LATER_FOLDERS = (
     ("x509aa", "attribute authorities"),
-    ("x509ocsp", "OCSP signers"),
-    ("x509crl", "revocation lists"),
     ("x509ac", "attribute certificates"),
     ("pubkey", "raw public keys"),
     ("pkcs12", "PKCS#12 containers"),
@@ -111,17 +111,19 @@ class _Loader:
         self.errors = errors
         self.requests: list[Request] = []
         self.certs: list[Certificate] = []
+        self.crls: list[Crl] = []
         self.keys: list[PrivateKey] = []
 
     def run(self, root: Section) -> Configuration:
         self._check_root(root)
         self._certificate_folders()
+        self._crl_folder()
         self._later_folders()
         secrets = self._secrets(root.sections.get("secrets"))
         authorities = self._authorities(root.sections.get("authorities"))
         pools = self._pools(root.sections.get("pools"))
         connections = self._connections(root.sections.get("connections"), pools)
-        loaded = Loaded(connections, secrets, authorities, tuple(self.certs), tuple(self.keys), pools)
+        loaded = Loaded(connections, secrets, authorities, tuple(self.certs), tuple(self.keys), pools, tuple(self.crls))
         return Configuration(loaded, tuple(self.requests))
 
     def _check_root(self, root: Section) -> None:
@@ -150,8 +152,28 @@ class _Loader:
                     self._add_certificate(der, flag)
 
     def _add_certificate(self, der: bytes, flag: bytes) -> None:
-        self.certs.append(Certificate(der, flag == b"CA"))
+        self.certs.append(Certificate(der, flag == b"CA", flag == b"OCSP"))
         self.requests.append(Request("load-cert", {"type": b"X509", "flag": flag, "data": der}))
+
+    def _crl_folder(self) -> None:
+        for path in self._folder("x509crl"):
+            octets = self._read(path, Place(path))
+            if octets is None:
+                continue
+            try:
+                der = read_crl(octets)
+            except ValueError as error:
+                self.errors.add(str(error), Place(path))
+                continue
+            if len(der) > MAX_VALUE:
+                self.errors.add(
+                    f"a CRL larger than {MAX_VALUE >> 10} KiB; name it as authorities.<name>.crl_uris = file://{path}, "
+                    "and keep it in another folder",
+                    Place(path),
+                )
+                continue
+            self.crls.append(Crl(der, path))
+            self.requests.append(Request("load-cert", {"type": b"X509_CRL", "flag": b"NONE", "data": der}))
 
     def _later_folders(self) -> None:
         """What these hold would be ignored otherwise; a CRL ignored is a revoked certificate accepted."""
@@ -254,7 +276,7 @@ class _Loader:
             authority = build_authority(child, self.errors, self.files.read)
             if authority is not None:
                 built.append(authority)
-                self.requests.append(Request("load-authority", {name: {"cacert": authority.cacert}}))
+                self.requests.append(Request("load-authority", {name: _authority_message(authority)}))
         return tuple(built)
 
     def _pools(self, section: Section | None) -> tuple[Pool, ...]:
@@ -356,6 +378,11 @@ def _shared_message(section: Section, secret: SharedSecret) -> dict[str, Any]:
     owners = [value.octets for key, value in section.values.items() if key != "secret"]
     kind = secret.kind.value.encode()
     return {"id": secret.name.encode(), "type": kind, "data": secret.data, "owners": owners}
+
+
+def _authority_message(authority: Authority) -> dict[str, Any]:
+    lists = {"crl_uris": authority.crl_uris, "ocsp_uris": authority.ocsp_uris}
+    return {"cacert": authority.cacert} | {key: [uri.encode() for uri in uris] for key, uris in lists.items() if uris}
 
 
 def _message(section: Section, connection: Connection) -> dict[str, Any]:

@@ -282,6 +282,14 @@ class Local:
     aaa_id: IdentityPattern | None = None
 
 
+class Revocation(StrEnum):
+    """How strictly revocation is checked; `pki.revocation.Strictness` says what each means."""
+
+    STRICT = "strict"
+    IFURI = "ifuri"
+    RELAXED = "relaxed"
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """What the peer must prove. `certs` and `cacerts` are DER; empty ones do not restrict.
@@ -296,6 +304,7 @@ class Remote:
     certs: tuple[bytes, ...] = field(default=(), repr=False)
     cacerts: tuple[bytes, ...] = field(default=(), repr=False)
     eap_id: IdentityPattern | None = None
+    revocation: Revocation = Revocation.RELAXED
 
 
 class Fresh(StrEnum):
@@ -530,6 +539,8 @@ class Authority:
 
     name: str
     cacert: bytes = field(repr=False)
+    crl_uris: tuple[str, ...] = ()
+    ocsp_uris: tuple[str, ...] = ()
 
 
 class PoolAttribute(NamedTuple):
@@ -561,10 +572,19 @@ class SharedSecret:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate (DER) to be known; `ca` makes it a trust anchor."""
+    """A certificate (DER) to be known; `ca` makes it a trust anchor, `ocsp` an OCSP responder we trust."""
 
     data: bytes = field(repr=False)
     ca: bool = False
+    ocsp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    """A certificate revocation list (DER), and where it is from: a file's path, for the operator."""
+
+    data: bytes = field(repr=False)
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -585,6 +605,7 @@ class Loaded:
     certs: tuple[Certificate, ...] = ()
     keys: tuple[PrivateKey, ...] = ()
     pools: tuple[Pool, ...] = ()
+    crls: tuple[Crl, ...] = ()
 
 
 def _is_hostname(text: str) -> bool:

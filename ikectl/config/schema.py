@@ -142,7 +142,9 @@ REMOTE = Group(
         O("certs",       kinds.CERT,    "",        "End-entity certificates accepted: files relative to x509/.",
           many=True),
         O("cacerts",     kinds.CERT,    "",        "CA certificates accepted: files relative to x509ca/.", many=True),
-        O("revocation",  kinds.WORD,    "relaxed", "How strictly revocation is checked.", ("relaxed",)),
+        O("revocation",  kinds.REVOCATION, "relaxed", "How strictly revocation is checked: `strict` (every certificate "
+                                                   "must be known good), `ifuri` (likewise, if it or its CA says where "
+                                                   "that is told), `relaxed` (only what is revoked is refused)."),
         O("eap_id",      kinds.PATTERN, "(the peer's id)",
                                                    "Users who may log in by EAP. If set, the client is asked who it is."),
         O("groups",      kinds.TEXT,    "",        "Group memberships, one of which is needed.", NO, many=True),
@@ -348,8 +350,9 @@ AUTHORITY = Group(
         O("handle",        kinds.TEXT, "", "CA certificate on a PKCS#11 token.", NO),
         O("slot",          kinds.TEXT, "", "Slot of the token.", NO),
         O("module",        kinds.TEXT, "", "PKCS#11 module of the token.", NO),
-        O("crl_uris",      kinds.TEXT, "", "Where to fetch CRLs.", NO, many=True),
-        O("ocsp_uris",     kinds.TEXT, "", "OCSP responders.", NO, many=True),
+        O("crl_uris",      kinds.CRL_URI,  "", "Where to fetch its CRL, before what its certificates say: `http://`, "
+                                               "`https://` or `file:///`.", many=True),
+        O("ocsp_uris",     kinds.HTTP_URI, "", "Its OCSP responders, likewise.", many=True),
         O("cert_uri_base", kinds.TEXT, "", "Base of hash-and-URL.", NO),
     ),
 )  # fmt: skip

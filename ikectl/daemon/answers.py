@@ -37,7 +37,7 @@ def of_credentials(store: Store, clock: Callable[[], datetime] = wall) -> Immedi
         ),
         asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
         asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
-        asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, clock()),
+        asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, clock(), ask.responses),
         asks.Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
         asks.Authorities: lambda ask: store.authorities(ask.remotes),
         asks.ChooseKeyV1: lambda ask: isakmp.choose(store, ask.local, ask.authorities, ask.method, ask.fingerprint),

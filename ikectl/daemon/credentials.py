@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ikectl.config.model import Authority, Certificate, Loaded, PrivateKey, SecretKind, SharedSecret
+from ikectl.config.model import Authority, Certificate, Crl, Loaded, PrivateKey, SecretKind, SharedSecret
+from ikectl.pki import certificate as pki
+from ikectl.pki.revocation import Kind, Sources
 from ikectl.pki.store import Store
 from ikectl.vici.ports import CertificateView
 
@@ -20,13 +22,16 @@ class Credentials:
         self._secrets: dict[str, str] = {}
         """Name -> who loaded it; likewise for keys."""
         self._keys: dict[str, str] = {}
-        self._authorities: dict[str, bytes] = {}
+        self._authorities: dict[str, Authority] = {}
         self._file_authorities: set[str] = set()
 
     # -- over the control protocol
 
     async def load_certificate(self, certificate: Certificate) -> None:
-        self._store.add_certificate(certificate.data, certificate.ca, CLIENTS)
+        self._add_certificate(certificate, CLIENTS)
+
+    async def load_crl(self, crl: Crl) -> None:
+        self._store.revocations.add_crl(crl.data, CLIENTS, crl.origin)
 
     async def load_key(self, key: PrivateKey) -> str:
         return self._add_key(key, CLIENTS)
@@ -55,15 +60,24 @@ class Credentials:
     async def unload_authority(self, name: str) -> bool:
         return self._remove_authority(name)
 
-    def authorities(self) -> Mapping[str, bytes]:
+    def authorities(self) -> Mapping[str, Authority]:
         return dict(self._authorities)
 
     def certificates(self) -> Iterable[CertificateView]:
         for certificate, ca, key in list(self._store.certificates()):
             yield CertificateView(certificate.der, ca, key)
 
-    async def flush_certificates(self) -> None:
-        """Nothing is ever fetched or kept of what peers send, so there is nothing to forget."""
+    def signers(self) -> Iterable[bytes]:
+        return [signer.der for signer in self._store.revocations.signers()]
+
+    def crls(self) -> Iterable[bytes]:
+        return [crl.der for crl in self._store.revocations.crls()]
+
+    def ocsp_responses(self) -> Iterable[bytes]:
+        return self._store.revocations.responses()
+
+    async def flush_certificates(self, crls: bool = True, responses: bool = True) -> None:
+        self._store.revocations.flush(kind for kind, wanted in ((Kind.CRL, crls), (Kind.OCSP, responses)) if wanted)
 
     async def clear(self) -> None:
         self._forget(CLIENTS)
@@ -76,7 +90,9 @@ class Credentials:
         for name in list(self._file_authorities):
             self._remove_authority(name)
         for certificate in loaded.certs:
-            self._store.add_certificate(certificate.data, certificate.ca, FILE)
+            self._add_certificate(certificate, FILE)
+        for crl in loaded.crls:
+            self._store.revocations.add_crl(crl.data, FILE, crl.origin)
         for key in loaded.keys:
             self._add_key(key, FILE)
         for secret in loaded.secrets:
@@ -86,6 +102,12 @@ class Credentials:
             self._file_authorities.add(authority.name)
 
     # -- both
+
+    def _add_certificate(self, certificate: Certificate, owner: str) -> None:
+        if certificate.ocsp:
+            self._store.revocations.add_signer(pki.Certificate.read(certificate.data), owner)
+        else:
+            self._store.add_certificate(certificate.data, certificate.ca, owner)
 
     def _add_key(self, key: PrivateKey, owner: str) -> str:
         key_id = self._store.add_key(key.data)
@@ -101,11 +123,15 @@ class Credentials:
 
     def _add_authority(self, authority: Authority) -> None:
         self._store.remove_certificates(_owner(authority.name))
-        self._store.add_certificate(authority.cacert, True, _owner(authority.name))
-        self._authorities[authority.name] = authority.cacert
+        cacert = self._store.add_certificate(authority.cacert, True, _owner(authority.name))
+        self._store.revocations.set_sources(
+            authority.name, cacert.authority, Sources(authority.crl_uris, authority.ocsp_uris)
+        )
+        self._authorities[authority.name] = authority
 
     def _remove_authority(self, name: str) -> bool:
         self._store.remove_certificates(_owner(name))
+        self._store.revocations.drop_sources(name)
         self._file_authorities.discard(name)
         return self._authorities.pop(name, None) is not None
 
@@ -117,6 +143,7 @@ class Credentials:
             del self._secrets[name]
             self._store.remove_secret(name)
         self._store.remove_certificates(owner)
+        self._store.revocations.forget(owner)
 
 
 def _owner(authority: str) -> str:

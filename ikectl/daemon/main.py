@@ -28,12 +28,14 @@ from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl, our_version
 from ikectl.daemon.dhcp_client import DhcpHosts
 from ikectl.daemon.dhcp_relay import RelayAgent
+from ikectl.daemon.fetch import Fetcher
 from ikectl.daemon.files import FILES
 from ikectl.daemon.log import EventLog, Levels, setup
 from ikectl.daemon.logins import Logins
 from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
+from ikectl.daemon.revocation import RevocationChecks
 from ikectl.daemon.shell import Shell
 from ikectl.daemon.tls import Tls
 from ikectl.daemon.udp import UdpSettings, UdpSockets
@@ -132,7 +134,9 @@ class Daemon:
         if options.routes:
             _with_routes(table, routes)
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
-        later = {**answers.later(addresses, names), **logins.later}
+        checks = RevocationChecks(store.revocations, Fetcher(), secrets.token_bytes)
+        stack.push_async_callback(checks.close)
+        later = {**answers.later(addresses, names), **logins.later, **checks.later}
         shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe))
         for dhcp in (
             RelayAgent(shell, source_address, secrets.token_bytes),

@@ -23,6 +23,7 @@ from OpenSSL import crypto as openssl
 from ikectl.crypto.signature import PublicKey
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import IdType
+from ikectl.pki.pointers import Pointers
 from ikectl.values.identity import Identity
 
 MAX_CERTIFICATE_OCTETS = 16 * 1024
@@ -50,6 +51,16 @@ _IKE_USAGES = frozenset(
 )
 """Extended key usages that do not exclude IKE. RFC 4945 §5.1.3.12 lets the operator be
 tolerant; gateways in the field carry TLS certificates, and peers accept them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vouches:
+    """What its key may sign besides certificates and AUTH."""
+
+    crls: bool
+    """keyUsage does not exclude cRLSign (RFC 5280 §4.2.1.3)."""
+    ocsp: bool
+    """extendedKeyUsage names OCSPSigning (RFC 6960 §4.2.2.2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +93,10 @@ class Certificate:
     """Whether that is an RSASSA-PSS signature."""
     unfit: str
     """Why its key may not authenticate an IKE peer (RFC 4945 §5.1.3.2, §5.1.3.12); empty if it may."""
+    serial: int
+    pointers: Pointers
+    """Where its issuer says whether it was revoked."""
+    vouches: Vouches
 
     @classmethod
     def read(cls, octets: bytes) -> Self:
@@ -141,6 +156,9 @@ class Certificate:
             signed_with=_hash_name(parsed),
             signed_pss=parsed.signature_algorithm_oid == SignatureAlgorithmOID.RSASSA_PSS,
             unfit=_unfit(extensions),
+            serial=parsed.serial_number,
+            pointers=Pointers.of(parsed),
+            vouches=_vouches(extensions),
         )
 
     @property
@@ -259,3 +277,11 @@ def _unfit(extensions: x509.Extensions) -> str:
     if extended and _IKE_USAGES.isdisjoint(extended):
         return "its extended key usage is for something else"
     return ""
+
+
+def _vouches(extensions: x509.Extensions) -> Vouches:
+    usage, extended = _find(extensions, x509.KeyUsage), _find(extensions, x509.ExtendedKeyUsage)
+    return Vouches(
+        crls=usage is None or usage.crl_sign,
+        ocsp=extended is not None and ExtendedKeyUsageOID.OCSP_SIGNING in extended,
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 from OpenSSL import crypto as openssl
 
@@ -55,6 +56,19 @@ class Verdict:
     spki: bytes
     valid_from: datetime
     valid_until: datetime
+    path: tuple[Certificate, ...]
+    """From the leaf to a CA we trust; alone where the leaf is trusted by itself and no such CA issued it."""
+
+
+class Peer(NamedTuple):
+    """A peer whose chain is good."""
+
+    spki: bytes
+    """SubjectPublicKeyInfo, DER."""
+    path: tuple[bytes, ...]
+    """DER of its certificates, the leaf first, those of the CAs included."""
+    open: bool = False
+    """Whether something must be fetched before it is known that none of them was revoked."""
 
 
 def check(
@@ -99,7 +113,20 @@ def check(
         leaf.spki,
         max(certificate.not_before for certificate in path),
         min(certificate.not_after for certificate in path),
+        path if len(path) > 1 else _issuers(leaf, helpers, anchors, at),
     )
+
+
+def _issuers(
+    leaf: Certificate, helpers: Sequence[Certificate], anchors: Iterable[Certificate], at: datetime
+) -> tuple[Certificate, ...]:
+    """The path above a leaf that is trusted by itself; alone if no CA we trust issued it."""
+    if leaf.self_issued:
+        return (leaf,)
+    try:
+        return build_path(leaf, helpers, list(anchors), at)
+    except CredentialError:
+        return (leaf,)
 
 
 def build_path(

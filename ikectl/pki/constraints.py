@@ -72,6 +72,10 @@ class Trust(Protocol):
     def auth(self) -> AuthConstraints:
         """The method with its constraints."""
 
+    @property
+    def revocation(self) -> str:
+        """strict, ifuri or relaxed: `revocation.Strictness`."""
+
 
 def key_fits(certificate: Certificate, rules: Sequence[Constraint]) -> bool:
     """Whether the key of a certificate is of an accepted kind and long enough."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -29,6 +29,10 @@ class Recent(Generic[V]):
 
     def clear(self) -> None:
         self._answers.clear()
+
+    def values(self) -> Iterator[V]:
+        """All answers, the least recently used first."""
+        return iter(tuple(self._answers.values()))
 
     def __len__(self) -> int:
         return len(self._answers)

@@ -20,10 +20,11 @@ from ikectl.crypto.signature import PrivateKey, PublicKey, Scheme
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import HashAlgorithm
 from ikectl.pki.certificate import Certificate, is_pem, key_digest
-from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Verdict, build_path, check
+from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer, Verdict, build_path, check
 from ikectl.pki.constraints import AuthConstraints, Trust, scheme_fits
 from ikectl.pki.passwords import Passwords
 from ikectl.pki.recent import Recent
+from ikectl.pki.revocation import Revocations
 from ikectl.pki.shared import SharedSecrets
 from ikectl.pki.signer import Signer
 from ikectl.values.identity import Identity, IdentityPattern
@@ -68,6 +69,7 @@ class Store:
         self.secrets = SharedSecrets()
         self.passwords = Passwords()
         self.nt_hashes = Passwords()
+        self.revocations = Revocations()
         self._certificates: dict[bytes, _Held] = {}
         self._keys: dict[str, PrivateKey] = {}
         self._verdicts: Recent[Verdict] = Recent(2048)
@@ -202,16 +204,31 @@ class Store:
 
     # -- judging peers
 
-    def check(self, certificates: Sequence[bytes], trust: Trust, identity: Identity, at: datetime) -> bytes:
-        """The SubjectPublicKeyInfo of a peer whose chain is good for `identity` at `at` (aware).
+    def check(
+        self,
+        certificates: Sequence[bytes],
+        trust: Trust,
+        identity: Identity,
+        at: datetime,
+        responses: Sequence[bytes] = (),
+    ) -> Peer:
+        """A peer whose chain is good for `identity` at `at` (aware), as far as that is known here.
 
         A peer that sends no certificate may be known by one from
         `trust.certs` or this store. Good chains are remembered until one of
-        their certificates expires or the store changes.
+        their certificates expires or the store changes. `responses` are OCSP
+        responses (DER) that it sent along (RFC 4806).
 
         Raises:
-            NoTrustPath, Expired, CredentialError: with the reason for the log.
+            NoTrustPath, Expired, Revoked, CredentialError: with the reason for the log.
         """
+        verdict = self._verdict(certificates, trust, identity, at)
+        for response in responses[:MAX_PEER_CERTIFICATES]:
+            self.revocations.hear(response, verdict.path, at)
+        unsettled = self.revocations.open(verdict.path, trust.revocation, at)
+        return Peer(verdict.spki, tuple([certificate.der for certificate in verdict.path]), unsettled)
+
+    def _verdict(self, certificates: Sequence[bytes], trust: Trust, identity: Identity, at: datetime) -> Verdict:
         digest = hashlib.sha256(b"%d %d " % (identity.kind, len(identity.data)) + identity.data)
         for der in certificates[:MAX_PEER_CERTIFICATES]:
             digest.update(b"%d " % len(der) + der)
@@ -220,7 +237,7 @@ class Store:
         if verdict is None or not verdict.valid_from <= at <= verdict.valid_until:
             verdict = self._judge(certificates, trust, identity, at)
             self._verdicts.put(about, verdict)
-        return verdict.spki
+        return verdict
 
     def _judge(self, certificates: Sequence[bytes], trust: Trust, identity: Identity, at: datetime) -> Verdict:
         cas = list(self._cas())
@@ -236,8 +253,8 @@ class Store:
                 refusal = error
         raise refusal
 
-    def known(self, trust: Trust, identity: Identity | None, at: datetime) -> bytes:
-        """The certificate (DER) of a peer who has not sent one, good for `trust` at `at`.
+    def known(self, trust: Trust, identity: Identity | None, at: datetime) -> Peer:
+        """The certificate of a peer who has not sent one, good for `trust` at `at`.
 
         Of `trust.certs`, else of this store; without an `identity` only the
         former, whoever they name.
@@ -249,8 +266,7 @@ class Store:
         for der in trust.certs or (self._speaking_for(identity) if identity is not None else ()):
             try:
                 named = identity or Certificate.of_peer(der).subject
-                self.check((der,), trust, named, at)
-                return der
+                return self.check((der,), trust, named, at)
             except CredentialError as error:
                 refusal = error
         raise refusal

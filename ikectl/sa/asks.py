@@ -16,6 +16,7 @@ from ikectl.crypto.ke import KePair
 from ikectl.crypto.signature import Scheme
 from ikectl.iana import v1
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
+from ikectl.pki.chain import Peer
 from ikectl.pki.signer import Fingerprint, IsakmpSigner, Signer
 from ikectl.sa.logins import LoginAnswer, MschapAnswer, PromptKind
 from ikectl.sa.tls import TlsSession, TlsTurn
@@ -117,8 +118,8 @@ class Sign(Ask[bytes]):
 
 
 @record
-class CheckChain(Ask[bytes]):
-    """The peer's SubjectPublicKeyInfo (DER), once its chain and identity are good for `remote`.
+class CheckChain(Ask[Peer]):
+    """The peer's key, once its chain and identity are good for `remote`. Is the answer `open`, ask CheckRevocation.
 
     Raises CredentialError (NoTrustPath, Expired, Revoked).
     """
@@ -126,6 +127,20 @@ class CheckChain(Ask[bytes]):
     certificates: tuple[bytes, ...]
     remote: Remote
     identity: Identity
+    responses: tuple[bytes, ...] = ()
+    """OCSP responses (DER) that the peer sent along (RFC 4806)."""
+
+
+@record
+class CheckRevocation(Ask[None]):
+    """That none of the certificates of a good path (DER, leaf to CA) was revoked; may ask servers for seconds.
+
+    To be asked only of a peer that proved to have the leaf's key: who it is
+    decides which servers are asked. Raises Revoked, CredentialError.
+    """
+
+    path: tuple[bytes, ...]
+    remote: Remote
 
 
 @record
@@ -216,8 +231,8 @@ class Decrypt(Ask[bytes]):
 
 
 @record
-class KnownCertificate(Ask[bytes]):
-    """The certificate (DER) of a peer who sends none: of `remote.certs`, else one loaded here that speaks for it.
+class KnownCertificate(Ask[Peer]):
+    """The certificate of a peer who sends none: of `remote.certs`, else one loaded here that speaks for it.
 
     `identity` None: it is not known yet, and `remote` alone must tell.
     Raises CredentialError if there is none, or none that is good for `remote`.

@@ -19,7 +19,7 @@ from ikectl.config.build import (
     pool_from_vici,
     secret_from_vici,
 )
-from ikectl.config.model import Connection
+from ikectl.config.model import Connection, Crl
 from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
@@ -28,6 +28,7 @@ from ikectl.values.duration import format_time
 from ikectl.values.identity import Identity
 from ikectl.vici import requests, shapes
 from ikectl.vici.feed import BROADCAST_NAMES
+from ikectl.vici.message import MAX_VALUE
 from ikectl.vici.ports import Context
 from ikectl.vici.requests import RequestError, near
 from ikectl.vici.session import Call
@@ -219,7 +220,11 @@ NAMELESS = "(no id) "  # begins the names we give to secrets that came without o
 
 
 async def load_cert(context: Context, request: requests.Raw) -> Shape:
-    await context.control.credentials.load_certificate(certificate_from_vici(request.tree))
+    loaded = certificate_from_vici(request.tree)
+    if isinstance(loaded, Crl):
+        await context.control.credentials.load_crl(loaded)
+    else:
+        await context.control.credentials.load_certificate(loaded)
     return shapes.succeeded()
 
 
@@ -277,27 +282,34 @@ async def get_authorities(context: Context, request: requests.Nothing) -> Shape:
 
 
 async def list_authorities(context: Context, request: requests.Named) -> Shape:
-    for name, der in list(context.control.credentials.authorities().items()):
+    for name, authority in list(context.control.credentials.authorities().items()):
         if request.name in ("", name):
-            await context.emit("list-authority", {name: shapes.authority(der)})
+            await context.emit("list-authority", {name: shapes.authority(authority)})
     return {}
 
 
 async def list_certs(context: Context, request: requests.ListCerts) -> Shape:
-    """End entities first, then CAs, each with its DER."""
-    if request.type.upper() not in ("ANY", "X509"):
-        return {}
+    """End entities first, then CAs and OCSP signers, CRLs and OCSP responses, each with its DER."""
     subject = _subject(request.subject) if request.subject else None
-    certificates = sorted(context.control.credentials.certificates(), key=lambda each: each.ca)
-    for certificate in certificates:
-        flag = "CA" if certificate.ca else "NONE"
-        if request.flag.upper() not in ("ANY", flag):
-            continue
-        names = Certificate.read(certificate.der).names
-        if subject is not None and not any(name.same(subject) for name in names):
-            continue
-        await context.emit("list-cert", shapes.certificate(certificate))
+    kind, flag = request.type.upper(), request.flag.upper()
+    credentials = context.control.credentials
+    listed: list[Shape] = []
+    if kind in ("ANY", "X509"):
+        certificates = sorted(credentials.certificates(), key=lambda each: each.ca)
+        listed += [shapes.certificate(each) for each in certificates if _is_of(each.der, subject)]
+        listed += [shapes.der("X509", der, "OCSP") for der in credentials.signers() if _is_of(der, subject)]
+    if kind in ("ANY", "X509_CRL") and subject is None:
+        listed += [shapes.der("X509_CRL", der) for der in credentials.crls() if len(der) <= MAX_VALUE]
+    if kind in ("ANY", "OCSP_RESPONSE") and subject is None:
+        listed += [shapes.der("OCSP_RESPONSE", der) for der in credentials.ocsp_responses()]
+    for shape in listed:
+        if flag in ("ANY", shape["flag"]):
+            await context.emit("list-cert", shape)
     return {}
+
+
+def _is_of(der: bytes, subject: Identity | None) -> bool:
+    return subject is None or any(name.same(subject) for name in Certificate.read(der).names)
 
 
 def _subject(text: str) -> Identity:
@@ -308,7 +320,10 @@ def _subject(text: str) -> Identity:
 
 
 async def flush_certs(context: Context, request: requests.FlushCerts) -> Shape:
-    await context.control.credentials.flush_certificates()
+    kind = request.type.upper()
+    await context.control.credentials.flush_certificates(
+        crls=kind in ("ANY", "X509_CRL"), responses=kind in ("ANY", "OCSP_RESPONSE")
+    )
     return shapes.succeeded()
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from ikectl.config.model import Authority, Certificate, Connection, Pool, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Connection, Crl, Pool, PrivateKey, SharedSecret
 from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pools.pool import Pool as LeasedPool
@@ -74,6 +74,8 @@ class Credentials(Protocol):
 
     async def load_certificate(self, certificate: Certificate) -> None: ...
 
+    async def load_crl(self, crl: Crl) -> None: ...
+
     async def load_key(self, key: PrivateKey) -> str:
         """The key's id: hex SHA-1 of its subjectPublicKey bits."""
 
@@ -96,13 +98,22 @@ class Credentials(Protocol):
 
     async def unload_authority(self, name: str) -> bool: ...
 
-    def authorities(self) -> Mapping[str, bytes]:
-        """Name -> DER of the CA certificate."""
+    def authorities(self) -> Mapping[str, Authority]:
+        """By name."""
 
     def certificates(self) -> Iterable[CertificateView]: ...
 
-    async def flush_certificates(self) -> None:
-        """Forget what was fetched or received, not what was loaded."""
+    def signers(self) -> Iterable[bytes]:
+        """DER of the certificates of OCSP responders that were loaded."""
+
+    def crls(self) -> Iterable[bytes]:
+        """DER of the CRLs that were loaded or fetched."""
+
+    def ocsp_responses(self) -> Iterable[bytes]:
+        """DER of the OCSP responses remembered."""
+
+    async def flush_certificates(self, crls: bool = True, responses: bool = True) -> None:
+        """Forget CRLs and OCSP responses that were fetched or received, not what was loaded."""
 
     async def clear(self) -> None:
         """Forget everything that was loaded over this protocol."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from ikectl.config.model import Auth, AuthKind, Child, Connection, Local, Remote
+from ikectl.config.model import Auth, AuthKind, Authority, Child, Connection, Local, Remote
 from ikectl.crypto import transforms
 from ikectl.engine.view import ChildSaView, IkeSaView, SuiteView
 from ikectl.pki.certificate import Certificate
@@ -264,6 +264,7 @@ def _remote(remote: Remote) -> Shape:
     eap = {} if remote.eap_id is None else {"eap_id": str(remote.eap_id)}
     return {
         **_class(remote.auth),
+        "revocation": remote.revocation.value,
         "id": str(remote.id),
         **eap,
         "groups": [],
@@ -316,8 +317,17 @@ def certificate(seen: CertificateView) -> Shape:
     return {**keys, **_yes({"has_privkey": seen.has_private_key}), "data": seen.der}
 
 
-def authority(der: bytes) -> Shape:
-    return {"cacert": str(Certificate.read(der).subject), "crl_uris": [], "ocsp_uris": []}
+def der(kind: str, octets: bytes, flag: str = "NONE") -> Shape:
+    """What is listed by its octets alone: CRLs, OCSP responses, OCSP signers."""
+    return {"type": kind, "flag": flag, "data": octets}
+
+
+def authority(seen: Authority) -> Shape:
+    return {
+        "cacert": str(Certificate.read(seen.cacert).subject),
+        "crl_uris": list(seen.crl_uris),
+        "ocsp_uris": list(seen.ocsp_uris),
+    }
 
 
 # ------------------------------------------------------------------- pools

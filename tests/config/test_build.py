@@ -235,7 +235,7 @@ def test_ah_alone_offers_no_esp() -> None:
         ),
         ("local { id = fqdn: }", "gw.local.id: an empty identity"),
         ("local { certs = gw.pem }", "gw.local.certs: cannot read x509/gw.pem: No such file or directory"),
-        ("remote { revocation = strict }", "gw.remote.revocation: not built yet; set it to relaxed or leave it out"),
+        ("remote { revocation = hard }", "gw.remote.revocation: 'hard' is not one of strict, ifuri and relaxed"),
         ("remote { id = email:^(x$ }", "gw.remote.id: not a regular expression: missing ), unterminated subpattern"),
         (
             "".join(f"local-{n} {{ }}\n" for n in range(1, 6)),
@@ -401,7 +401,7 @@ def test_certificates_arrive_in_either_form(pki: Pki) -> None:
     plain = certificate_from_vici({"type": b"x509", "data": pki.gw_der})
     assert (plain.data, plain.ca) == (pki.gw_der, False)
     assert certificate_from_vici({"type": b"x509ca", "data": pki.ca_der}).ca
-    for message in ({"type": b"X509_CRL", "data": b""}, {"type": b"X509", "flag": b"AA", "data": b""}):
+    for message in ({"type": b"X509_AC", "data": b""}, {"type": b"X509", "flag": b"AA", "data": b""}):
         with pytest.raises(ConfigErrors, match="not built yet"):
             certificate_from_vici(message)
     with pytest.raises(ConfigErrors, match="not a certificate"):
@@ -444,7 +444,15 @@ def test_an_authority_is_one_certificate(pki: Pki) -> None:
     for tree, error in (
         ({}, "ca: set one of cacert and file"),
         ({"cacert": pki.ca_pem, "file": b"/ca"}, "ca: set one of cacert and file"),
-        ({"cacert": pki.ca_pem, "crl_uris": [b"http://x"]}, "ca.crl_uris: not built yet; leave it out"),
+        (
+            {"cacert": pki.ca_pem, "crl_uris": [b"ldap://x/y"]},
+            "ca.crl_uris: ldap is not spoken here; have the CA publish its CRL by HTTP, or put it into x509crl/",
+        ),
+        (
+            {"cacert": pki.ca_pem, "crl_uris": [b"x/y.crl"]},
+            "ca.crl_uris: 'x/y.crl' is no URI; write http://..., https://... and file://...",
+        ),
+        ({"cacert": pki.ca_pem, "ocsp_uris": [b"file:///x"]}, "ca.ocsp_uris: file is not one of http and https"),
         ({"cacert": b"x"}, "ca.cacert: not a certificate in PEM or DER"),
     ):
         with pytest.raises(ConfigErrors) as caught:

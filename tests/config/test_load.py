@@ -244,7 +244,7 @@ secrets.ike = squeamish
 include conf.d/*.conf
 """
     others: dict[str, bytes | str] = {
-        "conf.d__a.conf": "connections { other { version = 3 } }\nauthorities { ca { crl_uris = http://x } }",
+        "conf.d__a.conf": "connections { other { version = 3 } }\nauthorities { ca { crl_uris = ldap://x } }",
         "x509__bad.pem": "junk",
         "x509crl__ca.crl": b"crl",
         "private__locked.key": pki.ec_encrypted,
@@ -252,11 +252,12 @@ include conf.d/*.conf
     }
     assert mistakes(text, **others) == [
         "x509/bad.pem: not a certificate in PEM or DER",
-        "x509crl/ca.crl: revocation lists are not built yet; move the file out of x509crl/",
+        "x509crl/ca.crl: not a CRL in PEM or DER",
         "private/locked.key: the key is encrypted; add secrets { private-1 { file = locked.key secret = ... } }",
         "rsa/wrong.pem: a key of type ecdsa in rsa/; move it to private/",
         "conf.d/a.conf:1: other.version: 3 is not one of 0, 1 and 2",
-        "conf.d/a.conf:2: authorities.ca.crl_uris: not built yet; leave it out",
+        "conf.d/a.conf:2: authorities.ca.crl_uris: ldap is not spoken here; have the CA publish its CRL by "
+        "HTTP, or put it into x509crl/",
         "swanctl.conf:3: gw.mobike: not built yet; set it to no or leave it out",
         "swanctl.conf:4: gw: unknown option 'rekey_tiem'; did you mean 'rekey_time'?",
         "swanctl.conf:6: gw.local.certs: cannot read x509/missing.pem: No such file or directory",

@@ -12,7 +12,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
-from cryptography.x509.oid import NameOID
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 EdwardsKey = ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | EdwardsKey
@@ -109,10 +110,146 @@ class Authority(Identified):
         sent = Identified(issued, own).der
         return Authority(issued, own, (sent, *self.chain), is_root=False)
 
+    def crl(self, *listed: Listed, **options: object) -> bytes:
+        """A CRL of this CA; see `_crl`."""
+        return _crl(self, listed, **options)  # type: ignore[arg-type]
+
+    def ocsp(self, about: Identified, **options: object) -> bytes:
+        """An OCSP response about a certificate of this CA; see `_ocsp`."""
+        return _ocsp(self, about, **options)  # type: ignore[arg-type]
+
     def leaf(self, cn: str, kind: str = "ecdsa-256", **options: object) -> Identified:
         own = key(kind, f"leaf {cn}")
         issued = _certificate(name(cn), own, self.certificate.subject, self.key, **options)  # type: ignore[arg-type]
         return Identified(issued, own, self.chain)
+
+
+@dataclass
+class Listed:
+    """An entry of a CRL."""
+
+    of: Identified
+    reason: x509.ReasonFlags | None = None
+
+
+def points(crl: str = "", ocsp: str = "", delta: str = "") -> list[tuple[x509.ExtensionType, bool]]:
+    """Extensions that say where revocation is told."""
+
+    def point(uri: str) -> list[x509.DistributionPoint]:
+        return [x509.DistributionPoint([x509.UniformResourceIdentifier(uri)], None, None, None)]
+
+    made: list[tuple[x509.ExtensionType, bool]] = []
+    if crl:
+        made.append((x509.CRLDistributionPoints(point(crl)), False))
+    if delta:
+        made.append((x509.FreshestCRL(point(delta)), False))
+    if ocsp:
+        place = x509.UniformResourceIdentifier(ocsp)
+        made.append(
+            (
+                x509.AuthorityInformationAccess([x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)]),
+                False,
+            )
+        )
+    return made
+
+
+def scope(
+    uri: str = "", users: bool = False, cas: bool = False, indirect: bool = False
+) -> x509.IssuingDistributionPoint:
+    """What a CRL is about."""
+    names = [x509.UniformResourceIdentifier(uri)] if uri else None
+    return x509.IssuingDistributionPoint(names, None, users, cas, None, indirect, False)
+
+
+def _crl(
+    ca: Authority,
+    listed: Sequence[Listed],
+    *,
+    number: int = 1,
+    base: int | None = None,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    starts: timedelta = timedelta(hours=-1),
+    ends: timedelta = timedelta(days=1),
+    digest: hashes.HashAlgorithm | None = None,
+    by: PrivateKey | None = None,
+) -> bytes:
+    """DER. `starts` and `ends` count from NOW; with `base` it is a delta CRL; `by` is another key than the CA's."""
+    signer = by or ca.key
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.certificate.subject)
+        .last_update(NOW + starts)
+        .next_update(NOW + ends)
+        .add_extension(x509.CRLNumber(number), False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False)
+    )
+    if base is not None:
+        builder = builder.add_extension(x509.DeltaCRLIndicator(base), True)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    for each in listed:
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(each.of.certificate.serial_number)
+            .revocation_date(NOW - timedelta(hours=2))
+        )
+        if each.reason is not None:
+            entry = entry.add_extension(x509.CRLReason(each.reason), False)
+        builder = builder.add_revoked_certificate(entry.build())
+    hashing = None if isinstance(signer, EdwardsKey) else digest or hashes.SHA256()
+    return builder.sign(signer, hashing).public_bytes(serialization.Encoding.DER)
+
+
+def _ocsp(
+    ca: Authority,
+    about: Identified,
+    *,
+    revoked: x509.ReasonFlags | None = None,
+    unknown: bool = False,
+    request: bytes = b"",
+    nonce: bytes | None = None,
+    starts: timedelta = timedelta(hours=-1),
+    ends: timedelta | None = timedelta(days=1),
+    responder: Identified | None = None,
+    by_hash: bool = False,
+    name_hash: hashes.HashAlgorithm | None = None,
+    digest: hashes.HashAlgorithm | None = None,
+    certificates: bool = True,
+) -> bytes:
+    """DER, signed by the CA or by `responder`. The nonce is `nonce`, else that of `request` if it has one."""
+    signer = responder or ca
+    status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        about.certificate,
+        ca.certificate,
+        name_hash or hashes.SHA1(),
+        ocsp.OCSPCertStatus.UNKNOWN if unknown else status,
+        NOW + starts,
+        NOW + ends if ends is not None else None,
+        NOW - timedelta(hours=2) if revoked else None,
+        revoked,
+    )
+    encoding = ocsp.OCSPResponderEncoding.HASH if by_hash else ocsp.OCSPResponderEncoding.NAME
+    builder = builder.responder_id(encoding, signer.certificate)
+    if responder is not None and certificates:
+        builder = builder.certificates([responder.certificate])
+    if nonce is None and request:
+        asked = ocsp.load_der_ocsp_request(request).extensions
+        nonce = next((each.value.nonce for each in asked if isinstance(each.value, x509.OCSPNonce)), None)
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), False)
+    hashing = None if isinstance(signer.key, EdwardsKey) else digest or hashes.SHA256()
+    return builder.sign(signer.key, hashing).public_bytes(serialization.Encoding.DER)
+
+
+def with_sha1(der: bytes, tbs: bytes, signer: PrivateKey) -> bytes:
+    """The same CRL or OCSP response (without certificates) by RSA with SHA-1, which this library does not make."""
+    assert isinstance(signer, rsa.RSAPrivateKey)
+    sha256, sha1 = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+    changed = tbs.replace(sha256, sha1)
+    signature = signer.sign(changed, padding.PKCS1v15(), hashes.SHA1())
+    return der.replace(sha256, sha1)[: -len(signature)] + signature
 
 
 def self_signed(cn: str, kind: str = "ecdsa-256", **options: object) -> Identified:

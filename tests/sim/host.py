@@ -26,7 +26,10 @@ Answer = Callable[[Any], Any]
 
 
 class Host:
-    """One end. `late` (0 to 1) is how often a question waits for its answer instead of getting it at once."""
+    """One end. `late` (0 to 1) is how often a question waits for its answer instead of getting it at once.
+
+    `slow` says for some asks how many seconds they wait; `math.inf` is for ever.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Host:
         secret: bytes = b"a secret between friends",
         settings: Settings | None = None,
         late: float = 0.0,
+        slow: Mapping[type[Any], float] | None = None,
         answers: Mapping[type[Any], Answer] | None = None,
     ) -> None:
         self.name = name
@@ -69,7 +73,8 @@ class Host:
             asks.Resolve: self._resolve,
             **(answers or {}),
         }
-        immediate = {} if late else self.answers
+        self.slow = dict(slow or {})
+        immediate = {} if late else {ask: self.answers[ask] for ask in self.answers if ask not in self.slow}
         self.late = late
         env = Env(lambda number: Tape(seed, f"{name}/{number}"), settings or Settings())
         self.engine = Engine(env, immediate)

@@ -50,9 +50,10 @@ def connection(
     remote_id: str = "sun.example.org",
     ike: str = IKE,
     children: tuple[Child, ...] = (),
+    ends: tuple[Local, Remote] | None = None,
     **more: Any,
 ) -> Connection:
-    """A PSK connection."""
+    """A PSK connection; `ends` instead say how either side proves itself."""
     more.setdefault("rekey_time", 0)
     more.setdefault("rand_time", 0)
     return Connection(
@@ -61,8 +62,8 @@ def connection(
         version=more.pop("version", 2),
         local_addrs=(AddressSpec.parse(local),),
         remote_addrs=(AddressSpec.parse(remote),),
-        local=(Local(auth=Auth(AuthKind.PSK), id=Identity.parse(local_id)),),
-        remote=(Remote(auth=Auth(AuthKind.PSK), id=IdentityPattern.parse(remote_id)),),
+        local=(ends[0],) if ends else (Local(auth=Auth(AuthKind.PSK), id=Identity.parse(local_id)),),
+        remote=(ends[1],) if ends else (Remote(auth=Auth(AuthKind.PSK), id=IdentityPattern.parse(remote_id)),),
         children=children,
         **more,
     )

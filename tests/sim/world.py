@@ -7,6 +7,7 @@ invariants are checked; a violation names the seed and prints the ladder.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from itertools import count
 
@@ -96,6 +97,9 @@ class World:
                 self.send(host, transmit)
             for question in questions:
                 delay = 0.05 * self.tape.fraction() if host.tape.chance(host.late) else 0.0
+                delay += host.slow.get(type(question.ask), 0.0)
+                if delay == math.inf:
+                    continue
                 self.at(self.now + delay, lambda host=host, question=question: host.reply(question, self.now))  # type: ignore[misc]
 
     def send(self, host: Host, transmit: Transmit) -> None:

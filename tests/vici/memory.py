@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from ikectl.config.model import Authority, Certificate, Child, Connection, Mode, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Child, Connection, Crl, Mode, PrivateKey, SharedSecret
 from ikectl.crypto.proposal import ChildSuite, IkeSuite, parse_proposal
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.vici_socket import ViciSocket
@@ -56,10 +56,14 @@ class MemoryCredentials:
         self.loaded_secrets: dict[str, SharedSecret] = {}
         self.loaded_authorities: dict[str, Authority] = {}
         self.loaded_certificates: dict[bytes, bool] = {}
-        self.flushed = 0
+        self.loaded_crls: list[bytes] = []
+        self.responses: list[bytes] = []
 
     async def load_certificate(self, certificate: Certificate) -> None:
         self.loaded_certificates[certificate.data] = certificate.ca
+
+    async def load_crl(self, crl: Crl) -> None:
+        self.loaded_crls.append(crl.data)
 
     async def load_key(self, key: PrivateKey) -> str:
         public = load_der_private_key(key.data, None).public_key()
@@ -88,8 +92,8 @@ class MemoryCredentials:
     async def unload_authority(self, name: str) -> bool:
         return self.loaded_authorities.pop(name, None) is not None
 
-    def authorities(self) -> Mapping[str, bytes]:
-        return {name: authority.cacert for name, authority in self.loaded_authorities.items()}
+    def authorities(self) -> Mapping[str, Authority]:
+        return self.loaded_authorities
 
     def certificates(self) -> Iterable[CertificateView]:
         for authority in self.loaded_authorities.values():
@@ -97,8 +101,20 @@ class MemoryCredentials:
         for der, ca in self.loaded_certificates.items():
             yield CertificateView(der, ca, x509.Certificate.read(der).key_id.hex() in self.loaded_keys)
 
-    async def flush_certificates(self) -> None:
-        self.flushed += 1
+    def signers(self) -> Iterable[bytes]:
+        return ()
+
+    def crls(self) -> Iterable[bytes]:
+        return self.loaded_crls
+
+    def ocsp_responses(self) -> Iterable[bytes]:
+        return self.responses
+
+    async def flush_certificates(self, crls: bool = True, responses: bool = True) -> None:
+        if crls:
+            self.loaded_crls.clear()
+        if responses:
+            self.responses.clear()
 
     async def clear(self) -> None:
         self.loaded_keys.clear()

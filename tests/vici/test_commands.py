@@ -12,6 +12,7 @@ from vici.exception import CommandException, EventUnknownException
 from ikectl.config.model import SecretKind
 from ikectl.sa.asks import DescribePools, Lease, Leased, Release, Usage
 from ikectl.vici.commands import COMMANDS
+from tests.pki.certs import Authority
 from tests.vici.credentials import made
 from tests.vici.serving import Served
 
@@ -418,17 +419,33 @@ def test_certificates(session: vici.Session) -> None:
 def test_a_certificate_that_is_none(session: vici.Session) -> None:
     with pytest.raises(CommandException, match="certificate"):
         session.load_cert({"type": "X509", "flag": "NONE", "data": b"nonsense"})
-    with pytest.raises(CommandException, match=r"(?i)x509_crl.*not built yet"):
+    with pytest.raises(CommandException, match="not a CRL"):
         session.load_cert({"type": "X509_CRL", "data": b"nonsense"})
+    with pytest.raises(CommandException, match=r"(?i)x509_ac.*not built yet"):
+        session.load_cert({"type": "X509_AC", "data": b"nonsense"})
+
+
+def test_crls_and_ocsp_responses(session: vici.Session, served: Served) -> None:
+    crl = Authority.root().crl()
+    served.memory.credentials.responses.append(b"a response")
+    session.load_cert({"type": "X509_CRL", "flag": "NONE", "data": crl})
+    listed = [(event["type"], event["flag"], event["data"]) for event in session.list_certs()]
+    assert listed == [(b"X509_CRL", b"NONE", crl), (b"OCSP_RESPONSE", b"NONE", b"a response")]
+    session.flush_certs({"type": "OCSP_RESPONSE"})
+    assert [event["type"] for event in session.list_certs()] == [b"X509_CRL"]
+    session.flush_certs({})
+    assert list(session.list_certs()) == []
 
 
 def test_authorities(session: vici.Session, served: Served) -> None:
     session.load_authority({"root": {"cacert": made().ca}})
     served.memory.files["/etc/ca.pem"] = made().ca
-    session.load_authority({"other": {"file": "/etc/ca.pem"}})
+    uris = {"crl_uris": ["http://ca.example.org/ca.crl"], "ocsp_uris": ["http://ca.example.org/ocsp"]}
+    session.load_authority({"other": {"file": "/etc/ca.pem", **uris}})
     assert session.get_authorities() == {"authorities": [b"root", b"other"]}
     events = list(session.list_authorities())
     assert [list(event) for event in events] == [["root"], ["other"]]
+    assert events[1]["other"]["crl_uris"] == [b"http://ca.example.org/ca.crl"]
     assert events[0]["root"] == {"cacert": b"C=CH, O=Example, CN=Root CA", "crl_uris": [], "ocsp_uris": []}
     assert len(list(session.list_authorities({"name": "other"}))) == 1
     session.unload_authority({"name": "root"})

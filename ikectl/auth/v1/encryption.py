@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from hmac import compare_digest
 
+from ikectl.auth.peer import demand_unrevoked
 from ikectl.auth.v1.base import NONCE_LENGTHS, Authentication, Keying
 from ikectl.config.match import for_identities
 from ikectl.config.model import Connection, Local, Remote, SendCert
@@ -25,6 +26,7 @@ from ikectl.crypto.transforms import KE_BY_METHOD
 from ikectl.errors import AuthenticationFailed, CredentialError, IntegrityFailure, PeerMisbehaved, WireError
 from ikectl.iana.v1 import AuthMethod, CertEncoding, IdType
 from ikectl.pki.certificate import Certificate
+from ikectl.pki.chain import Peer
 from ikectl.pki.signer import Fingerprint, IsakmpSigner
 from ikectl.sa.asks import CheckChain, ChooseKeyV1, Decrypt, Encrypt, GenerateKe, KnownCertificate
 from ikectl.sa.events import Note
@@ -56,6 +58,8 @@ class Encryption(Authentication):
         """Which key of the responder's the initiator encrypted to."""
         self._sent: bytes = b""
         """The certificate that came along."""
+        self._initiating: Peer | None = None
+        """The initiator's key, to its responder."""
         self._refusal = ""
         """Why the initiator was answered with random octets."""
 
@@ -72,9 +76,9 @@ class Encryption(Authentication):
         spki: bytes | None
         named: list[Payload] = []
         if self._initiator:
-            der = await KnownCertificate(remote, remote.id.identity)
-            spki = Certificate.of_peer(der).spki
-            named = self._fingerprint(sa, der)
+            known = await KnownCertificate(remote, remote.id.identity)
+            spki = known.spki
+            named = self._fingerprint(sa, known.path[0])
         else:
             spki = await self._key_of_initiator(remote)
             if spki is None:
@@ -84,7 +88,7 @@ class Encryption(Authentication):
 
     async def hear_keys(self, sa: IsakmpSa, message: Message) -> Keying:
         # An earlier message of nobody in particular may have come to nothing: nothing of it stays.
-        self._peer, self._own, self._sent, self._refusal = None, None, b"", ""
+        self._peer, self._own, self._sent, self._initiating, self._refusal = None, None, b"", None, ""
         signer = await self._addressed(sa, message)
         self._check(sa, message, (signer.bits + 7) // 8)
         keying = await self._open(sa, message, signer.key_id)
@@ -111,6 +115,11 @@ class Encryption(Authentication):
             )
         if self._initiator:
             await self._confirm(remote, identity)
+        elif self._initiating is not None:
+            try:
+                await demand_unrevoked(self._initiating, remote)
+            except CredentialError as error:
+                raise AuthenticationFailed(str(error)) from error
         return str(self._method)
 
     # -- what the modes do differently
@@ -195,8 +204,10 @@ class Encryption(Authentication):
             if self._refusal:
                 return None
             if self._sent:
-                return await CheckChain((self._sent,), remote, identity)
-            return Certificate.of_peer(await KnownCertificate(remote, identity)).spki
+                self._initiating = await CheckChain((self._sent,), remote, identity)
+            else:
+                self._initiating = await KnownCertificate(remote, identity)
+            return self._initiating.spki
         except CredentialError as error:
             self._refusal = str(error)
             return None
@@ -204,9 +215,11 @@ class Encryption(Authentication):
     async def _confirm(self, remote: Remote, identity: Identity) -> None:
         """The responder must be who the certificate names that we encrypted to. Raises AuthenticationFailed."""
         try:
-            known = Certificate.of_peer(await KnownCertificate(remote, remote.id.identity))
+            peer = await KnownCertificate(remote, remote.id.identity)
+            await demand_unrevoked(peer, remote)
         except CredentialError as error:
             raise AuthenticationFailed(str(error)) from error
+        known = Certificate.of_peer(peer.path[0])
         if not known.confirms(identity):
             raise AuthenticationFailed(f"the certificate of {known} does not speak for {identity}")
 

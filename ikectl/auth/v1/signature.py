@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hmac import compare_digest
 
 from ikectl.auth.methods_v1 import Meaning
+from ikectl.auth.peer import demand_unrevoked
 from ikectl.auth.v1.base import Authentication
 from ikectl.auth.v1.certificates import peer_chain
 from ikectl.config.model import KeyConstraint, Local, Remote, SendCert
@@ -87,12 +88,16 @@ class Signature(Authentication):
             return "nothing yet: its user is to log in (hybrid)"
         data = message.one(Sig).data
         try:
-            spki = await CheckChain(peer_chain(message, identity), remote, identity)
+            peer = await CheckChain(peer_chain(message, identity), remote, identity)
         except CredentialError as error:
             raise AuthenticationFailed(str(error)) from error
-        await VerifyHash(spki, self._method, data, hash)
-        if not _fits(self._method, sa.suite, key_bits(spki), remote.auth.ike):
+        await VerifyHash(peer.spki, self._method, data, hash)
+        if not _fits(self._method, sa.suite, key_bits(peer.spki), remote.auth.ike):
             raise AuthenticationFailed(f"remote.auth does not accept the key and hash of {identity}")
+        try:
+            await demand_unrevoked(peer, remote)
+        except CredentialError as error:
+            raise AuthenticationFailed(str(error)) from error
         return f"{self._method} signature"
 
     async def _signer(self, sa: IsakmpSa, local: Local) -> IsakmpSigner:

@@ -1,0 +1,105 @@
+"""Revocation in the daemon: what is fetched for whom, once for many, and what happens when nothing comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from cryptography import x509
+
+from ikectl.config.model import Remote, Revocation
+from ikectl.daemon.fetch import Fetcher
+from ikectl.daemon.revocation import RevocationChecks
+from ikectl.errors import CredentialError, Revoked
+from ikectl.pki.certificate import Certificate
+from ikectl.pki.revocation import Revocations, Sources
+from ikectl.sa.asks import CheckRevocation
+from tests.daemon.http import HttpServer
+from tests.pki.certs import NOW, Authority, Identified, Listed, points
+
+STRICT, IFURI, RELAXED = (Remote(revocation=word) for word in Revocation)
+ROOT = Authority.root("root")
+
+
+@dataclass
+class Desk:
+    server: HttpServer
+    revocations: Revocations
+    checks: RevocationChecks
+    leaf: Identified
+
+    async def check(self, remote: Remote) -> None:
+        await self.checks.check(CheckRevocation((self.leaf.der, ROOT.der), remote))
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    server = await HttpServer().start()
+    known = Revocations()
+    checks = RevocationChecks(known, Fetcher(), lambda octets: bytes(range(octets)), lambda: NOW)
+    leaf = ROOT.leaf("moon", extensions=points(crl=server.uri("/ca.crl"), ocsp=server.uri("/ocsp")))
+    yield Desk(server, known, checks, leaf)
+    await checks.close()
+    await server.stop()
+
+
+async def test_ocsp_settles_it(desk: Desk) -> None:
+    desk.server.answers = {"/ocsp": lambda request: ROOT.ocsp(desk.leaf, request=request)}
+    await desk.check(STRICT)
+    await desk.check(STRICT)
+    assert desk.server.asked == ["POST /ocsp"]
+
+
+async def test_a_crl_where_ocsp_fails(desk: Desk) -> None:
+    desk.server.answers = {"/ocsp": b"junk", "/ca.crl": ROOT.crl()}
+    await desk.check(STRICT)
+    assert desk.server.asked == ["POST /ocsp", "GET /ca.crl"]
+
+
+@pytest.mark.parametrize("remote", [STRICT, IFURI, RELAXED], ids=lambda remote: remote.revocation)
+async def test_revoked(desk: Desk, remote: Remote) -> None:
+    desk.server.answers = {"/ca.crl": ROOT.crl(Listed(desk.leaf, x509.ReasonFlags.superseded))}
+    with pytest.raises(Revoked, match=r"superseded\), says the CRL from http://127\.0\.0\.1"):
+        await desk.check(remote)
+
+
+async def test_nothing_comes(desk: Desk) -> None:
+    for remote in (STRICT, IFURI):
+        with pytest.raises(CredentialError, match=r"OCSP at http://.*404 Not Found; CRL at http://.*404 Not Found"):
+            await desk.check(remote)
+    await desk.check(RELAXED)
+    assert len(desk.server.asked) == 2, "what failed is left alone for a while"
+
+
+async def test_an_answer_that_never_comes_ends_the_wait(desk: Desk) -> None:
+    desk.server.silent = {"/ocsp"}
+    hasty = RevocationChecks(desk.revocations, Fetcher(), bytes, lambda: NOW, within=0.05)
+    ask = CheckRevocation((desk.leaf.der, ROOT.der), STRICT)
+    with pytest.raises(CredentialError, match="no answer in time"):
+        await hasty.check(ask)
+    await hasty.check(CheckRevocation(ask.path, RELAXED))
+    await hasty.close()
+
+
+async def test_many_peers_wait_for_one_fetch(desk: Desk) -> None:
+    desk.server.silent = {"/ca.crl"}
+    desk.server.answers = {"/ca.crl": ROOT.crl()}
+    many = [asyncio.ensure_future(desk.check(STRICT)) for _ in range(50)]
+    await desk.server.until_asked(2)
+    desk.server.release()
+    await asyncio.gather(*many)
+    assert desk.server.asked == ["POST /ocsp", "GET /ca.crl"]
+
+
+async def test_files_of_the_configuration_alone(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("crls") / "ca.crl"
+    file.write_bytes(ROOT.crl())
+    leaf = ROOT.leaf("sun", extensions=points(crl=f"file://{file}"))
+    ask = CheckRevocation((leaf.der, ROOT.der), STRICT)
+    with pytest.raises(CredentialError, match="only the configuration may name files"):
+        await desk.checks.check(ask)
+    plain = CheckRevocation((ROOT.leaf("plain").der, ROOT.der), STRICT)
+    desk.revocations.set_sources("root", Certificate.read(ROOT.der).authority, Sources((f"file://{file}",)))
+    await desk.checks.check(plain)
