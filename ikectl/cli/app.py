@@ -108,6 +108,33 @@ def rekey(context: typer.Context, name: AliveName, number: Number = 0, as_json: 
 
 
 @app.command()
+def install(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Let the next packet bring a child up (trap), or pass or drop its packets (shunt)."""
+    from ikectl.cli import policies as policies_command
+
+    with daemon(socket_of(context)) as client:
+        policies_command.install(client, name, as_json)
+
+
+@app.command()
+def uninstall(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Take a trap or a shunt away; SAs stay."""
+    from ikectl.cli import policies as policies_command
+
+    with daemon(socket_of(context)) as client:
+        policies_command.uninstall(client, name, as_json)
+
+
+@app.command()
+def policies(context: typer.Context, as_json: Json = False) -> None:
+    """Show the traps and shunts that stand."""
+    from ikectl.cli import policies as policies_command
+
+    with daemon(socket_of(context)) as client:
+        policies_command.policies(client, as_json)
+
+
+@app.command()
 def sas(
     context: typer.Context,
     name: AliveName = "",

@@ -10,7 +10,7 @@ import typer
 
 from ikectl.cli.failure import ExitCode, Failure
 from ikectl.vici.client import DEFAULT_SOCKET, Client, ClientError
-from ikectl.vici.message import section, text
+from ikectl.vici.message import Tree, section, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Names:
 
     connection: str
     children: tuple[str, ...]
+    shunts: tuple[str, ...] = ()
+    """Those children that have no SA to bring up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,15 @@ class Meant:
 def configured(client: Client) -> list[Names]:
     """The connections the daemon has."""
     return [
-        Names(name, tuple(section(section(keys).get("children"))))
+        _names(name, section(section(keys).get("children")))
         for event in client.stream("list-conns", "list-conn")
         for name, keys in event.items()
     ]
+
+
+def _names(connection: str, children: Tree) -> Names:
+    shunts = [child for child, keys in children.items() if text(section(keys).get("mode")) in ("PASS", "DROP")]
+    return Names(connection, tuple(children), tuple(shunts))
 
 
 def alive(client: Client) -> list[Names]:

@@ -33,10 +33,11 @@ def up(client: Client, name: str, timeout: float, as_json: bool) -> None:
 
 
 def _targets(meant: Meant, known: list[Names]) -> list[Meant]:
-    """A connection's children, or the connection itself if it has none."""
+    """A connection's children but for shunts, or the connection itself if it has none."""
     if meant.child:
         return [meant]
-    children = next(each.children for each in known if each.connection == meant.connection)
+    owner = next(each for each in known if each.connection == meant.connection)
+    children = [child for child in owner.children if child not in owner.shunts]
     return [Meant(meant.connection, child) for child in children] or [meant]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ikectl.config import mistakes
+from ikectl.config import mistakes, traps
 from ikectl.config.attributes import build_pool
 from ikectl.config.credentials import read_certificate, read_crl, read_key, subject_of
 from ikectl.config.kinds import MAX_NAME, U32, raw_secret
@@ -159,7 +159,11 @@ def build_connection(section: Section, errors: Errors, read_file: ReadFile | Non
     _fill_times(checked)
     values["proposals"] = _numbered(values["proposals"])
     values["dhcp"] = _dhcp(values)
-    return Connection(name=label, local=found.local, remote=found.remote, children=children, **values)
+    connection = Connection(name=label, local=found.local, remote=found.remote, children=children, **values)
+    for child, option, why in traps.mistakes(connection):
+        place = section.sections["children"].sections[child].values[option].place
+        errors.add(f"{label}.children.{child}.{option}: {why}", place)
+    return connection if len(errors.found) == before else None
 
 
 def _fill_times(checked: Checked) -> None:

@@ -348,7 +348,9 @@ def _nt_hash(octets: bytes) -> Secret:
     return Secret(decoded)
 
 
-_START = {"none": Action.NONE, "clear": Action.NONE, "start": Action.START, "restart": Action.START}
+_ACTION = {"none": Action.NONE, "clear": Action.NONE, "start": Action.START, "restart": Action.START}
+_ACTION |= {"trap": Action.TRAP, "route": Action.TRAP}
+_START = _ACTION | {"trap|start": Action.TRAP_START, "start|trap": Action.TRAP_START}
 
 _HW_OFFLOAD = {**{word.value: word for word in HwOffload}, "yes": HwOffload.CRYPTO}
 
@@ -405,8 +407,8 @@ HTTP_URI      = Kind("uri", "http:// or https://", _of_text(_uri(("http", "https
 OID           = Kind("oid", "numbers joined by dots", _of_text(_oid))
 SEND_CERT     = Kind("word", "a word", _choice({word.value: word for word in SendCert}))
 MODE          = Kind("word", "a word", _choice({word.value: word for word in Mode},
-                                               ("transport_proxy", "beet", "iptfs", "pass", "drop")))
-START_ACTION  = Kind("word", "a word", _choice(_START, ("trap", "route", "trap|start", "start|trap")))
-CLOSE_ACTION  = Kind("word", "a word", _choice(_START, ("trap", "route")))
-DPD_ACTION    = Kind("word", "a word", _choice(_START, ("trap", "route")))
+                                               ("transport_proxy", "beet", "iptfs")))
+START_ACTION  = Kind("word", "a word", _choice(_START))
+CLOSE_ACTION  = Kind("word", "a word", _choice(_ACTION))
+DPD_ACTION    = Kind("word", "a word", _choice(_ACTION))
 # fmt: on

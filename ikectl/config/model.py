@@ -121,6 +121,10 @@ class Mode(StrEnum):
 
     TUNNEL = "tunnel"
     TRANSPORT = "transport"
+    PASS = "pass"
+    """No SA: these packets go as they are (RFC 4301 §4.4.1, BYPASS)."""
+    DROP = "drop"
+    """No SA: these packets go nowhere (DISCARD)."""
 
 
 class Action(StrEnum):
@@ -128,6 +132,18 @@ class Action(StrEnum):
 
     NONE = "none"
     START = "start"
+    """Bring the child up."""
+    TRAP = "trap"
+    """Let the next packet bring it up."""
+    TRAP_START = "trap|start"
+
+    @property
+    def starts(self) -> bool:
+        return self in (Action.START, Action.TRAP_START)
+
+    @property
+    def traps(self) -> bool:
+        return self in (Action.TRAP, Action.TRAP_START)
 
 
 class HwOffload(StrEnum):
@@ -378,6 +394,11 @@ class Child:
     """IKEv1: AH and ESP together (RFC 2409 §5.5), rather than one of them; both lists of proposals are there."""
 
     @property
+    def is_shunt(self) -> bool:
+        """There is nothing to negotiate: its policies let packets pass, or drop them."""
+        return self.mode in (Mode.PASS, Mode.DROP)
+
+    @property
     def protocol(self) -> Protocol:
         """What is offered: ESP unless only AH proposals are configured."""
         return Protocol.ESP if self.esp_proposals else Protocol.AH
@@ -491,6 +512,15 @@ class Connection:
             return same and kind in (AuthKind.PSK, AuthKind.PUBKEY)
         return self.version in (0, version)
 
+    @property
+    def negotiable(self) -> tuple[Child, ...]:
+        """The children that an SA can be made for: all but shunts."""
+        children = self.children
+        for child in children:
+            if child.mode is not Mode.TUNNEL and child.is_shunt:
+                return tuple([each for each in children if not each.is_shunt])
+        return children
+
     def child(self, name: str) -> Child | None:
         """The child of that name; the DHCP SA has one, too."""
         found = next((child for child in self.children if child.name == name), None)
@@ -508,9 +538,9 @@ class Connection:
         None where DHCP is not configured. Its unique mark is what tells the
         DHCP SAs of several peers apart: their selectors are the same.
         """
-        if self.dhcp is None or not self.children:
+        if self.dhcp is None or not self.negotiable:
             return None
-        first = self.children[0]
+        first = self.negotiable[0]
         ours, theirs = (DHCP_CLIENT, DHCP_SERVER) if self.dhcp.client else (DHCP_SERVER, DHCP_CLIENT)
         return Child(
             self.dhcp_name,

@@ -179,10 +179,11 @@ CHILD = Group(
                                                            "Random span subtracted from rekey_packets."),
         O("updown",        kinds.TEXT,       "",           "Script run when the child comes up or goes down.", NO),
         O("hostaccess",    kinds.BOOL,       "no",         "Variable handed to the script.", ("no",)),
-        O("mode",          kinds.MODE,       "tunnel",     "Encapsulation: `tunnel` or `transport`."),
+        O("mode",          kinds.MODE,       "tunnel",     "Encapsulation: `tunnel` or `transport`; or no IPsec at all: "
+                                                           "`pass` lets these packets go as they are, `drop` drops them."),
         O("policies",      kinds.BOOL,       "yes",        "Install kernel policies."),
         O("policies_fwd_out", kinds.BOOL,    "no",         "Also install outbound forward policies."),
-        O("dpd_action",    kinds.DPD_ACTION, "clear",      "When the peer is found dead: `clear` or `restart`."),
+        O("dpd_action",    kinds.DPD_ACTION, "clear",      "When the peer is found dead: `clear`, `trap` or `restart`."),
         O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp, which the peer may leave out."),
         O("bundle",        kinds.BOOL,       "no",         "IKEv1: with both ah_proposals and esp_proposals, AH around ESP "
                                                            "instead of one or the other.", own=True),
@@ -212,8 +213,9 @@ CHILD = Group(
         O("copy_ecn",      kinds.BOOL,       "yes",        "Copy ECN both ways."),
         O("copy_dscp",     kinds.COPY_DSCP,  "out",        "Copy DSCP: `out`, `in`, `yes` (both), `no`."),
         O("icmp",          kinds.BOOL,       "no",         "Let through ICMP errors from outside the selectors."),
-        O("start_action",  kinds.START_ACTION, "none",     "At load: `none` or `start`."),
-        O("close_action",  kinds.CLOSE_ACTION, "none",     "When the peer closes the child: `none` or `start`."),
+        O("start_action",  kinds.START_ACTION, "none",     "At load: `none`, `start`, `trap` (the first packet starts it) "
+                                                           "or `trap|start`."),
+        O("close_action",  kinds.CLOSE_ACTION, "none",     "When the peer closes the child: `none`, `trap` or `start`."),
     ),
 )  # fmt: skip
 

@@ -63,6 +63,8 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
         asks.InstallChild: lambda ask: kernel.install(ask.child, ask.inbound, ask.outbound),
         asks.RemoveChild: lambda ask: kernel.remove(ask.child, ask.inbound, ask.outbound),
         asks.MovePath: lambda ask: kernel.move(ask.child, ask.old),
+        asks.InstallSentry: lambda ask: kernel.install_sentry(ask.sentry),
+        asks.RemoveSentry: lambda ask: kernel.remove_sentry(ask.sentry),
         asks.QueryUse: lambda ask: kernel.query(ask.child),
         asks.SourceAddress: lambda ask: source(ask.remote),
     }

@@ -19,12 +19,9 @@ from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.resolve import resolve
 from ikectl.daemon.shell import Shell
 from ikectl.engine.commands import (
-    Initiate,
     LoadConnection,
-    Rekey,
     Resolved,
     Selection,
-    Terminate,
     UnloadConnection,
 )
 from ikectl.engine.engine import Engine
@@ -36,7 +33,8 @@ from ikectl.pki.store import Store
 from ikectl.sa.asks import Resolve, Usage
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
-from ikectl.vici.ports import Stats, Version
+from ikectl.sa.sentries import Sentry
+from ikectl.vici.ports import Begun, Stats, Version
 
 log = structlog.get_logger(__name__)
 
@@ -151,8 +149,14 @@ class DaemonControl:
 
     # -- SAs
 
-    def command(self, command: Initiate | Terminate | Rekey) -> None:
+    def command(self, command: Begun) -> None:
         self._shell.command(command)
+
+    def is_calling(self, ike: str) -> bool:
+        return ike in self._engine.connections.calls
+
+    def sentries(self) -> Iterable[Sentry]:
+        return self._engine.env.sentries
 
     async def ike_sas(self, selection: Selection) -> AsyncIterator[IkeSaView]:
         connections = self._engine.connections

@@ -186,8 +186,9 @@ class Daemon:
 
 
 def _with_routes(table: answers.Immediate, routes: SourceRoutes) -> None:
-    """Let routes follow the outbound halves of children."""
+    """Let routes follow the outbound halves of children, and the traps that call for them."""
     install, remove = table[asks.InstallChild], table[asks.RemoveChild]
+    post, dismiss = table[asks.InstallSentry], table[asks.RemoveSentry]
 
     def installed(ask: asks.InstallChild) -> None:
         install(ask)
@@ -199,8 +200,18 @@ def _with_routes(table: answers.Immediate, routes: SourceRoutes) -> None:
             routes.unwant(ask.child)
         remove(ask)
 
+    def posted(ask: asks.InstallSentry) -> None:
+        post(ask)
+        routes.want(ask.sentry)
+
+    def dismissed(ask: asks.RemoveSentry) -> None:
+        routes.unwant(ask.sentry)
+        dismiss(ask)
+
     table[asks.InstallChild] = installed
     table[asks.RemoveChild] = removed
+    table[asks.InstallSentry] = posted
+    table[asks.RemoveSentry] = dismissed
 
 
 async def _stay_alive() -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from ikectl.daemon.answers import Later
-from ikectl.engine.commands import Command, Expire, Remapped
+from ikectl.engine.commands import Acquired, Command, Expire, Remapped
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
 from ikectl.errors import BackendError, IkectlError
@@ -110,6 +110,8 @@ class Shell:
             self.engine.command(Expire(expired.child, expired.hard), self.now)
         for mapped in self._kernel.mappings():
             self.engine.command(Remapped(mapped.child, mapped.remote), self.now)
+        for wanted in self._kernel.acquired():
+            self.engine.command(Acquired(wanted.sentry, wanted.packet), self.now)
         self._flush()
 
     def _tick(self, at: float) -> None:

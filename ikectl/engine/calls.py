@@ -159,7 +159,7 @@ class Calls:
         """Begin a round: look for addresses, then call the first."""
         call.at, call.left, call.failures = None, [], []
         machine = self._new(call, connection, NOWHERE, connection.version or 2, now)
-        machine.begin_after(partial(self._places, connection), partial(self._found, call, machine), now)
+        machine.begin_after(partial(self.places, connection), partial(self._found, call, machine), now)
 
     def _new(self, call: Call, connection: Connection, path: Path, version: int, now: float) -> AnyDriver:
         machine = self._engine.new_machine(True, path, b"", now, connection, version)
@@ -350,7 +350,7 @@ class Calls:
 
     # -- where to call -------------------------------------------------------------------
 
-    async def _places(self, connection: Connection) -> tuple[Path, ...]:
+    async def places(self, connection: Connection) -> tuple[Path, ...]:
         """The pairs of addresses to try, in order: each of the peer's, from each of ours. Raises BackendError."""
         failures: list[str] = []
         remotes = await self._addresses(connection.remote_addrs, failures)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ikectl.config.model import Connection
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.sentries import Packet, Sentry
 from ikectl.values.path import Endpoint
 
 
@@ -48,6 +49,32 @@ class Rekey:
 
     token: int
     selection: Selection = field(default_factory=Selection)
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Let the policies of child `child` of connection `ike` stand without an SA: a trap or a shunt."""
+
+    token: int
+    ike: str = ""
+    child: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstall:
+    """Take them away again."""
+
+    token: int
+    ike: str = ""
+    child: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The kernel reports that a packet met the policies of `sentry` and found no SA."""
+
+    sentry: Sentry
+    packet: Packet
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +124,17 @@ class InnerAddress:
     why: str = ""
 
 
-Command = Initiate | Terminate | Rekey | LoadConnection | UnloadConnection | Resolved | Expire | Remapped | InnerAddress
+Command = (
+    Initiate
+    | Terminate
+    | Rekey
+    | Install
+    | Uninstall
+    | Acquired
+    | LoadConnection
+    | UnloadConnection
+    | Resolved
+    | Expire
+    | Remapped
+    | InnerAddress
+)

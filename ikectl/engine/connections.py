@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ikectl.config.match import AddressTable
-from ikectl.config.model import Action, Child, Connection, Unique
+from ikectl.config.model import Child, Connection, Unique
+from ikectl.config.traps import why_no_trap
 from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
+from ikectl.engine.outside import Outside
+from ikectl.engine.traps import Traps
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.iana.v2 import IdType
 from ikectl.sa.association import Association, IkeState
@@ -32,7 +35,7 @@ Whereabouts = tuple[Identity | None, Identity | None, bytes, str]
 class Connections:
     """The configured connections, and the machines by connection and by identities."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outside: Outside) -> None:
         self._engine = engine
         self._loaded: dict[str, Connection] = {}
         self._machines: dict[str, dict[int, AnyDriver]] = {}
@@ -44,6 +47,7 @@ class Connections:
         self._where: dict[int, Whereabouts] = {}
         """Under what each stands there: its path may change later."""
         self.calls = Calls(engine)
+        self.traps = Traps(engine, outside)
         self._contacts: dict[int, Ends] = {}
         """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
         self._reruns: dict[int, AnyDriver] = {}
@@ -92,12 +96,15 @@ class Connections:
             if old.same_ike(connection):
                 kept = tuple(child for child in old.children if child in connection.children)
             self.calls.cancel(old.name, "its configuration was replaced", [child.name for child in kept])
+            self.traps.reload(old.name, connection, kept)
             self._unstart(old, kept, now)
             for machine in self.of(connection.name):
                 if old.same_ike(connection):
                     machine.sa.connection = connection
         for child in connection.children:
-            if child.start_action is Action.START and child not in kept:
+            if child.start_action.traps and child not in kept:
+                self.traps.install(connection, child, 0, now, own=True)
+            if child.start_action.starts and child not in kept:
                 self.bring_up(connection, child, 0, now, own=True)
 
     def unload(self, name: str, now: float) -> None:
@@ -106,10 +113,11 @@ class Connections:
         self._by_address = self._by_peer = None
         if old is not None:
             self.calls.cancel(name, "its configuration was removed")
+            self.traps.reload(name, None, ())
             self._unstart(old, (), now)
 
     def _unstart(self, old: Connection, kept: tuple[Child, ...], now: float) -> None:
-        gone = {child.name for child in old.children if child.start_action is Action.START and child not in kept}
+        gone = {child.name for child in old.children if child.start_action.starts and child not in kept}
         if not gone:
             return
         for machine in self.of(old.name):
@@ -138,6 +146,12 @@ class Connections:
         if child_name and child is None:
             commands.begin(token, 0, f"connection {ike} has no child {child_name!r}")
             return
+        if child is not None and child.is_shunt:
+            why = (
+                f"{ike}/{child_name} is a shunt (mode = {child.mode}), with no SA to bring up: `ikectl install` sets it"
+            )
+            commands.begin(token, 0, why)
+            return
         if child is None and self._usable(ike) is None:
             # RFC 6023 §3: an IKE SA alone may only be asked of a peer that announced it, which nobody negotiates yet.
             known = ", ".join(each.name for each in connection.children) or "none"
@@ -145,12 +159,26 @@ class Connections:
             return
         self.bring_up(connection, child, commands.begin(token, 1, ""), now)
 
-    def bring_up(self, connection: Connection, child: Child | None, part: int, now: float, own: bool = False) -> None:
-        """The same for one part of a command. `own`: the configuration wants it, so that a refusal is not the end."""
+    def bring_up(
+        self,
+        connection: Connection,
+        child: Child | None,
+        part: int,
+        now: float,
+        own: bool = False,
+        further: bool = False,
+    ) -> None:
+        """The same for one part of a command.
+
+        `own`: the configuration wants it, so that a refusal is not the end. `further`: one more of that name, if
+        there is one, which does not carry what is wanted.
+        """
         machine = self._usable(connection.name)
         if machine is None or self.calls.makes(machine):
             self.calls.bring_up(connection, child, part, now, own)
-        elif child is None or any(c.usable and c.name == child.name for c in machine.sa.children.values()):
+        elif child is None or (
+            not further and any(c.usable and c.name == child.name for c in machine.sa.children.values())
+        ):
             what = connection.name if child is None else child.name
             machine.sa.emit(Note(machine.sa, f"{what} is established already"))
             self._engine.commands.settle(part, None)
@@ -279,9 +307,11 @@ class Connections:
         if sa.VERSION == 1:
             self._succeed(machine, now)
         if sa.contacted and connection.unique is not Unique.NEVER:
-            # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE.
+            # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE. But what came to stand
+            # after the peer began this one is alive: both ends called at once, each before it knew of the other.
             for other in self._older(machine):
-                other.close("the peer says this is its first contact", now)
+                if other.sa.established_at <= machine.began_at:
+                    other.close("the peer says this is its first contact", now)
         elif connection.unique is Unique.REPLACE:
             for other in self._older(machine):
                 other.delete("replaced by a newer one of the same peer", 0, now)
@@ -373,8 +403,39 @@ class Connections:
         self._contacts.pop(machine.sa.uniqueid, None)
         self.calls.closed(machine, now)
         connection = self._loaded.get(machine.sa.name)
-        if connection is not None and machine.restart:
+        if connection is None:
+            return
+        if machine.restart:
             self.calls.bring_back(connection, machine.restart, now, machine.sa.random)
+        for name in machine.trap:
+            self.set_trap(connection.name, name, now)
+
+    # -- traps and shunts --------------------------------------------------------------
+
+    def install(self, token: int, ike: str, child_name: str, now: float) -> None:
+        """Let the policies of a child stand by themselves: a trap or a shunt."""
+        connection = self._loaded.get(ike)
+        child = None if connection is None else connection.child(child_name)
+        if connection is None or child is None:
+            self._engine.commands.begin(token, 0, f"there is no child {child_name!r} in connection {ike!r}")
+            return
+        why = why_no_trap(connection, child)
+        part = self._engine.commands.begin(token, 0 if why else 1, why or "")
+        if part:
+            self.traps.install(connection, child, part, now)
+
+    def uninstall(self, token: int, ike: str, child_name: str) -> None:
+        """Take them away; children that they brought up stay."""
+        gone = self.traps.uninstall(ike, child_name)
+        why = f"there is no policy of {ike}/{child_name} without an SA: `ikectl policies` lists them"
+        self._engine.commands.settle(self._engine.commands.begin(token, int(gone), why), None)
+
+    def set_trap(self, name: str, child_name: str, now: float) -> None:
+        """What was up is to come back with the next packet."""
+        connection = self._loaded.get(name)
+        child = None if connection is None else connection.child(child_name)
+        if connection is not None and child is not None:
+            self.traps.install(connection, child, 0, now, own=True)
 
 
 def _key(identity: Identity) -> Identity:

@@ -52,6 +52,13 @@ class End(Enum):
     SILENT = auto()
 
 
+def _action(child: Child, end: End) -> Action:
+    """What the configuration wants of a child whose SA came to that end."""
+    if end is End.SILENT:
+        return child.dpd_action
+    return child.close_action if end is End.DELETED else Action.NONE
+
+
 class Driver(Generic[S]):
     """Drives one SA: coroutines, deadlines, children and the end. See the module."""
 
@@ -69,6 +76,7 @@ class Driver(Generic[S]):
         "restart",
         "sa",
         "schedule",
+        "trap",
         "used_in",
         "wake_at",
         "why",
@@ -94,6 +102,8 @@ class Driver(Generic[S]):
         """The exchange that got no usable answer, where that was the end."""
         self.restart: tuple[str, ...] = ()
         """Children that the configuration wants back after the way it closed."""
+        self.trap: tuple[str, ...] = ()
+        """Those whose next packet is to bring them back."""
         self._running: tuple[Job, Finish, int] | None = None
         # Tuples, because they are empty nearly always, and all machines share the empty one.
         self._errands: tuple[tuple[Callable[[], Job], Finish], ...] = ()
@@ -459,12 +469,9 @@ class Driver(Generic[S]):
         was_live = sa.state in LIVE
         sa.move(IkeState.CLOSED)
         self.why = why
-        self.restart = tuple(
-            child.name
-            for child in sa.living_children
-            if (end is End.SILENT and child.config.dpd_action is Action.START)
-            or (end is End.DELETED and child.config.close_action is Action.START)
-        )
+        ended = [(child.name, _action(child.config, end)) for child in sa.living_children]
+        self.restart = tuple(name for name, action in ended if action.starts)
+        self.trap = tuple(name for name, action in ended if action.traps)
         self._errands = ()
         self.schedule = Schedule()
 

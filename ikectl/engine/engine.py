@@ -11,16 +11,19 @@ from typing import Any
 
 from ikectl.config.model import Connection
 from ikectl.engine.commands import (
+    Acquired,
     Command,
     Expire,
     Initiate,
     InnerAddress,
+    Install,
     LoadConnection,
     Rekey,
     Remapped,
     Resolved,
     Selection,
     Terminate,
+    Uninstall,
     UnloadConnection,
 )
 from ikectl.engine.connections import Connections
@@ -63,7 +66,7 @@ class Engine:
         self._outside.supersede = self.superseded
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
-        self.connections = Connections(self)
+        self.connections = Connections(self, self._outside)
         self.dhcp = DhcpWaits(self.commands)
         env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
@@ -92,6 +95,7 @@ class Engine:
                 machine.wake_at = None
                 machine.tick(now)
         self.connections.calls.tick(now)
+        self.connections.traps.tick(now)
         self._sweep_alarms()
 
     def _sweep_alarms(self) -> None:
@@ -110,7 +114,8 @@ class Engine:
         alarms = self._outside.alarms
         while alarms and not self._is_due(alarms[0]):
             heapq.heappop(alarms)
-        instants = alarms[0][0] if alarms else None, self.connections.calls.deadline()
+        connections = self.connections
+        instants = alarms[0][0] if alarms else None, connections.calls.deadline(), connections.traps.deadline()
         return min((at for at in instants if at is not None), default=None)
 
     def answer(self, question: int, result: Any, now: float) -> None:
@@ -136,6 +141,13 @@ class Engine:
                 self._rekey(token, selection, now)
             case Resolved(host, addresses):
                 self.connections.calls.resolved[host] = addresses
+                self.connections.traps.resolved(host, now)
+            case Install(token, ike, child):
+                self.connections.install(token, ike, child, now)
+            case Uninstall(token, ike, child):
+                self.connections.uninstall(token, ike, child)
+            case Acquired(sentry, packet):
+                self.connections.traps.acquired(sentry, packet, now)
             case Expire(child, hard):
                 self._expire(child, hard, now)
             case Remapped(child, remote):
@@ -234,6 +246,8 @@ class Engine:
     def _changed(self, driver: AnyDriver) -> None:
         """A job of `driver` ended."""
         now, sa = driver.now, driver.sa
+        while self.env.sentries.due:
+            self.connections.set_trap(*self.env.sentries.due.pop(), now)
         if sa.successor is not None:
             heir = self.machine_of(sa.successor)
             self.superseded(sa, now)

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ikectl.errors import IkectlError
 from ikectl.sa.asks import (
@@ -52,6 +52,13 @@ class Question:
     ask: Ask[Any]
 
 
+class Asker(Protocol):
+    """Whoever waits for answers: a driver, or a chore."""
+
+    def answered(self, question: int, result: Any, now: float) -> None:
+        """The answer to a question of its own; an exception is why there is none."""
+
+
 Answers = Mapping[type[Ask[Any]], Callable[[Any], Any]]
 """Immediate answers by the class of ask. A function here may raise an IkectlError, and must not wait."""
 
@@ -66,8 +73,8 @@ class Outside:
     env: Env
     answers: Answers
     out: list[Transmit | Question] = field(default_factory=list)
-    waiting: dict[int, tuple[AnyDriver, Ask[Any]]] = field(default_factory=dict)
-    """Machines whose coroutine waits for an answer, and to what, by question id."""
+    waiting: dict[int, tuple[Asker, Ask[Any]]] = field(default_factory=dict)
+    """Whose coroutine waits for an answer, and to what, by question id."""
     abandoned: dict[int, Ask[Any]] = field(default_factory=dict)
     """Questions that nobody waits for any more and that are not answered yet."""
     alarms: list[tuple[float, int, bytes]] = field(default_factory=list)
@@ -101,10 +108,10 @@ class Outside:
         """Send a NAT keepalive."""
         self.out.append(Transmit(KEEPALIVE, path))
 
-    def ask(self, machine: AnyDriver, ask: Ask[Any]) -> int:
-        """Put a question for `machine`; its id."""
+    def ask(self, asker: Asker, ask: Ask[Any]) -> int:
+        """Put a question for `asker`; its id."""
         question = next(self._questions)
-        self.waiting[question] = machine, ask
+        self.waiting[question] = asker, ask
         self.out.append(Question(question, ask))
         return question
 
@@ -120,17 +127,17 @@ class Outside:
             case _, BaseException():
                 return
             case AllocSpi(protocol, path), int(spi):
-                self._do(FreeSpi(protocol, path, spi))
+                self.do(FreeSpi(protocol, path, spi))
             case InstallChild(child, inbound, outbound), _:
-                self._do(RemoveChild(child, inbound, outbound))
+                self.do(RemoveChild(child, inbound, outbound))
             case Lease(identity=identity), Leased(pool, address):
-                self._do(Release(pool, identity, address))
+                self.do(Release(pool, identity, address))
             case InstallAddress(address=address), _:
-                self._do(RemoveAddress(address))
+                self.do(RemoveAddress(address))
             case InstallDns(owner=owner), _:
-                self._do(RemoveDns(owner))
+                self.do(RemoveDns(owner))
 
-    def _do(self, ask: Ask[Any]) -> None:
+    def do(self, ask: Ask[Any]) -> None:
         """Have something done whose outcome nobody waits for."""
         answer = self.answers.get(type(ask))
         if answer is None:

@@ -132,7 +132,7 @@ def describe(
         ts_remote=terms.ts_remote,
         path=path,
         encap=sa.nat.found,
-        reqid=config.reqid or sa.env.reqids.take(key),
+        reqid=config.reqid or _reqid(sa, config, key, path),
         policy_key=key,
         if_id_in=if_id_in,
         if_id_out=if_id_out,
@@ -143,6 +143,12 @@ def describe(
         life_time=terms.life_time,
         life_bytes=terms.life_bytes,
     )
+
+
+def _reqid(sa: Association, config: Child, key: PolicyKey, path: Path) -> int:
+    """That of a trap for the very same traffic, so that what is asked for by its packets serves it, too."""
+    trapped = sa.env.sentries.reqid(sa.name, config.name, path, key.ts_local, key.ts_remote)
+    return sa.env.reqids.take(key, trapped)
 
 
 def _policy_key(sa: Association, config: Child, terms: Terms, if_ids: tuple[int, int]) -> PolicyKey:

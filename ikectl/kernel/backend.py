@@ -9,6 +9,7 @@ from typing import Protocol
 from ikectl.iana.v2 import Protocol as Ipsec
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.sentries import Packet, Sentry
 from ikectl.values.path import Endpoint, Path
 
 FIRST_CPI, LAST_CPI = 256, 61439
@@ -44,6 +45,14 @@ class Mapped:
     remote: Endpoint
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A packet met a trap and found no SA."""
+
+    sentry: Sentry
+    packet: Packet
+
+
 class KernelBackend(Protocol):
     """SAs and policies of children. Nothing waits; every refusal is a BackendError.
 
@@ -74,17 +83,26 @@ class KernelBackend(Protocol):
     def move(self, child: ChildSa, old: Path) -> None:
         """Let what stands of `child` follow from path `old` to `child.path`, counters of replay kept."""
 
+    def install_sentry(self, sentry: Sentry) -> None:
+        """Let the policies of a trap or a shunt stand, or none of them."""
+
+    def remove_sentry(self, sentry: Sentry) -> None:
+        """Take away those that nobody else needs; gone already is no error."""
+
     def query(self, child: ChildSa) -> Usage:
         """What `child` carried so far, as counted by its own SAs and not by companions."""
 
     def fileno(self) -> int:
-        """Readable when `expired` or `mappings` has something to tell."""
+        """Readable when `expired`, `mappings` or `acquired` has something to tell."""
 
     def expired(self) -> Sequence[Expired]:
         """The limits reached since the last call."""
 
     def mappings(self) -> Sequence[Mapped]:
         """The peers behind a NAT that moved since the last call, with their latest ends (RFC 7296 §2.23)."""
+
+    def acquired(self) -> Sequence[Wanted]:
+        """The traps whose packets found no SA since the last call, once each, with the first packet."""
 
     def close(self) -> None:
         """Remove everything that was put into the kernel and still stands there."""

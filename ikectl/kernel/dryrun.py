@@ -10,11 +10,21 @@ from itertools import count
 from ikectl.config.model import Mark, Mode
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.algorithms import kernel_suite
-from ikectl.kernel.backend import FIRST_CPI, Expired, Features, Mapped
+from ikectl.kernel.backend import FIRST_CPI, Expired, Features, Mapped, Wanted
 from ikectl.kernel.bundle import Part, parts
-from ikectl.kernel.policies import Change, Flow, PolicyTable, Template, Wish, inbound_wishes, outbound_wishes
+from ikectl.kernel.policies import (
+    Change,
+    Flow,
+    PolicyTable,
+    Template,
+    Wish,
+    inbound_wishes,
+    outbound_wishes,
+    sentry_wishes,
+)
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.sentries import Sentry
 from ikectl.values.path import Path
 
 
@@ -32,6 +42,7 @@ class DryRun:
         self._cpis = count(FIRST_CPI)
         self._standing: dict[ChildSa, dict[bool, tuple[Wish, ...]]] = {}
         """What stands of a child: outbound or not, with the policies that came with it."""
+        self._sentries: dict[Sentry, tuple[Wish, ...]] = {}
         self._wake: int | None = None
 
     def alloc_spi(self, protocol: Protocol, path: Path) -> int:
@@ -67,6 +78,13 @@ class DryRun:
             self._apply([self._table.remove(slot, rule) for slot, rule in standing[out]])
             standing[out] = wishes
 
+    def install_sentry(self, sentry: Sentry) -> None:
+        wishes = self._sentries[sentry] = sentry_wishes(sentry)
+        self._apply([self._table.add(slot, rule) for slot, rule in wishes])
+
+    def remove_sentry(self, sentry: Sentry) -> None:
+        self._apply([self._table.remove(slot, rule) for slot, rule in self._sentries.pop(sentry, ())])
+
     def query(self, child: ChildSa) -> Usage:
         return Usage()
 
@@ -82,9 +100,14 @@ class DryRun:
     def mappings(self) -> Sequence[Mapped]:
         return ()
 
+    def acquired(self) -> Sequence[Wanted]:
+        return ()
+
     def close(self) -> None:
         for child in list(self._standing):
             self.remove(child)
+        for sentry in list(self._sentries):
+            self.remove_sentry(sentry)
         if self._wake is not None:
             os.close(self._wake)
             self._wake = None
@@ -127,7 +150,7 @@ def _policy(change: Change) -> str:
         + _marked("mark", slot.mark)
     )
     text = f"{change.act.value} policy {slot.direction.name.lower()} {selector} priority {rule.priority} "
-    return text + (" ".join(map(_template, rule.templates)) or "pass")
+    return text + (" ".join(map(_template, rule.templates)) or ("drop" if rule.block else "pass"))
 
 
 def _template(wanted: Template) -> str:

@@ -27,6 +27,7 @@ from pyroute2 import AsyncIPRoute, NetlinkError
 from ikectl.config.model import Mode
 from ikectl.errors import BackendError
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.sentries import Sentry
 from ikectl.values.selector import TrafficSelector
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,11 @@ class Own:
     interface: int
 
 
-def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
+Routed = ChildSa | Sentry
+"""What traffic goes out by: a child, or a trap that calls for one."""
+
+
+def routes_for(child: Routed, own: Sequence[Own]) -> tuple[Route, ...]:
     """The routes a child wants, given our own addresses. Pure.
 
     None where packets leave from inside the selectors anyway: in transport
@@ -74,7 +79,7 @@ def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
     route that says nothing.
     """
     config, path = child.config, child.path
-    if child.mode is not Mode.TUNNEL or not config.policies or child.if_id_out:
+    if path is None or child.mode is not Mode.TUNNEL or not config.policies or child.if_id_out:
         return ()
     if config.mark_out.fresh:
         return ()  # only packets with a mark of the child's own are meant, and whoever marks them sees to their way
@@ -98,12 +103,13 @@ def routes_for(child: ChildSa, own: Sequence[Own]) -> tuple[Route, ...]:
     return tuple({route.key: route for route in reversed(wanted)}.values())
 
 
-def _outside(child: ChildSa, remote: TrafficSelector) -> list[Route]:
+def _outside(child: Routed, remote: TrafficSelector) -> list[Route]:
     """To what the peer leaves out of the tunnel (Unity's local LAN): the way there is as without the tunnel.
 
     No policy is in its way, for what goes there has no inner address as its source.
     """
-    excluded = () if child.ike.inner is None else child.ike.inner.excluded
+    inner = child.ike.inner if isinstance(child, ChildSa) else None
+    excluded = () if inner is None else inner.excluded
     return [Route(network, bits) for one in excluded if one.within(remote) for network, bits in one.networks()]
 
 
@@ -124,12 +130,12 @@ class SourceRoutes:
 
     def __init__(self) -> None:
         self._ip: AsyncIPRoute | None = None
-        self._jobs: deque[tuple[ChildSa, bool]] = deque()
+        self._jobs: deque[tuple[Routed, bool]] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending = False
         self._own: list[Own] = []
-        self._of: dict[ChildSa, tuple[Route, ...]] = {}
+        self._of: dict[Routed, tuple[Route, ...]] = {}
         self._holders: dict[tuple[bytes, int], list[Route]] = {}
         """Routes to one network, the one that stands last."""
         self._rules: set[int] = set()
@@ -161,12 +167,12 @@ class SourceRoutes:
         if self._ip is not None:
             self._ip.close()
 
-    def want(self, child: ChildSa) -> None:
+    def want(self, child: Routed) -> None:
         """Traffic of `child` goes out from now on."""
         self._jobs.append((child, True))
         self._news.set()
 
-    def unwant(self, child: ChildSa) -> None:
+    def unwant(self, child: Routed) -> None:
         """It goes no longer."""
         self._jobs.append((child, False))
         self._news.set()
@@ -219,7 +225,7 @@ class SourceRoutes:
                 if rule.get("FRA_PROTOCOL") == PROTO:
                     await self._try("rule", "del", **_rule(family))
 
-    async def _add(self, child: ChildSa) -> None:
+    async def _add(self, child: Routed) -> None:
         wanted = () if child in self._of else routes_for(child, self._own)
         if not wanted:
             return
@@ -233,7 +239,7 @@ class SourceRoutes:
                 await self._set(route)
             holders.append(route)
 
-    async def _remove(self, child: ChildSa) -> None:
+    async def _remove(self, child: Routed) -> None:
         for route in self._of.pop(child, ()):
             holders = self._holders[route.key]
             stood = holders[-1]

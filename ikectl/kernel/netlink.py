@@ -18,11 +18,12 @@ import xfrm
 from ikectl.config.model import HwOffload
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
-from ikectl.kernel.backend import Expired, Features, Mapped
+from ikectl.kernel.backend import Expired, Features, Mapped, Wanted
 from ikectl.kernel.features import look, spi_range
 from ikectl.kernel.leftovers import sweep
 from ikectl.kernel.moving import in_place, only_ports, taken_out
 from ikectl.kernel.policies import PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
+from ikectl.kernel.sentries import KernelSentries, index_of
 from ikectl.kernel.translate import (
     MAPPING_EVERY,
     PROTOS,
@@ -34,8 +35,9 @@ from ikectl.kernel.translate import (
 )
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.sentries import Sentry
 from ikectl.values.path import Endpoint, Path
-from xfrm.events import Expire, Mapping, Overrun
+from xfrm.events import Acquire, Expire, Mapping, Overrun
 
 THRESHOLD4, THRESHOLD6 = xfrm.HashThreshold(0, 32), xfrm.HashThreshold(0, 128)
 """Policies towards a single remote address are found by hash: thousands of remote hosts cost nothing.
@@ -108,6 +110,7 @@ class NetlinkKernel:
         self._expired: dict[ChildSa, bool] = {}
         self._mapped: dict[ChildSa, Endpoint] = {}
         """What events told and nobody asked for yet: per child whether a limit was hard, and its peer's new end."""
+        self._sentries = KernelSentries(channel.batch, self._table)
         self._larval: dict[tuple[int, int], xfrm.SaId] = {}
         self._thresholds: xfrm.Request[Any] | None = None
         """What sets them back to what they were."""
@@ -119,7 +122,7 @@ class NetlinkKernel:
         try:
             channel = xfrm.Channel(netns)
             try:
-                events = xfrm.EventStream((xfrm.Group.EXPIRE, xfrm.Group.MAPPING), netns)
+                events = xfrm.EventStream((xfrm.Group.EXPIRE, xfrm.Group.MAPPING, xfrm.Group.ACQUIRE), netns)
             except xfrm.XfrmError:
                 channel.close()
                 raise
@@ -187,6 +190,9 @@ class NetlinkKernel:
             draft.wishes_in = inbound_wishes(child, packet)
         if outbound:
             draft.outbound = outbound_sas(child, self._random, offload)
+            asked = self._sentries.answers(child)
+            if asked:
+                draft.outbound = (replace(draft.outbound[0], seq=asked), *draft.outbound[1:])
             draft.wishes_out = outbound_wishes(child, only, packet)
         return draft
 
@@ -197,12 +203,7 @@ class NetlinkKernel:
             offload = self._interface_of(child.path.local.address)
             if child.config.hw_offload is HwOffload.PACKET:
                 packet = offload or 0
-        if not child.config.interface:
-            return 0, offload, packet
-        try:
-            return socket.if_nametoindex(child.config.interface), offload, packet
-        except OSError:
-            raise BackendError(f"there is no interface {child.config.interface!r}") from None
+        return index_of(child.config.interface), offload, packet
 
     def _carry_out(self, child: ChildSa, draft: _Draft) -> None:
         """All of a draft in one batch, SAs before the policies that want them; or nothing. Raises BackendError."""
@@ -271,6 +272,18 @@ class NetlinkKernel:
         for outcome in self._channel.batch(requests):
             if isinstance(outcome, xfrm.XfrmError) and not isinstance(outcome, xfrm.Gone):
                 raise BackendError(explain(outcome)) from outcome
+
+    # -- policies without SAs ----------------------------------------------------
+
+    def install_sentry(self, sentry: Sentry) -> None:
+        self._sentries.install(sentry, index_of(sentry.config.interface))
+
+    def remove_sentry(self, sentry: Sentry) -> None:
+        self._sentries.remove(sentry)
+
+    def acquired(self) -> Sequence[Wanted]:
+        self._listen()
+        return self._sentries.wanted()
 
     # -- moving and counting -----------------------------------------------------
 
@@ -385,6 +398,8 @@ class NetlinkKernel:
                     child = self._children.get((id.proto, id.spi, id.dst))
                     if child is not None:
                         self._mapped[child] = Endpoint(address.packed, port)
+                case Acquire():
+                    self._sentries.heard(event)
                 case Overrun():
                     self._expired.update((child, True) for child in self._vanished())
                 case _:
@@ -427,6 +442,7 @@ class NetlinkKernel:
             self._channel.batch(requests)
         finally:
             self._table, self._thresholds = PolicyTable(), None
+            self._sentries = KernelSentries(self._channel.batch, self._table)
             self._standing, self._children, self._larval = {}, {}, {}
             self._expired, self._mapped = {}, {}
             self._channel.close()

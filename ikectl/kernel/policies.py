@@ -24,6 +24,8 @@ from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.bundle import parts
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.marks import ChildMarks
+from ikectl.sa.sentries import Sentry
 from ikectl.values.selector import TrafficSelector
 
 MAX_FLOWS = 512
@@ -119,6 +121,8 @@ class Rule(NamedTuple):
     """Decrypted ICMP errors may match by the packet they quote."""
     offload: int = 0
     """Index of the interface whose card is to apply it; 0 is none."""
+    block: bool = False
+    """They do not pass: they are dropped."""
 
 
 Wish = tuple[Slot, Rule]
@@ -279,6 +283,42 @@ def outbound_wishes(child: ChildSa, interface: int = 0, offload: int = 0) -> tup
         if config.policies_fwd_out and child.mode is Mode.TUNNEL:
             wishes.append((Slot(flow, Direction.FWD, mark, child.if_id_out), Rule(rank + 1, ())))
     return tuple(wishes)
+
+
+def sentry_wishes(sentry: Sentry, interface: int = 0) -> tuple[Wish, ...]:
+    """The policies of a trap or a shunt, in every direction. Raises BackendError.
+
+    A trap ranks just behind its children, whose policies so replace its own
+    while they stand. What it would protect is not taken in clear either
+    (RFC 4301 §5.2). Shunts to pass rank before all SAs, shunts to drop behind
+    them, whatever their networks: the exception stands first, and what is left
+    over comes last.
+    """
+    config, marks = sentry.config, ChildMarks.of(sentry.config)
+    wishes: list[Wish] = []
+    for flow in flows(sentry.ts_local, sentry.ts_remote, interface):
+        back = flow.reversed._replace(interface=0)
+        out, into = _sentry_rule(sentry, flow, False), _sentry_rule(sentry, flow, True)
+        wishes.append((Slot(flow, Direction.OUT, marks.out, sentry.if_id_out), out))
+        wishes.append((Slot(back, Direction.IN, marks.into, sentry.if_id_in), into))
+        if config.mode is not Mode.TRANSPORT:
+            wishes.append((Slot(back, Direction.FWD, marks.into, sentry.if_id_in), into))
+        if config.mode is Mode.PASS and back != flow:
+            # On its way in from where it is forwarded, too, or a broader drop would meet it first.
+            wishes.append((Slot(flow, Direction.FWD, marks.out, sentry.if_id_out), out))
+    return tuple(wishes)
+
+
+def _sentry_rule(sentry: Sentry, flow: Flow, inbound: bool) -> Rule:
+    config, rank = sentry.config, sentry.config.priority or priority(flow)
+    if config.mode is Mode.PASS:
+        return Rule(config.priority or rank // 3, ())  # the last of them ranks before the first of all others
+    if config.mode is Mode.DROP:
+        return Rule(config.priority or rank + PRIORITY_BASE, (), block=True)
+    assert sentry.path is not None
+    ends = sentry.path.local.address, sentry.path.remote.address
+    source, destination = reversed(ends) if inbound else ends
+    return Rule(rank + 1, (Template(source, destination, config.protocol, config.mode, sentry.reqid),), config.icmp)
 
 
 # -- who needs them ------------------------------------------------------------

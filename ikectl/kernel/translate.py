@@ -207,6 +207,7 @@ def policy_request(change: Change) -> xfrm.Request[None]:
         tuple(map(_template, rule.templates)),
         priority=rule.priority,
         index=change.index,
+        action=xfrm.Action.BLOCK if rule.block else xfrm.Action.ALLOW,
         flags=xfrm.PolicyFlag.ICMP if rule.icmp else 0,
         mark=mark,
         if_id=slot.if_id,

@@ -28,6 +28,7 @@ from ikectl.wire.v2.dns import EncryptedDns
 
 if TYPE_CHECKING:
     from ikectl.sa.child_sa import ChildSa
+    from ikectl.sa.sentries import Sentry
 
 T = TypeVar("T")
 
@@ -424,6 +425,20 @@ class MovePath(Ask[None]):
 
     child: ChildSa
     old: Path
+
+
+@record
+class InstallSentry(Ask[None]):
+    """Let these policies stand without an SA; all of them or none. Raises BackendError."""
+
+    sentry: Sentry
+
+
+@record
+class RemoveSentry(Ask[None]):
+    """Take these policies away; what is gone already is no error."""
+
+    sentry: Sentry
 
 
 @record

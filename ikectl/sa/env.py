@@ -10,6 +10,7 @@ from ikectl.config.model import Connection
 from ikectl.sa.events import Event
 from ikectl.sa.marks import Marks
 from ikectl.sa.reqids import Holders, Reqids
+from ikectl.sa.sentries import Sentries
 from ikectl.values.identity import Identity
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Env:
     reqids: Reqids = field(default_factory=Reqids)
     holders: Holders = field(default_factory=Holders)
     marks: Marks = field(default_factory=Marks)
+    sentries: Sentries = field(default_factory=Sentries)
     events: list[Event] = field(default_factory=list)
     """Where facts report; the engine drains it."""
     last_child: int = 0

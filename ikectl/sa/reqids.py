@@ -146,11 +146,16 @@ class Reqids:
         self._further: dict[Hashable, int] = {}
         """How many hold a key beside the first; almost always nobody."""
 
-    def take(self, key: Hashable) -> int:
-        """The reqid for `key`; to be given back once per take."""
-        reqid = self._reqids.setdefault(key, self._next)
-        if reqid == self._next:
-            self._next += 1
+    def fresh(self) -> int:
+        """A number that nobody has or had."""
+        self._next += 1
+        return self._next - 1
+
+    def take(self, key: Hashable, given: int = 0) -> int:
+        """The reqid for `key`; to be given back once per take. Who is the first gets `given`, if that is not 0."""
+        reqid = self._reqids.get(key)
+        if reqid is None:
+            reqid = self._reqids[key] = given or self.fresh()
         else:
             self._further[key] = self._further.get(key, 0) + 1
         return reqid

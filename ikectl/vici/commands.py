@@ -19,17 +19,18 @@ from ikectl.config.build import (
     pool_from_vici,
     secret_from_vici,
 )
-from ikectl.config.model import Connection, Crl
-from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
+from ikectl.config.model import Connection, Crl, Mode
+from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
 from ikectl.sa.events import CommandDone, Event
+from ikectl.sa.sentries import Sentry
 from ikectl.values.duration import format_time
 from ikectl.values.identity import Identity
 from ikectl.vici import requests, shapes
 from ikectl.vici.feed import BROADCAST_NAMES
 from ikectl.vici.message import MAX_VALUE
-from ikectl.vici.ports import Context
+from ikectl.vici.ports import Begun, Context
 from ikectl.vici.requests import RequestError, near
 from ikectl.vici.session import Call
 from ikectl.vici.shapes import Shape
@@ -99,7 +100,8 @@ async def terminate(context: Context, request: requests.Terminate) -> Shape:
     """Waits until everything that matched is closed, unless told otherwise."""
     selection = _selection(request, "terminate")
     ids, matches = await _find(context, selection)
-    if not matches:
+    called = not selection.of_children and not selection.ike_id and context.control.is_calling(selection.ike)
+    if not matches and not called:
         return shapes.failed("no matching SAs to terminate found", matches=0, terminated=0)
 
     def concerns(event: Event) -> bool:
@@ -135,7 +137,7 @@ def _selection(request: requests.Select, verb: str) -> Selection:
 
 async def _follow(
     context: Context,
-    command: Callable[[int], Initiate | Terminate | Rekey],
+    command: Callable[[int], Begun],
     concerns: Callable[[Event], bool],
     timeout: int,
 ) -> CommandDone | None:
@@ -184,6 +186,46 @@ async def list_sas(context: Context, request: requests.ListSas) -> Shape:
         children = _matching(sa, request.selection)
         if children is not None:
             await context.emit("list-sa", shapes.ike_sa(sa, children))
+    return {}
+
+
+# -- policies without SAs
+
+
+async def install(context: Context, request: requests.Install) -> Shape:
+    """Waits until the trap or the shunt stands: a peer given by name is looked up first."""
+    ike, child = _child_for(context, request)
+    done = await _follow(context, lambda token: Install(token, ike, child), lambda event: False, 0)
+    if done is not None and done.error is not None:
+        raise RequestError(f"installing '{ike}/{child}' failed: {done.error}")
+    return shapes.succeeded()
+
+
+async def uninstall(context: Context, request: requests.Install) -> Shape:
+    """By name alone: the configuration may be gone already."""
+    found = [one for one in context.control.sentries() if _named_by(one, request)]
+    ike, child = (found[0].connection, found[0].name) if found else _child_for(context, request)
+    done = await _follow(context, lambda token: Uninstall(token, ike, child), lambda event: False, 0)
+    if done is not None and done.error is not None:
+        raise RequestError(done.error)
+    return shapes.succeeded()
+
+
+def _child_for(context: Context, request: requests.Install) -> tuple[str, str]:
+    if not request.child:
+        raise RequestError("say which child is meant: child, and ike if several have one of that name")
+    return _connection_for(list(context.control.connections()), request.ike, request.child).name, request.child
+
+
+def _named_by(sentry: Sentry, request: requests.Install | requests.ListPolicies) -> bool:
+    return request.ike in ("", sentry.connection) and request.child in ("", sentry.name)
+
+
+async def list_policies(context: Context, request: requests.ListPolicies) -> Shape:
+    wanted = {Mode.PASS: request.pass_, Mode.DROP: request.drop}
+    for sentry in list(context.control.sentries()):
+        if wanted.get(sentry.mode, request.trap) and _named_by(sentry, request):
+            await context.emit("list-policy", shapes.policy(sentry))
     return {}
 
 
@@ -379,6 +421,9 @@ COMMANDS: dict[str, Command] = {
     "initiate":         Command(requests.Initiate,   initiate,         "control-log"),
     "terminate":        Command(requests.Terminate,  terminate,        "control-log"),
     "rekey":            Command(requests.Rekey,      rekey),
+    "install":          Command(requests.Install,    install),
+    "uninstall":        Command(requests.Install,    uninstall),
+    "list-policies":    Command(requests.ListPolicies, list_policies,  "list-policy"),
     "list-sas":         Command(requests.ListSas,    list_sas,         "list-sa"),
     "load-conn":        Command(requests.Section,    load_conn),
     "unload-conn":      Command(requests.Named,      unload_conn),

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from ikectl.config.model import Authority, Certificate, Connection, Crl, Pool, PrivateKey, SharedSecret
-from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
+from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pools.pool import Pool as LeasedPool
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import CommandDone, Event
+from ikectl.sa.sentries import Sentry
 from ikectl.vici.message import Draft
 
 
@@ -132,6 +133,10 @@ class AddressPools(Protocol):
         """In the order of loading."""
 
 
+Begun = Initiate | Terminate | Rekey | Install | Uninstall
+"""Commands that take time."""
+
+
 class Control(Protocol):
     """The daemon, as the control protocol sees it."""
 
@@ -160,11 +165,17 @@ class Control(Protocol):
     def read_file(self, path: str) -> bytes:
         """A certificate file that a request names by absolute path. Raises OSError."""
 
-    def command(self, command: Initiate | Terminate | Rekey) -> None:
+    def command(self, command: Begun) -> None:
         """Begin it. What it names exists; its `CommandDone` may be published before this returns."""
 
     def ike_sas(self, selection: Selection) -> AsyncIterator[IkeSaView]:
         """Snapshots of the IKE SAs that may match, one at a time; the caller filters exactly."""
+
+    def is_calling(self, ike: str) -> bool:
+        """Whether the peer of that connection is called just now, or is to be called again."""
+
+    def sentries(self) -> Iterable[Sentry]:
+        """The traps and shunts that stand."""
 
     def view(self, sa: Association) -> IkeSaView:
         """A snapshot of the SA an event speaks of, which may be gone already; without its usage."""

@@ -68,7 +68,7 @@ class Request:
     @classmethod
     def read(cls, tree: Tree) -> Self:
         """Raises RequestError: an unknown key, or a value that is none of its kind."""
-        known = {each.name.replace("_", "-"): each for each in fields(cls)}
+        known = {each.name.rstrip("_").replace("_", "-"): each for each in fields(cls)}
         values: dict[str, Any] = {}
         for key, node in tree.items():
             if key in cls.NOT_BUILT:
@@ -110,6 +110,23 @@ class Initiate(Request):
     init_limits: bool = False
     """Give up when too much else is going on. We keep no such limits, so it changes nothing."""
     loglevel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Install(Request):
+    """install, uninstall."""
+
+    child: str = ""
+    ike: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPolicies(Request):
+    drop: bool = False
+    pass_: bool = False
+    trap: bool = False
+    child: str = ""
+    ike: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ikectl.engine.view import ChildSaView, IkeSaView, SuiteView
 from ikectl.pki.certificate import Certificate
 from ikectl.pools.pool import Pool
 from ikectl.sa.asks import Usage
+from ikectl.sa.sentries import Sentry
 from ikectl.vici.message import Branch
 from ikectl.vici.ports import CertificateView, LogLine, Stats, Version
 
@@ -183,6 +184,17 @@ def _yes(flags: Mapping[str, bool]) -> Shape:
 
 def _seconds(times: Mapping[str, float | None]) -> Shape:
     return {key: str(max(0, int(seconds))) for key, seconds in times.items() if seconds is not None}
+
+
+def policy(sentry: Sentry) -> Shape:
+    """A trap or a shunt; only the former has a reqid."""
+    keys: Shape = {"child": sentry.name, "ike": sentry.connection}
+    if sentry.reqid:
+        keys["reqid"] = str(sentry.reqid)
+    keys["mode"] = sentry.mode.name
+    keys["local-ts"] = [str(selector) for selector in sentry.ts_local]
+    keys["remote-ts"] = [str(selector) for selector in sentry.ts_remote]
+    return {f"{sentry.connection}/{sentry.name}": keys}
 
 
 # -------------------------------------------------------------- algorithms

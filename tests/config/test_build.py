@@ -259,9 +259,16 @@ PADS_TUNNELS = "the kernel pads in tunnel mode only; leave it out, or set mode =
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ("start_action = trap", "'trap' is not built yet; this version knows none, clear, start and restart"),
-        ("mode = beet", "'beet' is not built yet; this version knows tunnel and transport"),
-        ("mode = tunel", "'tunel' is not one of tunnel and transport; did you mean 'tunnel'?"),
+        (
+            "start_action = trip",
+            "'trip' is not one of none, clear, start, restart, trap, trap|start and start|trap; did you mean 'trap'?",
+        ),
+        (
+            "dpd_action = trap|start",
+            "'trap|start' is not one of none, clear, start, restart and trap; did you mean 'restart'?",
+        ),
+        ("mode = beet", "'beet' is not built yet; this version knows tunnel, transport, pass and drop"),
+        ("mode = tunel", "'tunel' is not one of tunnel, transport, pass and drop; did you mean 'tunnel'?"),
         ("updown = /bin/true", "not built yet; leave it out"),
         ("tfc_padding = 70000", "'70000' is larger than 65535"),
         ("tfc_padding = 100\nmode = transport", PADS_TUNNELS),

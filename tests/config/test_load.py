@@ -226,7 +226,7 @@ connections {
     local { auth = psk
             certs = missing.pem }
     children { net { local_ts = 10.0.0.0/33
-                     start_action = trap } }
+                     start_action = trip } }
   }
 }
 secrets {
@@ -263,8 +263,8 @@ include conf.d/*.conf
         "swanctl.conf:6: gw.local.certs: cannot read x509/missing.pem: No such file or directory",
         "swanctl.conf:7: gw.children.net.local_ts: '10.0.0.0/33' is not a network, a range of addresses or the word "
         "dynamic",
-        "swanctl.conf:8: gw.children.net.start_action: 'trap' is not built yet; this version knows none, clear, start "
-        "and restart",
+        "swanctl.conf:8: gw.children.net.start_action: 'trip' is not one of none, clear, start, restart, trap, "
+        "trap|start and start|trap; did you mean 'trap'?",
         "swanctl.conf:12: secrets.ike-1.secret: the digits after 0x or 0s are not valid",
         "swanctl.conf:13: secrets.ike-2: set secret",
         "swanctl.conf:15: secrets.ntlm-carol.secret: an NT hash is 16 octets, written as 0x and hex or 0s and Base64",

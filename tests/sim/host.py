@@ -8,7 +8,7 @@ from typing import Any
 from ikectl.config.model import Connection
 from ikectl.crypto import ke
 from ikectl.daemon.pools import AddressPools
-from ikectl.engine.commands import Initiate, LoadConnection, Rekey, Selection, Terminate
+from ikectl.engine.commands import Initiate, Install, LoadConnection, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.driver import Driver
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
@@ -62,6 +62,8 @@ class Host:
             asks.InstallChild: self.kernel.install,
             asks.RemoveChild: self.kernel.remove,
             asks.MovePath: self.kernel.move,
+            asks.InstallSentry: self.kernel.install_sentry,
+            asks.RemoveSentry: self.kernel.remove_sentry,
             asks.QueryUse: self.kernel.query,
             asks.InstallAddress: self.kernel.install_address,
             asks.RemoveAddress: self.kernel.remove_address,
@@ -129,6 +131,19 @@ class Host:
         self._token += 1
         self.engine.command(Terminate(self._token, Selection(ike, child), force), now)
         return self._token
+
+    def install(self, now: float, ike: str = "site", child: str = "net", gone: bool = False) -> int:
+        self._token += 1
+        kind = Uninstall if gone else Install
+        self.engine.command(kind(self._token, ike, child), now)
+        return self._token
+
+    def packet(self, source: str, destination: str, now: float) -> bool:
+        """A packet that has no SA; whether the kernel asks for one."""
+        acquired = self.kernel.acquired(source, destination)
+        if acquired is not None:
+            self.engine.command(acquired, now)
+        return acquired is not None
 
     @property
     def machines(self) -> list[Driver[Any]]:

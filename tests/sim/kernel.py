@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ikectl.crypto.kdf_v2 import ChildKeys
+from ikectl.engine.commands import Acquired
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.backend import FIRST_CPI, LAST_CPI
@@ -15,14 +16,18 @@ from ikectl.sa.asks import (
     InstallAddress,
     InstallChild,
     InstallDns,
+    InstallSentry,
     MovePath,
     QueryUse,
     RemoveAddress,
     RemoveChild,
     RemoveDns,
+    RemoveSentry,
     Usage,
 )
 from ikectl.sa.child_sa import ChildSa, Companion
+from ikectl.sa.sentries import Packet, Sentry
+from ikectl.values.selector import SelectorSpec, TrafficSelector
 from tests.sim.tape import Tape
 
 
@@ -57,6 +62,7 @@ class FakeKernel:
         """Inner addresses, and how many need them."""
         self.dns: dict[str, InstallDns] = {}
         self.refuse = 0
+        self.sentries: list[Sentry] = []
         self.usage = Usage()
 
     def alloc_spi(self, ask: AllocSpi) -> int:
@@ -124,6 +130,24 @@ class FakeKernel:
     def remove_dns(self, ask: RemoveDns) -> None:
         self.dns.pop(ask.owner, None)
 
+    def install_sentry(self, ask: InstallSentry) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise BackendError("the kernel has no room")
+        self.sentries.append(ask.sentry)
+
+    def remove_sentry(self, ask: RemoveSentry) -> None:
+        if ask.sentry in self.sentries:
+            self.sentries.remove(ask.sentry)
+
+    def acquired(self, source: str, destination: str) -> Acquired | None:
+        """What the kernel asks for when it sees such a packet: `10.1.0.1[tcp/40000]`; None if no trap is for it."""
+        packet = Packet(_selector(source), _selector(destination))
+        for sentry in self.sentries:
+            if any(ts & packet.local for ts in sentry.ts_local) and any(ts & packet.remote for ts in sentry.ts_remote):
+                return Acquired(sentry, packet)
+        return None
+
     def query(self, ask: QueryUse) -> Usage:
         return self.usage
 
@@ -141,6 +165,12 @@ class FakeKernel:
         child = half.child
         found = [self.inbound.get((one.protocol, one.spi_out)) for one in _all(child)]
         return [mine.key if mine else None for mine in found] == [half.key, *half.beside]
+
+
+def _selector(text: str) -> TrafficSelector:
+    network = SelectorSpec.parse(text).network
+    assert network is not None
+    return network
 
 
 def _all(child: ChildSa) -> Iterator[ChildSa | Companion]:

@@ -16,7 +16,7 @@ from ikectl.config.model import Authority, Certificate, Child, Connection, Crl, 
 from ikectl.crypto.proposal import ChildSuite, IkeSuite, parse_proposal
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.vici_socket import ViciSocket
-from ikectl.engine.commands import Initiate, Rekey, Selection, Terminate
+from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
@@ -40,10 +40,11 @@ from ikectl.sa.events import (
 )
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.reqids import PolicyKey
+from ikectl.sa.sentries import Sentry
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
-from ikectl.values.selector import TrafficSelector
-from ikectl.vici.ports import CertificateView, Stats, Version
+from ikectl.values.selector import SelectorSpec, TrafficSelector
+from ikectl.vici.ports import Begun, CertificateView, Stats, Version
 
 NOW = 10_000.0  # the instant at which every snapshot is taken, in monotonic seconds
 
@@ -131,7 +132,11 @@ class Memory:
         self.loaded: dict[str, Connection] = {}
         self.sas: dict[int, IkeSa] = {}
         self.usage: dict[int, Usage] = {}
-        self.commands: list[Initiate | Terminate | Rekey] = []
+        self.commands: list[Begun] = []
+        self.standing: list[Sentry] = []
+        """Traps and shunts."""
+        self.calling: set[str] = set()
+        """Connections whose peer is called again and again."""
         self.reloaded = 0
         self.seen = 0
         """IKE SAs that were listed."""
@@ -191,14 +196,42 @@ class Memory:
 
     # -- commands
 
-    def command(self, command: Initiate | Terminate | Rekey) -> None:
+    def is_calling(self, ike: str) -> bool:
+        return ike in self.calling
+
+    def sentries(self) -> Iterable[Sentry]:
+        return self.standing
+
+    def command(self, command: Begun) -> None:
         self.commands.append(command)
         asyncio.get_running_loop().call_soon(self._run, command)
 
-    def _run(self, command: Initiate | Terminate | Rekey) -> None:
+    def _install(self, command: Install) -> None:
+        """A child named `refused` cannot be trapped."""
+        connection = self.loaded[command.ike]
+        child = connection.child(command.child)
+        assert child is not None
+        if child.name == "refused":
+            self.tell(CommandDone(command.token, "a trap needs a peer to call"))
+            return
+        ends = (SelectorSpec.parse("10.1.0.0/16").network,), (SelectorSpec.parse("10.2.0.0/16").network,)
+        self.standing.append(Sentry(connection.name, child, *ends, None, 0 if child.is_shunt else 7))  # type: ignore[arg-type]
+        self.tell(CommandDone(command.token, None))
+
+    def _uninstall(self, command: Uninstall) -> None:
+        found = [one for one in self.standing if (one.connection, one.name) == (command.ike, command.child)]
+        for one in found:
+            self.standing.remove(one)
+        self.tell(CommandDone(command.token, None if found else "there is no such policy"))
+
+    def _run(self, command: Begun) -> None:
         match command:
             case Initiate():
                 self._initiate(command)
+            case Install():
+                self._install(command)
+            case Uninstall():
+                self._uninstall(command)
             case Terminate():
                 found = self._matching(command.selection)
                 for sa, children in found:
@@ -257,6 +290,9 @@ class Memory:
 
     def _done(self, token: int, found: list[tuple[IkeSa, list[ChildSa]]], selection: Selection) -> None:
         matches = sum(len(children) if selection.of_children else 1 for _, children in found)
+        if selection.ike in self.calling:
+            self.calling.remove(selection.ike)
+            matches += 1
         self.tell(CommandDone(token, None if matches else "nothing matches", matches, matches))
 
     def _matching(self, selection: Selection) -> list[tuple[IkeSa, list[ChildSa]]]:

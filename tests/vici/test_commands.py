@@ -548,3 +548,50 @@ def test_commands_without_arguments_take_none(session: vici.Session, command: st
 def test_events_that_do_not_exist(session: vici.Session) -> None:
     with pytest.raises(EventUnknownException):
         next(iter(session.listen(["weather"])))
+
+
+# -- policies without SAs
+
+
+def test_a_trap_is_installed_listed_and_taken_away(office: vici.Session) -> None:
+    office.install({"child": "net", "ike": "office"})
+    (listed,) = office.list_policies({"trap": "yes"})
+    assert listed["office/net"]["reqid"] == b"7" and listed["office/net"]["mode"] == b"TUNNEL"
+    assert (listed["office/net"]["child"], listed["office/net"]["ike"]) == (b"net", b"office")
+    assert listed["office/net"]["local-ts"] == [b"10.1.0.0/16"]
+    assert not list(office.list_policies({"trap": "no", "pass": "yes", "drop": "yes"}))
+    assert not list(office.list_policies({"trap": "yes", "child": "other"}))
+    office.unload_conn({"name": "office"})
+    office.uninstall({"child": "net"})
+    assert not list(office.list_policies({"trap": "yes"}))
+
+
+def test_shunts_have_no_reqid_and_a_flag_of_their_own(session: vici.Session) -> None:
+    session.load_conn({"lan": {"children": {"here": {"mode": "pass"}, "rest": {"mode": "drop"}}}})
+    for child in ("here", "rest"):
+        session.install({"child": child})
+    (passing,) = session.list_policies({"pass": "yes"})
+    assert passing["lan/here"]["mode"] == b"PASS" and "reqid" not in passing["lan/here"]
+    (dropping,) = session.list_policies({"drop": "yes"})
+    assert list(dropping) == ["lan/rest"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [({}, "say which child"), ({"child": "nat"}, "did you mean net"), ({"child": "refused"}, "needs a peer to call")],
+)
+def test_install_says_why_not(office: vici.Session, request_: Any, why: str) -> None:
+    with pytest.raises(CommandException, match=why):
+        office.install(request_)
+
+
+def test_what_does_not_stand_cannot_be_taken_away(office: vici.Session) -> None:
+    with pytest.raises(CommandException, match="no such policy"):
+        office.uninstall({"child": "net", "ike": "office"})
+
+
+def test_terminate_ends_a_call_that_has_no_sa_just_now(office: vici.Session, served: Served) -> None:
+    served.memory.calling.add("office")
+    list(office.terminate({"ike": "office"}))
+    (command,) = served.memory.commands
+    assert command.selection.ike == "office"  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.config.model import Action, Child
+from ikectl.config.model import Child
 from ikectl.exchange import children
 from ikectl.exchange.v1.base import Done, Exchange, Turn
 from ikectl.exchange.v1.child import PROTOCOLS, SPI_OCTETS
@@ -160,8 +160,10 @@ class AnswerInformational(Exchange):
                     continue
                 replaced = child.successor is not None
                 await children.remove(owner, child, None if replaced else "deleted by the peer")
-                if not replaced and child.config.close_action is Action.START:
+                if not replaced and child.config.close_action.starts:
                     wanted.append(child.config)
+                if not replaced and child.config.close_action.traps:
+                    sa.env.sentries.due.append((owner.name, child.name))
         return wanted
 
 

@@ -367,7 +367,7 @@ class AnswerQuickMode(Exchange):
         assert sa.connection is not None
         self.spis = Spis(sa.path)
         for compress in (True, False):
-            config, choice = agreement.choose(sa, message, pair, sa.connection.children, compress=compress)
+            config, choice = agreement.choose(sa, message, pair, sa.connection.negotiable, compress=compress)
             protocols = tuple(part.protocol for part in choice.parts)
             try:
                 await self.spis.reserve(protocols)

@@ -235,7 +235,7 @@ class AnswerIkeAuth(Answer):
             if request.get(SA) is None or request.get(TSi) is None or request.get(TSr) is None:
                 sa.emit(Note(sa, "the peer asked for no child with IKE_AUTH"))
                 return payloads
-            choice = agreement.choose(sa, request, connection.children, without_ke=True)
+            choice = agreement.choose(sa, request, connection.negotiable, without_ke=True)
             child, answer, selectors = await agreement.answer(sa, choice, keying)
         except Refused as refusal:
             sa.emit(mismatch(sa, refusal))

@@ -120,6 +120,7 @@ async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildO
     Raises BackendError when the kernel gives no SPI, TsUnacceptable where an inner address is missing.
     """
     wanted = config.proposals
+    packet = sa.env.sentries.packet(sa.name, config.name)
     made = ChildOffer(
         config,
         sa.path,
@@ -128,6 +129,10 @@ async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildO
         virtual.own_offered(sa, config),
         children.peer_selectors(sa, config),
     )
+    if packet is not None:
+        # RFC 7296 §2.9: the packet that wants the child goes first, so that a peer who narrows keeps it.
+        made.ts_local = (packet.local, *made.ts_local)
+        made.ts_remote = (packet.remote, *made.ts_remote)
     try:
         for protocol in dict.fromkeys(proposal.protocol for proposal in wanted):
             made.spis[protocol] = await AllocSpi(protocol, sa.path)

@@ -280,7 +280,7 @@ class AnswerCreateChild(Answer):
         assert sa.connection is not None
         try:
             limit = sa.env.settings.max_children
-            answer = await negotiate(sa, request, sa.connection.children, limit=limit)
+            answer = await negotiate(sa, request, sa.connection.negotiable, limit=limit)
         except InvalidKe:
             raise
         except Refused as refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.config.model import Action, Child
+from ikectl.config.model import Child
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2 import config_payload
@@ -62,8 +62,10 @@ class AnswerInformational(Answer):
                     continue
                 if await self._close(sa, child):
                     closed.append(child.spi_in.to_bytes(4, "big"))
-                if child.successor is None and child.config.close_action is Action.START:
+                if child.successor is None and child.config.close_action.starts:
                     wanted.append(child.config)
+                if child.successor is None and child.config.close_action.traps:
+                    sa.env.sentries.due.append((sa.name, child.name))
             if closed:
                 payloads.append(Delete(delete.protocol, tuple(closed)))
         said, follow = await config_payload.hear(sa, request)
