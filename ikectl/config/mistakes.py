@@ -22,7 +22,7 @@ _V1_RSA = (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
 _IKEV1_KINDS = (AuthKind.XAUTH, *_V1_RSA)
 _IKEV2_KINDS = (AuthKind.EAP, AuthKind.NULL)
 
-_NEEDS_V1 = ("reauth_time", "life_bytes", "dhcp", "dhcp_server")
+_NEEDS_V1 = ("life_bytes", "dhcp", "dhcp_server")
 """Options of a connection that are built for IKEv1 only: IKEv2 would go without, and nobody would be told."""
 _TUNES_V1 = ("aggressive", "aggressive_psk", "pull", "dpd_timeout")
 """Options that mean something to IKEv1 alone, so that a connection which may speak it may have them."""

@@ -259,7 +259,9 @@ CONNECTION = Group(
                                                           "ever. What was up and is wanted back is called for ever."),
         O("unique",       kinds.UNIQUE,        "no",      "Older SAs of the same peer: `never`, `no` (INITIAL_CONTACT "
                                                           "decides), `keep`, `replace`."),
-        O("reauth_time",  kinds.TIME,          "0s",      "Authenticate anew after this long; built for IKEv1."),
+        O("reauth_time",  kinds.TIME,          "0s",      "Authenticate anew after this long; 0 is never. With "
+                                                          "IKEv2 the initiator does, and a responder asks for it "
+                                                          "(RFC 4478)."),
         O("rekey_time",   kinds.TIME,          "4h",      "Rekey the IKE SA after this long; 0 is never. IKEv1 makes a "
                                                           "new phase 1. Not set beside reauth_time: 0."),
         O("over_time",    kinds.TIME,          "(10% of the longer of rekey_time and reauth_time)",

@@ -45,10 +45,11 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class Rekey:
-    """Rekey what is selected."""
+    """Rekey what is selected. `reauth`: IKE SAs are made from scratch, so that both ends prove themselves again."""
 
     token: int
     selection: Selection = field(default_factory=Selection)
+    reauth: bool = False
 
 
 @dataclass(frozen=True, slots=True)

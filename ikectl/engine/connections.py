@@ -12,6 +12,7 @@ from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
 from ikectl.engine.traps import Traps
+from ikectl.engine.reauthentication import Reauthentications
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.iana.v2 import IdType
 from ikectl.sa.association import Association, IkeState
@@ -48,6 +49,7 @@ class Connections:
         """Under what each stands there: its path may change later."""
         self.calls = Calls(engine)
         self.traps = Traps(engine, outside)
+        self.reauthentications = Reauthentications(engine)
         self._contacts: dict[int, Ends] = {}
         """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
         self._reruns: dict[int, AnyDriver] = {}
@@ -193,12 +195,16 @@ class Connections:
             old.sa.emit(Note(old.sa, "it is being renewed already"))
             self._engine.commands.settle(token, None)
             return
-        machine = self._beside(old, 1)
+        machine = self.beside(old, 1)
         self._reruns[old.sa.uniqueid] = machine
         self._renews[machine.sa.uniqueid] = old.sa.uniqueid
         machine.initiate(None, token, old.now)
 
-    def _beside(self, old: AnyDriver, version: int) -> AnyDriver:
+    def reauthenticate(self, old: AnyDriver, part: int) -> None:
+        """Replace an IKE SA of IKEv2 by one made from scratch, for that part of a command."""
+        self.reauthentications.begin(old, part, old.now)
+
+    def beside(self, old: AnyDriver, version: int) -> AnyDriver:
         """A driver for another SA with the peer of `old`, from where connections begin."""
         sa = old.sa
         connection = sa.connection
@@ -221,6 +227,8 @@ class Connections:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
         for machine in self.of(name):
             state = machine.sa.state
+            if self.reauthentications.is_leaving(machine):
+                continue
             if state in STANDING or (machine.sa.initiator and state in (IkeState.CREATED, IkeState.CONNECTING)):
                 return machine
         return None
@@ -314,7 +322,8 @@ class Connections:
                     other.close("the peer says this is its first contact", now)
         elif connection.unique is Unique.REPLACE:
             for other in self._older(machine):
-                other.delete("replaced by a newer one of the same peer", 0, now)
+                if not self.reauthentications.is_replacing(machine, other):
+                    other.delete("replaced by a newer one of the same peer", 0, now)
         elif connection.unique is Unique.KEEP and isinstance(machine, IsakmpMachine):
             self._keep_older(machine, now)
         self._contacts.pop(sa.uniqueid, None)
@@ -402,6 +411,7 @@ class Connections:
         self._run_ended(machine)
         self._contacts.pop(machine.sa.uniqueid, None)
         self.calls.closed(machine, now)
+        self.reauthentications.closed(machine, now)
         connection = self._loaded.get(machine.sa.name)
         if connection is None:
             return

@@ -73,6 +73,8 @@ class Engine:
         env.kin = self.connections.kin
         env.expecting = self.connections.expecting
         self._outside.again = self.connections.again
+        self._outside.reauthenticate = self.connections.reauthenticate
+        self._outside.expired = self.connections.reauthentications.expired
         self._outside.revive = self.connections.revive
         self._outside.hand_over = self._handed_over
         self._outside.first_contact = self.connections.first_contact_told
@@ -137,8 +139,8 @@ class Engine:
                 self.connections.initiate(token, ike, child, now)
             case Terminate(token, selection, force):
                 self._terminate(token, selection, force, now)
-            case Rekey(token, selection):
-                self._rekey(token, selection, now)
+            case Rekey(token, selection, reauth):
+                self._rekey(token, selection, reauth, now)
             case Resolved(host, addresses):
                 self.connections.calls.resolved[host] = addresses
                 self.connections.traps.resolved(host, now)
@@ -283,6 +285,7 @@ class Engine:
         heir = None if sa.successor is None else self.machine_of(sa.successor)
         if heir is not None:
             heir.adopt(machine, now)
+            self.connections.reauthentications.moved(sa, heir)
         sa.successor = None
         machine.superseded(now)
         self.connections.left(machine)
@@ -331,11 +334,14 @@ class Engine:
             calls.cancel(name, "terminated by command")
         return resting
 
-    def _rekey(self, token: int, selection: Selection, now: float) -> None:
+    def _rekey(self, token: int, selection: Selection, reauth: bool, now: float) -> None:
         selected = self._selected(selection)
         part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
         for machine, child in selected:
-            if child is None:
+            if child is None and reauth and isinstance(machine, Machine):
+                machine.now = now
+                self.connections.reauthenticate(machine, part)
+            elif child is None:
                 machine.rekey(part, now)
             else:
                 machine.rekey_child(child, now, part)

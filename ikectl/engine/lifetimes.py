@@ -6,6 +6,7 @@ from ikectl.engine.transmit import fraction
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Random
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import IsakmpSa
 
 
@@ -28,6 +29,33 @@ def patience(sa: Association) -> float:
     ours = sa.connection.dpd_delay if sa.connection is not None else 0
     theirs = sa.inner.liveness if sa.inner is not None else 0
     return min(filter(None, (ours, theirs)), default=0)
+
+
+LEAST_REAUTH = 10.0
+"""Seconds that what was proven holds at least: a peer that says less would have us authenticate without end."""
+
+
+def begin_proof(sa: IkeSa, now: float) -> None:
+    """Set the instants that authentication sets to an IKE SA that is established now, new or rekeyed.
+
+    Rekeying proves nothing, so they are those of the first SA then. `over_time` behind `reauth_time` nothing that
+    was proven counts any more, at either end.
+    """
+    connection = sa.connection
+    if connection is not None and connection.reauth_time and not sa.reauth_by:
+        sa.reauth_by = now + connection.reauth_time + connection.over_time
+        if sa.caller:
+            sa.reauth_at = now + _soft(connection.reauth_time, connection.rand_time, sa.random)
+    if sa.auth_lifetime:
+        limit_proof(sa, now)
+    sa.expire_at = min(filter(None, (sa.expire_at, sa.reauth_by)), default=0.0)
+
+
+def limit_proof(sa: IkeSa, now: float) -> None:
+    """The peer says how long it takes what we proved for good (RFC 4478): be done a little earlier."""
+    seconds, sa.auth_lifetime = max(float(sa.auth_lifetime), LEAST_REAUTH), 0
+    at = now + _soft(seconds - seconds / 10, seconds / 10, sa.random)
+    sa.reauth_at = min(filter(None, (sa.reauth_at, at)))
 
 
 def begin_isakmp(sa: IsakmpSa, now: float) -> None:

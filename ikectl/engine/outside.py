@@ -89,6 +89,10 @@ class Outside:
     """Told of another IKE SA that was replaced or has become redundant."""
     again: Callable[[AnyDriver, int], None] = lambda driver, token: None
     """Told to run phase 1 of IKEv1 again beside this SA, for the command of that number."""
+    reauthenticate: Callable[[AnyDriver, int], None] = lambda driver, token: None
+    """Told to replace this IKE SA by one that is made from scratch, for the command of that number."""
+    expired: Callable[[AnyDriver], None] = lambda driver: None
+    """Told that the hard lifetime of this SA ended, before it is deleted."""
     revive: Callable[[Association, float], Association | None] = lambda sa, now: None
     """Asked for the SA that this one replaced, which the peer keeps: it stands again; None if it is gone."""
     hand_over: Callable[[Association, Sequence[Any]], None] = lambda sa, exchanges: None

@@ -17,6 +17,7 @@ from ikectl.iana.v2 import Protocol
 from ikectl.sa.asks import Usage
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
@@ -213,6 +214,7 @@ class IkeSaView:
         # A new phase 1 authenticates anew.
         anew = isakmp is not None and connection is not None and connection.isakmp_time == connection.reauth_time
         renewed = _until(sa.rekey_at, now)
+        reauth = _until(sa.reauth_at, now) if isinstance(sa, IkeSa) else renewed if anew else None
         return cls(
             name=sa.name,
             uniqueid=sa.uniqueid,
@@ -231,7 +233,7 @@ class IkeSaView:
             nat=NatView(sa.nat.local, sa.nat.remote, fake),
             established_for=now - sa.established_at if sa.established_at else None,
             rekey_in=None if anew else renewed,
-            reauth_in=renewed if anew else None,
+            reauth_in=reauth,
             if_id_in=connection.if_id_in if connection else 0,
             if_id_out=connection.if_id_out if connection else 0,
             own_vips=sa.own_vips,

@@ -56,6 +56,8 @@ class Settings:
     """Children of one IKE SA; NO_ADDITIONAL_SAS beyond (RFC 7296 §1.3)."""
     max_queue: int = 64
     """Exchanges that may wait for the window of one IKE SA."""
+    make_before_break: bool = True
+    """Reauthentication makes the new IKE SA before it deletes the old one, so that no packet is lost."""
     busy_retry: float = 5.0
     """First wait after TEMPORARY_FAILURE; doubles each time (RFC 7296 §2.25)."""
     busy_tries: int = 6

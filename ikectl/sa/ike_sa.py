@@ -81,6 +81,13 @@ class IkeSa(Association):
     """What both ends announced that they know. Agreed on once: it holds for the SAs that replace this one as well."""
     followups: Followups[Any] | None = None
     """What the peer's CREATE_CHILD_SA exchanges are to make once their additional key exchanges are done."""
+    caller: bool = False
+    """We began the first of the IKE SAs that replaced one another by rekeying: reauthentication is ours to begin."""
+    auth_lifetime: int = 0
+    """Seconds within which the peer wants us to authenticate anew (RFC 4478), until the engine has seen to it."""
+    reauth_at: float = 0.0
+    """When we begin to authenticate anew, and when what was proven is worth nothing any more. Instants; 0: never."""
+    reauth_by: float = 0.0
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 

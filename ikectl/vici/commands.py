@@ -123,7 +123,7 @@ async def rekey(context: Context, request: requests.Rekey) -> Shape:
     _, matches = await _find(context, selection)
     if not matches:
         return shapes.failed("no matching SAs to rekey found", matches=0)
-    done = await _follow(context, lambda token: Rekey(token, selection), lambda event: False, 0)
+    done = await _follow(context, lambda token: Rekey(token, selection, request.reauth), lambda event: False, 0)
     if done is not None and done.error is not None:
         return shapes.failed(f"rekeying failed: {done.error}", matches=done.matches)
     return shapes.succeeded(matches=matches)

@@ -152,9 +152,7 @@ class Terminate(Select):
 
 @dataclass(frozen=True, slots=True)
 class Rekey(Select):
-    NOT_BUILT: ClassVar[dict[str, str]] = {
-        "reauth": "reauthentication is not built yet; rekey without it, or terminate and initiate"
-    }
+    reauth: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from functools import partial
 
 from ikectl.config.model import Child
 from ikectl.crypto.kdf_v2 import IkeKeys
+from ikectl.engine import lifetimes
 from ikectl.engine.driver import LIVE, Driver, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
@@ -187,7 +188,7 @@ class Machine(Driver[IkeSa]):
     def superseded(self, now: float) -> None:
         """Another SA took over; what is left is to be deleted, by the peer if it began the rekeying."""
         self.now = now
-        for name in ("rekey", "expire", "liveness", "keepalive"):
+        for name in ("rekey", "reauth", "expire", "liveness", "keepalive"):
             self.schedule.clear(name)
         if self.sa.state is IkeState.REKEYED:
             self._set("succession", now + SUCCESSION_WAIT)
@@ -195,6 +196,22 @@ class Machine(Driver[IkeSa]):
     def established(self, now: float) -> None:
         self._alternatives = None
         super().established(now)
+        lifetimes.begin_proof(self.sa, now)
+        self._watch_proof()
+
+    def reauthenticate_at(self, at: float, now: float) -> None:
+        """Try to authenticate anew at that instant."""
+        self.now = now
+        self.sa.reauth_at = at
+        self._watch_proof()
+
+    def _watch_proof(self) -> None:
+        """Set the deadlines of authentication."""
+        sa = self.sa
+        if sa.reauth_at:
+            self._set("reauth", sa.reauth_at)
+        if sa.expire_at:
+            self._set("expire", sa.expire_at)
 
     def other_version(self, path: Path, now: float) -> None:
         """A peer that knows IKEv1 alone answers IKE_SA_INIT so (RFC 2408 §5.2); another answer may come yet."""
@@ -554,6 +571,9 @@ class Machine(Driver[IkeSa]):
             self._keys_before, self.sa.keys = self.sa.keys, reply.keys
         self.queue[:0] = reply.follow
         self._bear(reply.born)
+        if self.sa.auth_lifetime and self.sa.established_at:
+            lifetimes.limit_proof(self.sa, self.now)
+            self._watch_proof()
         self.outside.changed(self)
         self._watch_children()
         self._watch_followups()
@@ -643,7 +663,10 @@ class Machine(Driver[IkeSa]):
             self.begin(RekeyIke(), self.now)
         elif name == "expire":
             if self.sa.state in (IkeState.ESTABLISHED, IkeState.REKEYING):
-                self.queue.insert(0, DeleteIke("its lifetime ended before it was rekeyed"))
+                self.outside.expired(self)
+                self.queue.insert(0, DeleteIke("its lifetime ended before it was rekeyed or authenticated anew"))
+        elif name == "reauth":
+            self.outside.reauthenticate(self, 0)
         elif name == "succession":
             self.begin(DeleteIke("rekeyed"), self.now)
         else:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ikectl.config.model import Child
 from ikectl.exchange import children
+from ikectl.exchange.v2 import auth_lifetime
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2 import config_payload
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
@@ -68,6 +69,7 @@ class AnswerInformational(Answer):
                     sa.env.sentries.due.append((sa.name, child.name))
             if closed:
                 payloads.append(Delete(delete.protocol, tuple(closed)))
+        auth_lifetime.hear(sa, request)
         said, follow = await config_payload.hear(sa, request)
         payloads += said
         for notify in request.all(Notify):

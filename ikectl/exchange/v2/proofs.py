@@ -103,6 +103,7 @@ def establish(sa: IkeSa) -> None:
     assert sa.keys is not None
     sa.move(IkeState.ESTABLISHED)
     sa.proven = sa.path
+    sa.caller = sa.initiator
     sa.handshake = None
     sa.keys.sk_pi = sa.keys.sk_pr = NO_SECRET
     sa.emit(IkeUp(sa))

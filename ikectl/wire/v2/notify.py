@@ -163,6 +163,11 @@ def auth_lifetime(notify: Notify) -> int:
     return int(U32.unpack(_data(notify, U32.size))[0])
 
 
+def auth_lifetime_notify(seconds: int) -> Notify:
+    """AUTH_LIFETIME: how many seconds the peer has until it must have authenticated anew."""
+    return Notify(NotifyType.AUTH_LIFETIME, U32.pack(seconds))
+
+
 def message_id(notify: Notify) -> int:
     """The message ID that INVALID_MESSAGE_ID complains of (§2.3)."""
     return int(U32.unpack(_data(notify, U32.size))[0])

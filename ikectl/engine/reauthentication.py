@@ -1,0 +1,169 @@
+"""Reauthentication: a new IKE SA from scratch in the place of an old one, so that both ends prove themselves again.
+
+IKEv2 has no exchange for it (RFC 7296 §2.8.3): IKE_SA_INIT and IKE_AUTH make
+another IKE SA, children are made on it anew, and the old SA is deleted with
+its own. Made before broken, both stand for a moment and no packet is lost; but
+a peer that allows one SA of an identity only (`unique = keep`) needs it the
+other way round. The end that began the first IKE SA begins this as well, for it is
+the one that can be asked for passwords; the other end says how much time it
+gives (AUTH_LIFETIME, RFC 4478), and deletes what outlives that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ikectl.config.model import Action, Child, Connection
+from ikectl.engine.calls import BEGINNING, STANDING
+from ikectl.engine.driver import Driver
+from ikectl.engine.transmit import fraction
+from ikectl.engine.v2.machine import Machine
+from ikectl.sa.association import Association
+from ikectl.sa.events import Note
+
+if TYPE_CHECKING:
+    from ikectl.engine.engine import Engine
+
+AnyDriver = Driver[Any]
+
+RETRY = 60.0
+"""Seconds after a failed attempt until the next, less up to a quarter: several fit into any sensible `over_time`."""
+
+
+@dataclass(slots=True, eq=False)
+class Renewal:
+    """An SA that is to replace another one, child by child."""
+
+    old: AnyDriver
+    new: Machine
+    left: list[Child]
+    """Children that are not asked for on the new SA yet."""
+    names: tuple[str, ...]
+    """All that the old one had."""
+    part: int
+
+
+class Reauthentications:
+    """Of one engine: what is being authenticated anew."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._renewals: dict[int, Renewal] = {}
+        """By the unique id of the old SA."""
+        self._returning: dict[int, tuple[tuple[str, ...], int]] = {}
+        """Children to be brought up once the SA of that unique id is gone, and the command's part that waits."""
+
+    def begin(self, old: AnyDriver, part: int, now: float) -> None:
+        """Replace `old`, its time is over or a command wants it; `part` is that of the command."""
+        sa = old.sa
+        connection = self._engine.connections.get(sa.name)
+        names = tuple(dict.fromkeys(child.name for child in sa.living_children))
+        if sa.uniqueid in self._renewals or sa.uniqueid in self._returning:
+            sa.emit(Note(sa, "it is being authenticated anew already"))
+            self._engine.commands.settle(part, None)
+        elif sa.state in BEGINNING:
+            self._engine.commands.settle(part, None)  # both ends are about to prove themselves
+        elif sa.state not in STANDING or connection is None:
+            why = f"the IKE SA is {sa.state.name}" if connection else "its connection is not loaded any more"
+            self._engine.commands.settle(part, f"no reauthentication: {why}")
+        elif names and sa.env.settings.make_before_break:
+            self._make(old, connection, names, part)
+        else:
+            # Without children nobody needs a new one just now.
+            self._returning[sa.uniqueid] = names, part
+            old.delete("to authenticate anew", 0, now)
+
+    def expired(self, old: AnyDriver) -> None:
+        """The hard lifetime of `old` ended, and it will be deleted: see to what the configuration wants to be up."""
+        sa = old.sa
+        if sa.uniqueid in self._renewals or sa.uniqueid in self._returning:
+            return
+        names = tuple(
+            dict.fromkeys(child.name for child in sa.living_children if sa.reauth_at or _is_kept_up(child.config))
+        )
+        self._returning[sa.uniqueid] = names, 0
+
+    def is_replacing(self, new: AnyDriver, old: AnyDriver) -> bool:
+        """Whether the one is to take the place of the other, and will delete it when all its children have moved."""
+        renewal = self._renewals.get(old.sa.uniqueid)
+        return renewal is not None and renewal.new is new
+
+    def is_leaving(self, machine: AnyDriver) -> bool:
+        """Whether another SA is taking its place."""
+        return machine.sa.uniqueid in self._renewals
+
+    def moved(self, old: Association, heir: AnyDriver) -> None:
+        """`old` was rekeyed meanwhile: its heir is what is to be replaced."""
+        renewal = self._renewals.pop(old.uniqueid, None)
+        if renewal is not None:
+            renewal.old = heir
+            self._renewals[heir.sa.uniqueid] = renewal
+        returning = self._returning.pop(old.uniqueid, None)
+        if returning is not None:
+            self._returning[heir.sa.uniqueid] = returning
+
+    def closed(self, machine: AnyDriver, now: float) -> None:
+        """An SA is gone: bring up what was to come after it."""
+        uniqueid = machine.sa.uniqueid
+        if uniqueid in self._renewals:
+            machine.restart = ()  # its successor sees to its children, and if that fails so do we
+        names, part = self._returning.pop(uniqueid, ((), 0))
+        if names:
+            machine.restart = ()
+        self._bring_up(machine.sa, names, part, now)
+
+    # -- make before break ---------------------------------------------------------
+
+    def _make(self, old: AnyDriver, connection: Connection, names: tuple[str, ...], part: int) -> None:
+        children = [child for child in map(connection.child, names) if child is not None]
+        new = self._engine.connections.beside(old, 2)
+        assert isinstance(new, Machine)
+        new.sa.own_vips = old.sa.own_vips  # what to ask for
+        renewal = Renewal(old, new, children[1:], names, part)
+        self._renewals[old.sa.uniqueid] = renewal
+        new.sa.emit(Note(new.sa, f"authenticating anew, to replace {old.sa!r}"))
+        step = self._engine.commands.step(partial(self._asked, renewal))
+        new.initiate(children[0] if children else None, step, old.now)
+
+    def _asked(self, renewal: Renewal, error: str | None) -> None:
+        """One child came up on the new SA, or not; or there is no new SA."""
+        new = renewal.new
+        if new.sa.state not in STANDING:
+            self._failed(renewal, error or new.why)
+        elif renewal.left:
+            step = self._engine.commands.step(partial(self._asked, renewal))
+            new.create_child(renewal.left.pop(0), step, new.now)
+        else:
+            self._renewals.pop(renewal.old.sa.uniqueid, None)
+            renewal.old.restart = ()
+            renewal.old.delete("authenticated anew", 0, new.now)
+            self._engine.commands.settle(renewal.part, None)
+
+    def _failed(self, renewal: Renewal, why: str) -> None:
+        old, new = renewal.old, renewal.new
+        self._renewals.pop(old.sa.uniqueid, None)
+        self._engine.commands.settle(renewal.part, f"reauthentication: {why}")
+        if old.sa.state in STANDING and isinstance(old, Machine):
+            wait = RETRY * (1 - fraction(old.sa.random) / 4)
+            new.sa.emit(Note(new.sa, f"no reauthentication: {why}; the old IKE SA stays, next attempt in {wait:.0f} s"))
+            old.reauthenticate_at(new.now + wait, new.now)
+        else:
+            self._returning[new.sa.uniqueid] = renewal.names, 0
+
+    def _bring_up(self, sa: Association, names: tuple[str, ...], part: int, now: float) -> None:
+        """Call the peer again for these children."""
+        connection = self._engine.connections.get(sa.name)
+        children = [child for child in map(connection.child, names) if child is not None] if connection else []
+        if not children or connection is None:
+            self._engine.commands.settle(part, None)
+            return
+        for child in children:
+            self._engine.connections.bring_up(connection, child, part, now, own=True)
+            part = 0
+
+
+def _is_kept_up(child: Child) -> bool:
+    """Whether the configuration wants it to be up."""
+    return Action.START in (child.start_action, child.close_action)

@@ -1,0 +1,61 @@
+"""Reauthentication with strongSwan, begun by either side and asked for by either side, under traffic."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.interop.configurations import MOON, SUN
+from tests.interop.conftest import Site
+from tests.lab.world import until
+
+SOON = "reauth_time = 10s\nover_time = 4s\nrand_time = 0s\nrekey_time = 1h"
+LATE = "over_time = 4s\nrand_time = 0s\nrekey_time = 1h"
+SPARE = 3
+"""Pings that may be lost: each end sends on the new child a moment before the other has it; strongSwan of this version
+breaks before it makes."""
+
+
+def ike_spis(site: Site) -> list[str]:
+    return [sa["initiator-spi"] for sa in site.moon.sas()]
+
+
+def anew(site: Site, before: list[str]) -> None:
+    """One other IKE SA at both ends, with its child."""
+    until(lambda: len(ike_spis(site)) == 1 and ike_spis(site) != before, "another IKE SA", within=40)
+    for peer in (site.moon, site.sun):
+        until(
+            lambda peer=peer: (
+                [sa["state"] for sa in peer.sas()] == ["ESTABLISHED"]
+                and [child["state"] for child in peer.children()] == ["INSTALLED"]
+            ),
+            f"one IKE SA with one child at {peer.node}",
+        )
+
+
+@pytest.mark.conformance("v2-100")
+@pytest.mark.parametrize("asks", ["initiator", "responder"])
+def test_authenticated_anew(site: Site, initiator: str, asks: str) -> None:
+    """By the initiator's own time, or because the responder gave it one (AUTH_LIFETIME)."""
+    first, second = site.ends(initiator)
+    hurried = first if asks == "initiator" else second
+    lines = {peer.node: SOON if peer is hurried else LATE for peer in (first, second)}
+    site.configure(MOON.but(connection=lines["moon"]), SUN.but(connection=lines["sun"]))
+    first.up("net")
+    before = ike_spis(site)
+    with site.world.pinging("alice", "bob") as ping:
+        anew(site, before)
+    lost = ping.stop().lost
+    assert site.world.ping("alice", "bob").lost == 0
+    if first is site.moon:
+        assert lost <= SPARE, "made before broken"
+
+
+@pytest.mark.conformance("v2-100")
+def test_authenticated_anew_on_command(site: Site) -> None:
+    site.configure()
+    site.moon.up("net")
+    before = ike_spis(site)
+    with site.world.pinging("alice", "bob") as ping:
+        site.moon.request("rekey", {"ike": "site", "reauth": "yes"})
+        anew(site, before)
+    assert ping.stop().lost <= SPARE
