@@ -101,10 +101,18 @@ def down(
 
 
 @app.command()
-def rekey(context: typer.Context, name: AliveName, number: Number = 0, as_json: Json = False) -> None:
+def rekey(
+    context: typer.Context,
+    name: AliveName,
+    number: Number = 0,
+    reauth: Annotated[
+        bool, typer.Option("--reauth", help="Make IKE SAs anew, so that both ends prove themselves.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Replace the keys of a connection's IKE SAs, or of one child."""
     with daemon(socket_of(context)) as client:
-        up_command.rekey(client, name, number, as_json)
+        up_command.rekey(client, name, number, reauth, as_json)
 
 
 @app.command()

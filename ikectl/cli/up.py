@@ -119,12 +119,12 @@ def down(client: Client, name: str, number_of: int, force: bool, timeout: float,
         show(Text.assemble((str(meant), "bold"), " was down already"))
 
 
-def rekey(client: Client, name: str, number_of: int, as_json: bool) -> None:
-    """Replace the keys of a connection's IKE SAs, or of one child, with fresh ones."""
+def rekey(client: Client, name: str, number_of: int, reauth: bool, as_json: bool) -> None:
+    """Replace the keys of a connection's IKE SAs, or of one child, with fresh ones; `reauth`: by new IKE SAs."""
     known = together(configured(client), alive(client))
     meant = resolve(name, known)
     try:
-        response = client.request("rekey", _request(meant, number_of))
+        response = client.request("rekey", _request(meant, number_of) | ({"reauth": "yes"} if reauth else {}))
     except CommandFailed as error:
         if number(error.response.get("matches")) == 0:
             raise Failure(

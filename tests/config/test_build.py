@@ -210,7 +210,6 @@ def test_ah_alone_offers_no_esp() -> None:
             "vips = 0.0.0.0, 10.0.0.1",
             "gw.vips: IKEv1 asks for at most one IPv4 and one IPv6 address; leave out the others, or set version = 2",
         ),
-        ("reauth_time = 1h", "gw.reauth_time: is built for IKEv1 only; set version = 1, or leave it out"),
         ("version = 3", "gw.version: 3 is not one of 0, 1 and 2"),
         ("if_id_in = %unique", "gw.if_id_in: %unique is not built yet; write a number"),
         ("rekeytime = 1h", "gw: unknown option 'rekeytime'; did you mean 'rekey_time'?"),

@@ -6,6 +6,7 @@ import pytest
 
 from tests.interop.configurations import MOON, SUN
 from tests.interop.conftest import Site
+from tests.lab.peers.base import ViciPeer
 from tests.lab.world import until
 
 SOON = "reauth_time = 10s\nover_time = 4s\nrand_time = 0s\nrekey_time = 1h"
@@ -56,6 +57,7 @@ def test_authenticated_anew_on_command(site: Site) -> None:
     site.moon.up("net")
     before = ike_spis(site)
     with site.world.pinging("alice", "bob") as ping:
-        site.moon.request("rekey", {"ike": "site", "reauth": "yes"})
+        assert isinstance(site.moon, ViciPeer)
+        site.moon.vici().rekey({"ike": "site", "reauth": "yes"})
         anew(site, before)
     assert ping.stop().lost <= SPARE

@@ -7,9 +7,8 @@ from typing import ClassVar
 
 from ikectl.config.model import Child
 from ikectl.exchange import children
-from ikectl.exchange.v2 import auth_lifetime
+from ikectl.exchange.v2 import auth_lifetime, config_payload
 from ikectl.exchange.v2 import child as agreement
-from ikectl.exchange.v2 import config_payload
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
