@@ -11,8 +11,8 @@ from ikectl.config.traps import why_no_trap
 from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
-from ikectl.engine.traps import Traps
 from ikectl.engine.reauthentication import Reauthentications
+from ikectl.engine.traps import Traps
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.iana.v2 import IdType
 from ikectl.sa.association import Association, IkeState

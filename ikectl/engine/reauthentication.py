@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ikectl.config.model import Action, Child, Connection
+from ikectl.config.model import Child, Connection
 from ikectl.engine.calls import BEGINNING, STANDING
 from ikectl.engine.driver import Driver
 from ikectl.engine.transmit import fraction
@@ -166,4 +166,4 @@ class Reauthentications:
 
 def _is_kept_up(child: Child) -> bool:
     """Whether the configuration wants it to be up."""
-    return Action.START in (child.start_action, child.close_action)
+    return child.start_action.starts or child.close_action.starts
