@@ -89,8 +89,8 @@ class Round(NamedTuple):
     """Its method."""
     done: int = 0
     """Rounds before this one."""
-    more: bool = False
-    """Another one follows."""
+    more: bool | None = False
+    """Another one follows; None: that is not known yet."""
 
 
 def for_identities(
@@ -122,7 +122,9 @@ def _wants(connection: Connection, now: Round) -> bool:
     """Whether a connection has such a round there."""
     remote = connection.remote
     return (
-        len(remote) > now.done and remote[now.done].auth.kind is now.proof and (len(remote) > now.done + 1) is now.more
+        len(remote) > now.done
+        and remote[now.done].auth.kind is now.proof
+        and now.more in (None, len(remote) > now.done + 1)
     )
 
 

@@ -29,7 +29,7 @@ AnyDriver = Driver[Any]
 PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
 
 Ends = tuple[Identity | None, Identity | None, str]
-"""Our identity, the peer's, and the user that logged in."""
+"""Our identity and the peer's, or the user that logged in: users may share an identity, or change theirs."""
 Whereabouts = tuple[Identity | None, Identity | None, bytes, str]
 
 
@@ -241,7 +241,7 @@ class Connections:
 
     def connected(self, local: Identity, remote: Identity, user: str) -> bool:
         """Whether an SA stands between these two, with that user."""
-        return (local, remote, user) in self._ends
+        return (local, None if user else remote, user) in self._ends
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
         """The other SAs of the same version that stand between the very ends of `sa`, the newest first.
@@ -456,7 +456,7 @@ def _key(identity: Identity) -> Identity:
 
 
 def _ends(sa: Association) -> Ends:
-    return sa.local_id, sa.remote_id, sa.user
+    return sa.local_id, None if sa.user else sa.remote_id, sa.user
 
 
 def _whereabouts(sa: Association) -> Whereabouts:
@@ -469,6 +469,7 @@ def _is_hidden(sa: Association) -> bool:
     named = sa.remote_id
     return (
         named is not None
+        and not sa.user
         and named.kind in (IdType.IPV4_ADDR, IdType.IPV6_ADDR)
         and named.data != sa.path.remote.address
     )

@@ -25,7 +25,7 @@ from tests.sim.site import Site
 from tests.sim.users import user_answers
 from tests.sim.wiretap import Wiretap, which
 
-USERS = {"carol": b"of carol alone", "dave": b"of dave"}
+USERS = {"carol": b"of carol alone", "dave": b"of dave", "erin": b"of erin"}
 BOTH = [EapType.MD5, EapType.MSCHAPV2]
 
 
@@ -211,7 +211,7 @@ def test_a_connection_that_waits_for_eap_cannot_begin() -> None:
 
 
 def test_users_are_told_apart_where_one_sa_each_is_kept() -> None:
-    """unique = keep: carol again is refused, dave is not, though both may have one IKE identity."""
+    """unique = keep: carol again is refused, under another IKE identity too."""
     site, _ = road()
     for host in (site.moon, site.sun):
         (made,) = host.engine.connections.all
@@ -219,9 +219,51 @@ def test_users_are_told_apart_where_one_sa_each_is_kept() -> None:
     site.up()
     (made,) = site.moon.engine.connections.all
     assert sa_of(site.sun).user == "carol"
-    again = replace(made, name="again", unique=Unique.NEVER)
+    elsewhere = replace(made.local[0], id=Identity.parse("192.0.2.77"), eap_id=Identity.parse("carol"))
+    again = replace(made, name="again", unique=Unique.NEVER, local=(elsewhere,))
     site.moon.load(again)
     token = site.moon.initiate("again", "net", site.world.now)
     site.world.run_until(lambda: token in site.moon.done)
     assert site.moon.done[token].error is not None
     assert any("user" in event.text() and "keep" in event.text() for event in site.sun.saw(AuthFailed))
+
+
+@pytest.mark.parametrize(("user", "name"), [("carol", "staff"), ("dave", "site"), ("erin", None)])
+def test_the_user_picks_the_connection(user: str, name: str | None) -> None:
+    """Two connections want the same proof, of other users: which one it is shows when the user is proven."""
+    site, _ = road(user=user)
+    (made,) = site.sun.engine.connections.all
+    site.sun.engine.connections.unload("site", 0.0)
+    for label, pattern in (("site", "dave"), ("staff", "carol")):
+        wanted = replace(made.remote[0], eap_id=IdentityPattern.parse(pattern))
+        site.sun.load(replace(made, name=label, remote=(wanted,)))
+    failed = error(site, site.up())
+    assert bool(failed) is (name is None)
+    assert [machine.sa.name for machine in site.sun.machines] == ([name] if name else [])
+
+
+def test_another_round_behind_eap() -> None:
+    """The AUTH that ends EAP announces it (RFC 4739 §2.1)."""
+    site, wire = road()
+    psk = Auth(AuthKind.PSK)
+    (ours,), (theirs,) = site.moon.engine.connections.all, site.sun.engine.connections.all
+    site.moon.load(replace(ours, local=(*ours.local, Local("device", psk, Identity.parse("device")))))
+    site.sun.load(replace(theirs, remote=(*theirs.remote, Remote("device", psk, IdentityPattern.parse("device")))))
+    assert not error(site, site.up()) and stands(site)
+    asked = wire.messages(which(IKE_AUTH, by=site.moon))
+    ending = [message for message in asked if NotifyType.ANOTHER_AUTH_FOLLOWS in notifies(message)]
+    assert [kinds(message) for message in ending] == [[AUTH]] and kinds(asked[-1]) == [IDi, AUTH]
+
+
+@pytest.mark.parametrize("end", ["moon", "sun"])
+def test_a_round_behind_eap_that_only_one_end_knows_of(end: str) -> None:
+    site, _ = road()
+    psk = Auth(AuthKind.PSK)
+    (ours,), (theirs,) = site.moon.engine.connections.all, site.sun.engine.connections.all
+    if end == "moon":
+        site.moon.load(replace(ours, local=(*ours.local, Local("device", psk, Identity.parse("device")))))
+    else:
+        site.sun.load(replace(theirs, remote=(*theirs.remote, Remote("device", psk, IdentityPattern.parse("device")))))
+    assert error(site, site.up()) and bare(site.moon)
+    wait(site, 130)
+    assert bare(site.sun) and site.sun.saw(AuthFailed)

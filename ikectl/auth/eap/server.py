@@ -7,8 +7,15 @@ from ikectl.auth.eap.dialogue import ServerDialogue
 from ikectl.auth.eap.table import SERVERS
 from ikectl.config.model import Local, Remote
 from ikectl.errors import AuthenticationFailed
-from ikectl.values.identity import Identity
+from ikectl.values.identity import MATCH_EXACT, NO_MATCH, Identity, IdentityPattern
 from ikectl.values.secret import Secret
+
+
+def closeness(wanted: IdentityPattern | None, user: Identity, claimed: Identity) -> int:
+    """How well a proven user fits `remote.eap_id`; without one it has to be who the peer is to IKE. 0: not at all."""
+    if wanted is not None:
+        return wanted.match(user)
+    return MATCH_EXACT if user.same(claimed) or name_of(user) == name_of(claimed) else NO_MATCH
 
 
 class EapServer:
@@ -18,15 +25,24 @@ class EapServer:
     otherwise the IKE identity counts, and has to be that of the user proven.
     """
 
-    def __init__(self, remote: Remote, identity: Identity, remote_address: bytes, local: Local, random: Random) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        identity: Identity,
+        remote_address: bytes,
+        local: Local,
+        random: Random,
+        users: tuple[IdentityPattern | None, ...] = (),
+    ) -> None:
         """`identity` is the IKE identity that the peer claims, `local` that by which methods of TLS prove ourselves.
 
-        `random` (octet count -> octets) makes challenges.
+        `random` (octet count -> octets) makes challenges. `users` are those of other connections that want the same
+        proof: whoever of them it is, the caller finds the connection.
         """
-        self._remote = remote
+        self._users = (remote.eap_id, *users)
         context = ServerContext(remote, local, identity, remote_address, random, SERVERS)
         methods = [kind for kind in remote.auth.eap if kind in SERVERS]
-        self._dialogue = ServerDialogue(context, methods, remote.eap_id is not None)
+        self._dialogue = ServerDialogue(context, methods, any(each is not None for each in self._users))
         self._identity = identity
 
     async def begin(self) -> bytes:
@@ -46,15 +62,16 @@ class EapServer:
     def _admit(self) -> None:
         """Whether who is proven may come. Raises AuthenticationFailed."""
         assert self._dialogue.proven is not None
-        user, wanted = self._dialogue.proven.user, self._remote.eap_id
-        if wanted is None:
-            if not user.same(self._identity) and name_of(user) != name_of(self._identity):
-                raise AuthenticationFailed(
-                    f"user {name_of(user)!r} is proven, but the peer is {self._identity}; "
-                    "set remote.eap_id to say which users may log in"
-                )
-        elif not wanted.match(user):
+        user = self._dialogue.proven.user
+        if any(closeness(wanted, user, self._identity) for wanted in self._users):
+            return
+        wanted = self._users[0]
+        if wanted is not None:
             raise AuthenticationFailed(f"user {name_of(user)!r} is proven; remote.eap_id wants {wanted}")
+        raise AuthenticationFailed(
+            f"user {name_of(user)!r} is proven, but the peer is {self._identity}; "
+            "set remote.eap_id to say which users may log in"
+        )
 
     @property
     def verdict(self) -> bool | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ikectl.auth.base import AuthContext
 from ikectl.auth.eap.base import name_of
-from ikectl.auth.eap.server import EapServer
+from ikectl.auth.eap.server import EapServer, closeness
 from ikectl.auth.table import prove, verify
 from ikectl.config.match import Round, for_identities
 from ikectl.config.model import AuthKind, Connection, Unique
@@ -23,7 +23,7 @@ from ikectl.exchange.v2.riders import ANSWERS
 from ikectl.iana.v2 import AuthMethod, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.values.identity import Identity
+from ikectl.values.identity import NO_MATCH, Identity
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.eap import EAP
 from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
@@ -56,6 +56,8 @@ class Admission:
     """The peer has another round to come."""
     eap: EapServer | None = None
     """The peer's round, while it goes on by EAP; until its AUTH came."""
+    rivals: list[Connection] = field(default_factory=list)
+    """Connections that want the same of it, of other users perhaps."""
     user: str = ""
     """Who EAP proved the peer to be."""
     last_words: list[Payload] = field(default_factory=list)
@@ -100,7 +102,8 @@ class Admission:
             raise AuthenticationFailed("the peer gave an identity of the reserved type 0")
         shake.asked = shake.asked or bool(request.all(CERTREQ))
         shake.authorities = shake.authorities or authorities(request)
-        more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
+        # Behind EAP another round is announced with the AUTH that ends it.
+        more = None if proof is None else request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
         connection = self._choose(shake.candidates, claimed, request, Round(_kind(proof), self.theirs, more))
         if not self.theirs:
             sa.remote_id = claimed
@@ -111,10 +114,12 @@ class Admission:
             about = self.about = context(sa, connection, sa.local_id, claimed)
         remote = connection.remote[self.theirs]
         heard(about, sa, named)
-        if proof is None:
+        if proof is None or more is None:
             self.connection = connection
+            self.rivals = [each for each in shake.candidates if _alike_but_for_users(each, connection, self.theirs)]
+            users = tuple(each.remote[self.theirs].eap_id for each in self.rivals)
             local = connection.local[min(self.ours, len(connection.local) - 1)]
-            self.eap = EapServer(remote, claimed, sa.path.remote.address, local, sa.random)
+            self.eap = EapServer(remote, claimed, sa.path.remote.address, local, sa.random, users)
             return [EAP.read(await self.eap.begin())]
         await verify(remote, about, proof, request.all(CERT))
         self.connection, self.more = connection, more
@@ -130,18 +135,19 @@ class Admission:
                 self.last_words = [message]
                 raise AuthenticationFailed(f"EAP: {eap.why}")
             return [message]
-        about, connection = self.about, self.connection
-        assert about is not None and connection is not None and eap.identity is not None
+        about, user = self.about, eap.identity
+        assert about is not None and user is not None
         check_keyed(about, eap.msk, request.one(AUTH))
+        self.more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
+        connection = self.connection = self._choose_by_user(user, self.more)
         if self.ours < len(connection.local) and connection.local[self.ours].auth.kind is AuthKind.EAP:
             if not (eap.mutual and eap.msk):
                 raise AuthenticationFailed(
                     "the EAP method proves the peer and not us, who have no other proof (RFC 5998)"
                 )
             self.ours += 1
-        self.more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
         self.theirs += 1
-        self.eap, self.user = None, name_of(eap.identity)
+        self.eap, self.user = None, name_of(user)
         return [keyed(about, eap.msk)]
 
     def _choose(self, candidates: Sequence[Connection], claimed: Identity, request: Message, now: Round) -> Connection:
@@ -152,6 +158,22 @@ class Admission:
         connection, why = for_identities(candidates, claimed, None if wanted is None else wanted.identity, now)
         if connection is None:
             raise AuthenticationFailed(why)
+        return connection
+
+    def _choose_by_user(self, user: Identity, more: bool) -> Connection:
+        """The connection for whom EAP proved, of those that wanted the same of it; the first one where it is equal."""
+        connection, done = self.connection, self.theirs
+        assert connection is not None and self.about is not None
+        best = NO_MATCH
+        for each in [connection, *self.rivals]:
+            close = closeness(each.remote[done].eap_id, user, self.about.remote_id)
+            if (len(each.remote) > done + 1) is more and close > best:
+                best, connection = close, each
+        if not best:
+            raise AuthenticationFailed(
+                f"user {name_of(user)!r} {'announces another' if more else 'ends with this'} round of authentication, "
+                f"and no connection for it wants {'one' if more else 'no further one'}"
+            )
         return connection
 
     async def _prove(self, sa: IkeSa, connection: Connection) -> list[Payload]:
@@ -188,6 +210,17 @@ def _alike(one: Connection, other: Connection, theirs: int, ours: int) -> bool:
     return next(demands) == next(demands) and next(claims) == next(claims)
 
 
+def _alike_but_for_users(one: Connection, other: Connection, done: int) -> bool:
+    """Whether EAP goes on for one as for the other, and everything else that is shown before its end."""
+    if len(one.remote) <= done:
+        return False
+    demands = (
+        [replace(each, name="", eap_id=None) for each in connection.remote[: done + 1]] for connection in (one, other)
+    )
+    claims = ([replace(each, name="") for each in connection.local] for connection in (one, other))
+    return next(demands) == next(demands) and next(claims) == next(claims)
+
+
 @dataclass(slots=True, eq=False)
 class AnswerIkeAuth(Answer):
     """One request of IKE_AUTH, and with the last one the first child."""
@@ -216,6 +249,8 @@ class AnswerIkeAuth(Answer):
     def _check(self, sa: IkeSa, admission: Admission) -> None:
         """What may keep out a peer that proved itself. Raises AuthenticationFailed."""
         assert admission.connection is not None and sa.local_id is not None and sa.remote_id is not None
+        if admission.theirs != len(admission.connection.remote):
+            raise AuthenticationFailed(f"{admission.theirs} rounds are not those of {admission.connection.name}")
         if (
             admission.connection.unique is Unique.KEEP
             and admission.opening.notify(NotifyType.INITIAL_CONTACT) is None
