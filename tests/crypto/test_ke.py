@@ -76,6 +76,7 @@ def test_published_scalar_multiplication(vector: dict) -> None:
     assert ke.combine(pair, vector["peer"]) == vector["shared"]
 
 
+@pytest.mark.conformance("v2-112")
 @pytest.mark.parametrize("vector", vectors("kem"), ids=name)
 def test_published_kem(vector: dict) -> None:
     kind = method(vector["keyword"])
@@ -103,6 +104,7 @@ def test_every_row_has_its_method_and_every_method_its_row() -> None:
     assert {row.id for row in transforms.KE} == set(ke.METHODS) == set(LENGTHS)
 
 
+@pytest.mark.conformance("v2-112")
 @pytest.mark.parametrize("kind", ke.METHODS, ids=lambda kind: kind.name)
 def test_both_ends_agree(kind: KeyExchangeMethod) -> None:
     row = transforms.KE_BY_METHOD[kind]
@@ -153,7 +155,7 @@ def test_exponents_of_subgroups_are_below_q(kind: KeyExchangeMethod) -> None:
 
 
 @pytest.mark.parametrize("kind", ke.METHODS, ids=lambda kind: kind.name)
-@pytest.mark.conformance("v2-51")
+@pytest.mark.conformance("v2-51", "v2-112")
 def test_wrong_length_is_refused(kind: KeyExchangeMethod) -> None:
     pair = ke.generate(kind, tape("initiator"))
     public, _ = ke.answer(kind, pair.public, tape("responder"))
@@ -219,7 +221,7 @@ def test_results_of_zero_are_refused(kind: KeyExchangeMethod) -> None:
 
 
 @pytest.mark.parametrize("kind", [K.ML_KEM_512, K.ML_KEM_768, K.ML_KEM_1024], ids=lambda kind: kind.name)
-@pytest.mark.conformance("v2-51")
+@pytest.mark.conformance("v2-51", "v2-112")
 def test_encapsulation_keys_beyond_the_modulus_are_refused(kind: KeyExchangeMethod) -> None:
     """FIPS 203 §7.2: coefficients are below 3329."""
     good = ke.generate(kind, tape("peer")).public

@@ -29,8 +29,11 @@ def exchanges(host: Host) -> list[str]:
     return [str(event.exchange) for event in host.saw(MessageSent)]
 
 
-@pytest.mark.conformance("v2-110")
-@pytest.mark.parametrize("rounds", ["ke1_mlkem768", "ke1_mlkem768-ke2_ecp256", "ke3_ecp384-ke5_x448"])
+SEVEN = "ke1_mlkem512-ke2_mlkem768-ke3_mlkem1024-ke4_ecp256-ke5_ecp384-ke6_x448-ke7_modp2048"
+
+
+@pytest.mark.conformance("v2-110", "v2-111", "v2-112")
+@pytest.mark.parametrize("rounds", ["ke1_mlkem768", "ke1_mlkem768-ke2_ecp256", "ke3_ecp384-ke5_x448", SEVEN])
 def test_ml_kem_is_mixed_in_before_anybody_proves_anything(rounds: str) -> None:
     """IKE_SA_INIT with ADDKE and INTERMEDIATE_EXCHANGE_SUPPORTED; IKE_INTERMEDIATE {KE} each way; IKE_AUTH."""
     site = Site(ike=f"aes128gcm16-prfsha256-x25519-{rounds}")
@@ -134,7 +137,7 @@ def test_a_response_that_is_found_wrong_changes_nothing(spoilt: Notify | None) -
 CLASSIC = "aes128gcm16-prfsha256-x25519"
 
 
-@pytest.mark.conformance("v2-110")
+@pytest.mark.conformance("v2-110", "v2-111")
 @pytest.mark.parametrize("rounds", ["ke1_mlkem768", "ke1_mlkem768-ke2_ecp256-ke2_none", "ke1_none-ke2_mlkem768"])
 def test_what_the_configuration_wants_is_not_given_up_for_a_peer_without_it(rounds: str) -> None:
     """HDR, SA(classic), KE, Ni -->  <-- HDR, N(NO_PROPOSAL_CHOSEN), though all but ADDKE fits; and the log says why."""
