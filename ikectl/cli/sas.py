@@ -120,7 +120,8 @@ def _end(side: str, keys: Tree) -> Text:
         nat = "   behind NAT"
     elif side == "local" and "nat-fake" in keys:
         nat = "   UDP forced"
-    user = f"   user {text(keys['remote-xauth-id'])}" if side == "remote" and "remote-xauth-id" in keys else ""
+    login = keys.get("remote-xauth-id") or keys.get("remote-eap-id")
+    user = f"   user {text(login)}" if side == "remote" and login else ""
     vips = f"   inside {', '.join(texts(keys[f'{side}-vips']))}" if f"{side}-vips" in keys else ""
     return Text.assemble(_label(side), f"{address:<24} {text(keys.get(f'{side}-id'))}{user}{vips}", (nat, "yellow"))
 

@@ -192,8 +192,6 @@ def _eap_rounds(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
                     f"whoever answers could have the password, for {what}.auth = {theirs[0].auth.kind.value} proves no "
                     f"server; give the gateway a certificate (auth = pubkey in {what})",
                 )
-            else:
-                yield side, "EAP is not built yet; use pubkey or psk"
 
 
 def _v1_rounds(found: Rounds) -> Iterator[tuple[str, str]]:

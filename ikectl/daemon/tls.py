@@ -24,6 +24,9 @@ MAX_RECORDS = 256 * 1024
 MAX_PLAIN = 64 * 1024
 """Octets that a peer may say inside in one message; an EAP packet has no more."""
 _TLS13 = 0x0304
+_LEGACY_SERVER_CONNECT = 0x4
+"""SSL_OP_LEGACY_SERVER_CONNECT, which pyOpenSSL does not name: a server may lack RFC 5746, as strongSwan's does. What
+that protects from, data of one session taken for another's by a renegotiation, does not exist in EAP."""
 _ROOM = 16 * 1024 + 512
 
 
@@ -124,7 +127,7 @@ class Tls:
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_max_proto_version(self._newest)
         context.set_cipher_list(CIPHERS)
-        context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+        context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | _LEGACY_SERVER_CONNECT)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         if ask.wants or not ask.server:
             # Every chain is let through: judging it is not OpenSSL's part here (see above).

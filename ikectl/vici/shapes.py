@@ -93,7 +93,7 @@ def ike_keys(sa: IkeSaView) -> Shape:
         "remote-id": str(sa.remote_id) if sa.remote_id else "%any",
     }
     if sa.user:
-        keys["remote-xauth-id"] = sa.user
+        keys["remote-xauth-id" if sa.version == 1 else "remote-eap-id"] = sa.user
     if sa.method:
         keys["auth-method"] = sa.method
     if sa.initiator:

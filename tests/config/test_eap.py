@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ikectl.config.model import SecretKind
+from ikectl.config.model import AuthKind, Inner, SecretKind
 from ikectl.crypto.mschapv2 import nt_hash
+from ikectl.iana.eap import EapType
+from ikectl.values.identity import Identity, IdentityPattern
 from tests.config.trees import load_text, mistakes
 
 CHILD = "children { net { remote_ts = 10.0.0.0/8 } }"
@@ -36,6 +38,51 @@ def told(sections: str, version: int = 2) -> list[str]:
 )
 def test_mistakes(sections: str, error: str) -> None:
     assert error in told(sections)
+
+
+def test_a_client_and_a_gateway() -> None:
+    text = """
+        connections {
+          client {
+            version = 2
+            local  { auth = eap-ttls-pap
+                     id = moon.example.org
+                     eap_id = carol
+                     aaa_id = aaa.example.org }
+            remote { auth = pubkey
+                     id = sun.example.org }
+            children { net { remote_ts = 10.0.0.0/8 } }
+          }
+          gateway {
+            version = 2
+            local  { auth = pubkey
+                     id = sun.example.org }
+            remote { auth = eap-dynamic
+                     eap_id = "*@example.org" }
+            children { net { local_ts = 10.0.0.0/8 } }
+          }
+        }
+        """
+    client, gateway = load_text(text).loaded.connections
+    (local,) = client.local
+    assert (local.auth.kind, local.auth.eap, local.auth.inner) == (AuthKind.EAP, (EapType.TTLS,), Inner.PAP)
+    assert (local.eap_id, str(local.aaa_id)) == (Identity.parse("carol"), "aaa.example.org")
+    (remote,) = gateway.remote
+    assert remote.eap_id == IdentityPattern.parse("*@example.org")
+    assert remote.auth.eap[0] is EapType.TLS and len(remote.auth.eap) == 6
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        "local { auth = eap\neap_id = %any\nid = carol }\nremote { auth = pubkey }",
+        "local { auth = eap-tls\nid = carol }\nremote { auth = eap-tls }",
+        "local { auth = pubkey }\nremote { auth = eap-mschapv2\neap_id = %any }",
+    ],
+)
+def test_what_goes_together(sections: str) -> None:
+    assert told(sections) == []
+    assert told(sections, version=0) == []
 
 
 def test_ikev1_has_no_eap() -> None:

@@ -60,6 +60,11 @@ def test_the_section_of_children_is_there_when_sas_are_listed_and_not_in_events(
     assert shapes.ike_sa(SA, None)["office"] == shapes.ike_keys(SA)
 
 
+def test_a_user_has_the_name_of_the_protocol_that_asked() -> None:
+    assert shapes.ike_keys(replace(SA, version=1, user="joe"))["remote-xauth-id"] == "joe"
+    assert shapes.ike_keys(replace(SA, version=2, user="joe"))["remote-eap-id"] == "joe"
+
+
 def test_everything_an_sa_can_say() -> None:
     sa = replace(
         SA,
@@ -82,7 +87,7 @@ def test_everything_an_sa_can_say() -> None:
     expected = {
         "local-id": "gw-a.example.org",
         "remote-id": "C=CH, O=Example, CN=gw-b",
-        "remote-xauth-id": "joe",
+        "remote-eap-id": "joe",
         "initiator": "yes",
         "nat-local": "yes",
         "nat-fake": "yes",

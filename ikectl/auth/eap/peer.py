@@ -25,8 +25,14 @@ class EapPeer(PeerDialogue):
         `random` (octet count -> octets) makes challenges. `only_mutual`: nothing but EAP will prove the
         server (RFC 5998), so only methods that do are taken.
         """
-        expected = local.aaa_id or (ExactIdentity(server) if server is not None and not server.is_any else None)
-        context = PeerContext(local, local.eap_id or identity, expected, random, PEERS)
+        context = PeerContext(local, local.eap_id or identity, local.aaa_id, random, PEERS)
         super().__init__(
             context, [kind for kind in local.auth.eap if kind in PEERS and (PEERS[kind].mutual or not only_mutual)]
         )
+        if server is not None:
+            self.meet(server)
+
+    def meet(self, server: Identity) -> None:
+        """The peer said in IKE who it is: without `aaa_id` the EAP server has to be the same."""
+        if self.context.local.aaa_id is None and not server.is_any:
+            self.context.server = ExactIdentity(server)

@@ -83,8 +83,9 @@ class Admission:
         assert connection is not None
         if self.ours == len(connection.local):
             return told
+        alone = connection.local[self.ours].auth.kind is AuthKind.EAP  # then the peer's EAP ends this round of ours too
         payloads = await self._prove(sa, connection) + told
-        if self.ours < len(connection.local):
+        if self.ours < len(connection.local) and not alone:
             if self.opening.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is None:
                 raise AuthenticationFailed(
                     f"the peer knows no second round of authentication (RFC 4739), and connection {connection.name} "

@@ -226,6 +226,8 @@ class IkeAuth(Exchange):
         if not progress.theirs:
             sa.remote_id = claimed
         heard(progress.about, sa, named)
+        if progress.eap is not None:
+            progress.eap.meet(claimed)
 
     async def _converse(self, sa: IkeSa, progress: Progress, eap: EapPeer, reply: Message) -> list[Payload]:
         """Our answer to an EAP message; after its success our AUTH."""

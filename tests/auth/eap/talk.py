@@ -15,7 +15,7 @@ from ikectl.daemon.tls import Tls
 from ikectl.errors import IkectlError
 from ikectl.iana.eap import EapType
 from ikectl.pki.store import Store
-from ikectl.sa.asks import Ask
+from ikectl.sa.asks import Ask, Authorities
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.eap import EapMessage
 from tests.auth.answers import answers as store_answers
@@ -55,7 +55,8 @@ def store_of(*own: Identified, root: Authority = ROOT) -> Store:
 
 def answers_of(store: Store, passwords: Mapping[str, bytes], newest: int = SSL.TLS1_3_VERSION) -> Answers:
     """What a host with this store and these passwords answers."""
-    return {**store_answers(store), **Tls(store, newest).immediate, **user_answers(passwords)}
+    certificates = {Authorities: lambda ask: store.authorities(ask.remotes)}
+    return {**store_answers(store), **certificates, **Tls(store, newest).immediate, **user_answers(passwords)}
 
 
 SUN_STORE = store_of(leaf("sun"))
