@@ -18,7 +18,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
@@ -80,10 +81,51 @@ class Authority:
         key = KEYS[kind]()
         return Authority(key, (_sign(self.key, self.certificates[0], name, key, authority=True), *self.certificates))
 
-    def issue(self, name: str, kind: str = "ecdsa") -> Credential:
-        """A certificate for a host: subject with CN, and the name as subjectAltName."""
+    def issue(self, name: str, kind: str = "ecdsa", *, crl_uri: str = "", ocsp_uri: str = "") -> Credential:
+        """A certificate for a host: subject with CN, and the name as subjectAltName.
+
+        `crl_uri` and `ocsp_uri` are where this authority tells of revocation.
+        """
         key = KEYS[kind]()
-        return Credential(name, key, _sign(self.key, self.certificates[0], name, key), self.certificates)
+        certificate = _sign(self.key, self.certificates[0], name, key, crl_uri=crl_uri, ocsp_uri=ocsp_uri)
+        return Credential(name, key, certificate, self.certificates)
+
+    def crl(self, *revoked: Credential) -> bytes:
+        """A CRL (DER) that is good for a day."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificates[0].subject)
+            .last_update(now - datetime.timedelta(hours=1))
+            .next_update(now + datetime.timedelta(days=1))
+            .add_extension(x509.CRLNumber(1), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+        for each in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(each.certificate.serial_number)
+            entry = entry.revocation_date(now - datetime.timedelta(hours=2))
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+    def ocsp(self, of: Credential, *, revoked: bool = False) -> bytes:
+        """An OCSP response (DER) about a certificate of this authority, good for a day."""
+        now = datetime.datetime.now(datetime.UTC)
+        status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+        builder = (
+            ocsp.OCSPResponseBuilder()
+            .add_response(
+                of.certificate,
+                self.certificates[0],
+                hashes.SHA1(),
+                status,
+                now - datetime.timedelta(hours=1),
+                now + datetime.timedelta(days=1),
+                now - datetime.timedelta(hours=2) if revoked else None,
+                x509.ReasonFlags.key_compromise if revoked else None,
+            )
+            .responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificates[0])
+        )
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def _sign(
@@ -93,6 +135,8 @@ def _sign(
     key: PrivateKey,
     *,
     authority: bool = False,
+    crl_uri: str = "",
+    ocsp_uri: str = "",
 ) -> x509.Certificate:
     subject = x509.Name(
         [
@@ -124,6 +168,14 @@ def _sign(
     )
     if not authority:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    if crl_uri:
+        place = x509.UniformResourceIdentifier(crl_uri)
+        builder = builder.add_extension(
+            x509.CRLDistributionPoints([x509.DistributionPoint([place], None, None, None)]), critical=False
+        )
+    if ocsp_uri:
+        responder = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp_uri))
+        builder = builder.add_extension(x509.AuthorityInformationAccess([responder]), critical=False)
     edwards = isinstance(signer, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
     return builder.sign(signer, None if edwards else hashes.SHA256())
 
