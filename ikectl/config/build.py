@@ -252,6 +252,8 @@ def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadF
         cacerts,
         checked.values["eap_id"],
         revocation=checked.values["revocation"],
+        ca_id=checked.values["ca_id"],
+        cert_policy=checked.values["cert_policy"],
     )
 
 

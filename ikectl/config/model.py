@@ -321,6 +321,8 @@ class Remote:
     cacerts: tuple[bytes, ...] = field(default=(), repr=False)
     eap_id: IdentityPattern | None = None
     revocation: Revocation = Revocation.RELAXED
+    ca_id: Identity | None = None
+    cert_policy: tuple[str, ...] = ()
 
 
 class Fresh(StrEnum):

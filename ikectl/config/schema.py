@@ -147,9 +147,10 @@ REMOTE = Group(
                                                    "that is told), `relaxed` (only what is revoked is refused)."),
         O("eap_id",      kinds.PATTERN, "(the peer's id)",
                                                    "Users who may log in by EAP. If set, the client is asked who it is."),
-        O("groups",      kinds.TEXT,    "",        "Group memberships, one of which is needed.", NO, many=True),
-        O("cert_policy", kinds.TEXT,    "",        "Certificate policy OIDs needed.", NO, many=True),
-        O("ca_id",       kinds.TEXT,    "",        "Identity some CA of the chain must carry.", NO),
+        O("groups",      kinds.TEXT,    "",        "Group memberships, of attribute certificates or RADIUS; neither is built.", NO, many=True),
+        O("cert_policy", kinds.OID,     "",        "Certificate policies, all of which the certificate and the CAs above it "
+                                                   "must assert.", many=True),
+        O("ca_id",       kinds.IDENTITY, "",       "Identity some CA of the chain must carry; it need not be known here."),
         O("pubkeys",     kinds.TEXT,    "",        "Raw public keys accepted.", NO, many=True),
     ),
     (("cert*", CERT), ("cacert*", CERT)),

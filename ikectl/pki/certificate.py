@@ -37,6 +37,8 @@ _CACHED_PEER_CERTIFICATES = 128
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
+ANY_POLICY = "2.5.29.32.0"
+
 _IKE_USAGES = frozenset(
     (
         ExtendedKeyUsageOID.IPSEC_IKE,
@@ -97,6 +99,12 @@ class Certificate:
     pointers: Pointers
     """Where its issuer says whether it was revoked."""
     vouches: Vouches
+    policies: frozenset[str]
+    """Certificate policies asserted, OIDs with dots; ANY_POLICY among them stands for all (RFC 5280 §4.2.1.4)."""
+    explicit_after: int | None
+    """After how many further certificates a policy must hold for the whole path (§4.2.1.11)."""
+    inhibits_any: bool
+    """A CA below which ANY_POLICY does not count (§4.2.1.14), sooner or later."""
 
     @classmethod
     def read(cls, octets: bytes) -> Self:
@@ -139,6 +147,7 @@ class Certificate:
         if ski := _find(extensions, x509.SubjectKeyIdentifier):
             key_names[ski.digest] = None
         constraints = _find(extensions, x509.BasicConstraints)
+        constrained = _find(extensions, x509.PolicyConstraints)
         return cls(
             der=der,
             subject=subject,
@@ -159,6 +168,9 @@ class Certificate:
             serial=parsed.serial_number,
             pointers=Pointers.of(parsed),
             vouches=_vouches(extensions),
+            policies=_policies(extensions),
+            explicit_after=constrained.require_explicit_policy if constrained else None,
+            inhibits_any=_find(extensions, x509.InhibitAnyPolicy) is not None,
         )
 
     @property
@@ -277,6 +289,11 @@ def _unfit(extensions: x509.Extensions) -> str:
     if extended and _IKE_USAGES.isdisjoint(extended):
         return "its extended key usage is for something else"
     return ""
+
+
+def _policies(extensions: x509.Extensions) -> frozenset[str]:
+    asserted = _find(extensions, x509.CertificatePolicies)
+    return frozenset(policy.policy_identifier.dotted_string for policy in asserted or ())
 
 
 def _vouches(extensions: x509.Extensions) -> Vouches:

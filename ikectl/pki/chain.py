@@ -19,7 +19,7 @@ from OpenSSL import crypto as openssl
 
 from ikectl.errors import CredentialError, Expired, NoTrustPath
 from ikectl.pki.certificate import Certificate
-from ikectl.pki.constraints import Constraint, Trust, key_fits, signature_fits
+from ikectl.pki.constraints import Constraint, Trust, has_policy, key_fits, signature_fits
 from ikectl.values.identity import Identity
 from ikectl.values.record import record
 
@@ -109,11 +109,13 @@ def check(
         roots = list(anchors)
     path = build_path(leaf, helpers, roots, at)
     _demand_strength(path, trust.auth.chain)
+    whole = path if len(path) > 1 else _issuers(leaf, helpers, anchors, at)
+    _demand_names(whole, trust)
     return Verdict(
         leaf.spki,
         max(certificate.not_before for certificate in path),
         min(certificate.not_after for certificate in path),
-        path if len(path) > 1 else _issuers(leaf, helpers, anchors, at),
+        whole,
     )
 
 
@@ -151,7 +153,7 @@ def build_path(
         context = openssl.X509StoreContext(store, leaf.native, [helper.native for helper in intermediates])
         path = context.get_verified_chain()
     except openssl.X509StoreContextError as error:
-        raise _judgement(error, at) from None
+        raise _judgement(error, leaf, at) from None
     except openssl.Error:
         raise CredentialError(f"OpenSSL cannot use the certificate of {leaf} or of a CA") from None
     if len(path) > MAX_PATH:
@@ -184,6 +186,30 @@ def _demand_strength(path: Sequence[Certificate], rules: Sequence[Constraint]) -
             )
 
 
+def _demand_names(path: Sequence[Certificate], trust: Trust) -> None:
+    """Refuse a path without the CA or the policies that the configuration wants."""
+    leaf, *cas = path
+    # OpenSSL can be asked this, but this binding of it not for "any policy will do" (RFC 5280 §6.1.1 (c)).
+    explicit = any(
+        member.explicit_after is not None and member.explicit_after <= index
+        for index, member in enumerate(path[:-1] or path)
+    )
+    if explicit and not any(has_policy(path, policy) for policy in leaf.policies):
+        raise NoTrustPath(
+            f"a CA above the certificate of {leaf} wants a certificate policy, which not all certificates of the path "
+            "assert"
+        )
+    if trust.ca_id is not None and not any(ca.confirms(trust.ca_id) for ca in cas):
+        through = ", ".join(map(str, cas)) or "no CA known here"
+        raise NoTrustPath(f"remote.ca_id wants {trust.ca_id} above the certificate of {leaf}, and found {through}")
+    for policy in trust.cert_policy:
+        if not has_policy(path, policy):
+            raise CredentialError(
+                f"the certificate of {leaf} or a CA above it does not assert the policy {policy} of "
+                f"remote.cert_policy; the certificate itself has {', '.join(sorted(leaf.policies)) or 'none'}"
+            )
+
+
 def _readable(certificates: Iterable[bytes]) -> list[Certificate]:
     found = []
     for der in certificates:
@@ -194,10 +220,12 @@ def _readable(certificates: Iterable[bytes]) -> list[Certificate]:
     return found
 
 
-def _judgement(error: openssl.X509StoreContextError, at: datetime | None) -> CredentialError:
+def _judgement(error: openssl.X509StoreContextError, leaf: Certificate, at: datetime | None) -> CredentialError:
     code = error.errors[0]
-    der = openssl.dump_certificate(openssl.FILETYPE_ASN1, error.certificate)
-    subject = Certificate.of_peer(der)
+    try:
+        subject = Certificate.of_peer(openssl.dump_certificate(openssl.FILETYPE_ASN1, error.certificate))
+    except openssl.Error:
+        subject = leaf  # what concerns the whole path, as policies do, is said of no certificate
     if at is not None and code == _HAS_EXPIRED:
         return Expired(f"the certificate of {subject} expired {_span(at - subject.not_after)} ago")
     if at is not None and code == _NOT_YET_VALID:

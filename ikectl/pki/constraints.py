@@ -11,7 +11,8 @@ from typing import Protocol
 
 from ikectl.crypto.signature import Scheme
 from ikectl.iana.v2 import HashAlgorithm
-from ikectl.pki.certificate import Certificate
+from ikectl.pki.certificate import ANY_POLICY, Certificate
+from ikectl.values.identity import Identity
 
 MIN_RSA_BITS = 2048
 """Shorter RSA keys are refused unless the configuration names a shorter minimum."""
@@ -73,6 +74,14 @@ class Trust(Protocol):
         """The method with its constraints."""
 
     @property
+    def ca_id(self) -> Identity | None:
+        """An identity that some CA of the path must have."""
+
+    @property
+    def cert_policy(self) -> tuple[str, ...]:
+        """Certificate policies (OIDs) that all of the path must have."""
+
+    @property
     def revocation(self) -> str:
         """strict, ifuri or relaxed: `revocation.Strictness`."""
 
@@ -85,6 +94,18 @@ def key_fits(certificate: Certificate, rules: Sequence[Constraint]) -> bool:
     return any(
         rule.key in ("", certificate.kind) and certificate.key_bits >= (rule.min_bits or floor) for rule in rules
     )
+
+
+def has_policy(path: Sequence[Certificate], policy: str) -> bool:
+    """Whether a certificate policy holds for the leaf of a path (leaf to anchor).
+
+    Every certificate but the anchor asserts it; CAs may do so by anyPolicy,
+    unless a CA of the path restricts that. Policies that a CA maps to others
+    (RFC 5280 §4.2.1.5) do not count as these.
+    """
+    leaf, *cas = path[:-1] if len(path) > 1 else path
+    lax = not any(ca.inhibits_any for ca in path[1:])
+    return policy in leaf.policies and all(policy in ca.policies or (lax and ANY_POLICY in ca.policies) for ca in cas)
 
 
 def signature_fits(certificate: Certificate, issuer: Certificate, rules: Sequence[Constraint]) -> bool:

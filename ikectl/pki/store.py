@@ -232,7 +232,14 @@ class Store:
         digest = hashlib.sha256(b"%d %d " % (identity.kind, len(identity.data)) + identity.data)
         for der in certificates[:MAX_PEER_CERTIFICATES]:
             digest.update(b"%d " % len(der) + der)
-        about = (digest.digest(), trust.certs, trust.cacerts, tuple(trust.auth.chain))
+        about = (
+            digest.digest(),
+            trust.certs,
+            trust.cacerts,
+            tuple(trust.auth.chain),
+            trust.ca_id,
+            trust.cert_policy,
+        )
         verdict = self._verdicts.get(about)
         if verdict is None or not verdict.valid_from <= at <= verdict.valid_until:
             verdict = self._judge(certificates, trust, identity, at)

@@ -277,6 +277,8 @@ def _remote(remote: Remote) -> Shape:
     return {
         **_class(remote.auth),
         "revocation": remote.revocation.value,
+        **({"ca_id": str(remote.ca_id)} if remote.ca_id is not None else {}),
+        **({"cert_policy": list(remote.cert_policy)} if remote.cert_policy else {}),
         "id": str(remote.id),
         **eap,
         "groups": [],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ikectl.config.model import Auth, KeyConstraint, Remote
 from ikectl.errors import CredentialError, Expired, NoTrustPath
 from ikectl.iana.v2 import HashAlgorithm
-from ikectl.pki.certificate import Certificate
+from ikectl.pki.certificate import ANY_POLICY, Certificate
 from ikectl.pki.chain import MAX_PATH, MAX_PEER_CERTIFICATES, Verdict, check
 from ikectl.values.identity import Identity
 from tests.pki import vectors
@@ -384,3 +385,75 @@ def test_any_damage_to_a_chain_gives_a_credential_error_or_the_same_key(data: st
         except CredentialError:
             return
     assert verdict.spki == Certificate.read(FIXED[0]).spki
+
+
+# -- what the configuration pins besides keys ---------------------------------------------
+
+WEST, EAST = "1.3.6.1.4.1.99999.1.1", "1.3.6.1.4.1.99999.1.2"
+
+
+def policies(*oids: str) -> list[tuple[x509.ExtensionType, bool]]:
+    informations = [x509.PolicyInformation(x509.ObjectIdentifier(oid), None) for oid in oids]
+    return [(x509.CertificatePolicies(informations), False)]
+
+
+def judged(leaf: Identified, **pins: Any) -> Verdict:
+    anchors = [Certificate.read(Authority.root().der)]
+    identity = Identity.parse("C=CH, O=ikectl, CN=moon")
+    return check((leaf.der, *leaf.chain), Remote(**pins), identity, NOW, anchors=anchors)
+
+
+@pytest.mark.conformance("v2-68")
+def test_a_ca_of_the_path_has_the_name() -> None:
+    leaf = Authority.root().authority("mid", names=("mid.example.org",)).leaf("moon")
+    for ca in ("C=CH, O=ikectl, CN=mid", "mid.example.org", "C=CH, O=ikectl, CN=root"):
+        assert len(judged(leaf, ca_id=Identity.parse(ca)).path) == 3
+    for ca in ("C=CH, O=ikectl, CN=moon", "C=CH, O=ikectl, CN=other"):
+        with pytest.raises(NoTrustPath, match=r"remote\.ca_id wants .* and found C=CH, O=ikectl, CN=mid, C=CH"):
+            judged(leaf, ca_id=Identity.parse(ca))
+
+
+@pytest.mark.parametrize(
+    ("ca", "leaf", "wanted", "good"),
+    [
+        ((WEST,), (WEST,), (WEST,), True),
+        ((WEST, EAST), (EAST, WEST), (WEST, EAST), True),
+        ((ANY_POLICY,), (WEST,), (WEST,), True),
+        ((WEST,), (WEST,), (WEST, EAST), False),
+        ((), (WEST,), (WEST,), False),
+        ((EAST,), (WEST,), (WEST,), False),
+        ((WEST,), (), (WEST,), False),
+        ((ANY_POLICY,), (ANY_POLICY,), (WEST,), False),
+    ],
+)
+def test_policies_hold_through_the_path(
+    ca: tuple[str, ...], leaf: tuple[str, ...], wanted: tuple[str, ...], good: bool
+) -> None:
+    """RFC 5280 §6.1: a policy is the leaf's only if every CA below the anchor vouches for it."""
+    mid = Authority.root().authority("mid", extensions=policies(*ca) if ca else ())
+    made = mid.leaf("moon", extensions=policies(*leaf) if leaf else ())
+    if good:
+        assert judged(made, cert_policy=wanted)
+    else:
+        with pytest.raises(CredentialError, match="does not assert the policy"):
+            judged(made, cert_policy=wanted)
+
+
+def test_any_policy_may_be_forbidden() -> None:
+    inhibit = [*policies(ANY_POLICY), (x509.InhibitAnyPolicy(0), True)]
+    low = Authority.root().authority("mid", extensions=inhibit).authority("low", extensions=policies(ANY_POLICY))
+    with pytest.raises(CredentialError, match="does not assert the policy"):
+        judged(low.leaf("moon", extensions=policies(WEST)), cert_policy=(WEST,))
+
+
+def test_a_ca_may_demand_policies_of_all_below() -> None:
+    """policyConstraints (RFC 5280 §4.2.1.11) holds whether the configuration wants policies or not."""
+    demanding = [*policies(WEST), (x509.PolicyConstraints(0, None), True)]
+    mid = Authority.root().authority("mid", extensions=demanding)
+    assert judged(mid.leaf("moon", extensions=policies(WEST)))
+    with pytest.raises(NoTrustPath, match="wants a certificate policy"):
+        judged(mid.leaf("moon"))
+    later = Authority.root().authority("mid", extensions=[(x509.PolicyConstraints(2, None), True)])
+    assert judged(later.leaf("moon"))
+    with pytest.raises(NoTrustPath, match="wants a certificate policy"):
+        judged(later.authority("low").leaf("moon"))
