@@ -79,11 +79,15 @@ def up(
         float,
         typer.Option(min=0, help="Seconds to wait for each child; 0: while the daemon tries."),
     ] = 0,
+    childless: Annotated[
+        bool,
+        typer.Option("--childless", help="The IKE SA alone, where the peer takes it so (RFC 6023)."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Establish a connection's children, or one child, and show what happens meanwhile."""
     with daemon(socket_of(context)) as client:
-        up_command.up(client, name, timeout, as_json)
+        up_command.up(client, name, timeout, as_json, childless)
 
 
 @app.command()

@@ -16,14 +16,19 @@ from ikectl.vici.message import Draft, Tree, section, text, texts
 STANDING = frozenset(("INSTALLED", "REKEYING"))
 
 
-def up(client: Client, name: str, timeout: float, as_json: bool) -> None:
+def up(client: Client, name: str, timeout: float, as_json: bool, childless: bool = False) -> None:
     """Establish a child, or every child of a connection; what stands already is left alone.
 
-    `timeout` in seconds for each child; 0 waits as long as the daemon tries.
+    `timeout` in seconds for each child; 0 waits as long as the daemon tries. `childless`: the IKE SA alone.
     """
     known = configured(client)
     meant = resolve(name, known)
-    results = [_up(client, each, timeout, as_json) for each in _targets(meant, known)]
+    if childless and meant.child:
+        raise Failure(
+            ExitCode.USAGE, f"{meant} is a child", f"for the IKE SA alone: ikectl up {meant.connection} --childless"
+        )
+    targets = [meant] if childless else _targets(meant, known)
+    results = [_up(client, each, timeout, as_json) for each in targets]
     if as_json:
         show_json(results)
     if not all(result["success"] for result in results):

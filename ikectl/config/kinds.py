@@ -20,6 +20,7 @@ from ikectl.config.model import (
     TFC_MTU,
     Action,
     AddressSpec,
+    Childless,
     CopyDscp,
     Fragmentation,
     Fresh,
@@ -398,6 +399,7 @@ IPV4_NETWORK  = Kind("network", "an IPv4 network", _of_text(_network_v4))
 POOL_RANGE    = Kind("range", "a network or a range of addresses", _of_text(_pool_range))
 ATTRIBUTE     = Kind("octets", "an address, 0x hex, 0s Base64 or text", _attribute_value)
 FRAGMENTATION = Kind("word", "a word", _choice(_FRAGMENTATION, silent=_OTHER_BOOLS))
+CHILDLESS     = Kind("word", "a word", _choice({word.value: word for word in Childless}))
 UNIQUE        = Kind("word", "a word", _choice({word.value: word for word in Unique}))
 HW_OFFLOAD    = Kind("word", "a word", _choice(_HW_OFFLOAD))
 COPY_DSCP     = Kind("word", "a word", _choice({word.value: word for word in CopyDscp}))

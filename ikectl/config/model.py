@@ -108,6 +108,19 @@ class Unique(StrEnum):
     REPLACE = "replace"
 
 
+class Childless(StrEnum):
+    """IKE SAs without a child in IKE_AUTH (RFC 6023)."""
+
+    ALLOW = "allow"
+    """As responder; we begin them only where no child is wanted."""
+    PREFER = "prefer"
+    """Likewise, and begun where the peer takes them: the first child comes behind."""
+    FORCE = "force"
+    """No others, in either role."""
+    NEVER = "never"
+    """Not as responder."""
+
+
 class SendCert(StrEnum):
     """When CERT payloads are sent."""
 
@@ -465,6 +478,7 @@ class Connection:
     send_cert: SendCert = SendCert.IFASKED
     keyingtries: int = 1
     unique: Unique = Unique.NO
+    childless: Childless = Childless.ALLOW
     reauth_time: int = 0
     rekey_time: int = 14400
     over_time: int = 1440

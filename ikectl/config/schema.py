@@ -250,7 +250,9 @@ CONNECTION = Group(
         O("fragmentation", kinds.FRAGMENTATION, "yes",    "`yes` cuts long messages into fragments for peers "
                                                           "that take them (RFC 7383), `accept` only takes them, `no`. "
                                                           "`force`: with IKEv1 from the first message on."),
-        O("childless",    kinds.WORD,          "allow",   "IKE SAs without a child (RFC 6023).", ("never",)),
+        O("childless",    kinds.CHILDLESS,     "allow",   "IKEv2: IKE SAs without a child (RFC 6023): `allow` takes them, `prefer` "
+                                                          "begins with one where the peer takes it, `force` has no others, "
+                                                          "`never` takes none."),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
         O("ocsp",         kinds.WORD,          "reply",   "OCSP inside IKE (RFC 4806).", ("never",)),

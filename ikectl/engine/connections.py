@@ -154,11 +154,6 @@ class Connections:
             )
             commands.begin(token, 0, why)
             return
-        if child is None and self._usable(ike) is None:
-            # RFC 6023 §3: an IKE SA alone may only be asked of a peer that announced it, which nobody negotiates yet.
-            known = ", ".join(each.name for each in connection.children) or "none"
-            commands.begin(token, 0, f"name a child of {ike} to bring up ({known}): an IKE SA alone is not built yet")
-            return
         self.bring_up(connection, child, commands.begin(token, 1, ""), now)
 
     def bring_up(

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+from ikectl.engine.commands import Initiate
 from ikectl.vici.client import Client
 from tests.cli.conftest import Run
 from tests.vici.serving import Served
@@ -162,3 +163,13 @@ def test_who_interrupts_is_told_that_the_attempt_goes_on(served: Served) -> None
     assert program.returncode == 130
     assert "the daemon goes on trying" in err
     assert "ikectl down office/endless" in err
+
+
+def test_up_without_a_child(run: Run, served: Served) -> None:
+    """The IKE SA alone; not of a child, which is the contrary."""
+    ran = run("up", "branch", "--childless")
+    assert ran.code == 0 and "branch is up" in ran.out
+    (command,) = served.memory.commands
+    assert isinstance(command, Initiate) and (command.ike, command.child) == ("branch", "")
+    ran = run("up", "branch/lan", "--childless")
+    assert ran.code == 2 and "ikectl up branch --childless" in ran.err

@@ -204,7 +204,7 @@ def test_ah_alone_offers_no_esp() -> None:
             "fragmentation = forse",
             "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?",
         ),
-        ("childless = allow", "gw.childless: not built yet; set it to never or leave it out"),
+        ("childless = perhaps", "gw.childless: 'perhaps' is not one of allow, prefer, force and never"),
         ("version = 2\nvips = " + "0.0.0.0, " * 5, "gw.vips: at most 4 addresses of one family can be asked for"),
         (
             "vips = 0.0.0.0, 10.0.0.1",
@@ -304,7 +304,7 @@ def test_a_mistake_in_a_child_is_named(options: str, error: str) -> None:
 
 def test_values_that_change_nothing_are_taken() -> None:
     assert connection(
-        """version = 2\nmobike = no\nfragmentation = true\nchildless = never\naggressive = no\nmediation = no
+        """version = 2\nmobike = no\nfragmentation = true\nchildless = allow\naggressive = no\nmediation = no
         reauth_time = 0s\nocsp = never\ndpd_timeout = 0\nremote { revocation = relaxed }"""
     ) == connection("version = 2\nremote { }")
     assert child("ipcomp = no\ninactivity = 0s\nper_cpu_sas = no\ntfc_padding = 0\nhostaccess = 0") == child("")

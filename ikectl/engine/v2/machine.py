@@ -628,7 +628,10 @@ class Machine(Driver[IkeSa]):
             return False
         datagram = alternatives.next()
         self.sa.emit(Note(self.sa, "no proof from this responder; trying another one that answered IKE_SA_INIT"))
-        self.active, self.queue = None, []
+        first = alternatives.exchange.token
+        self.active = None
+        # What follows from the answer that is given up goes; what somebody wants besides waits on.
+        self.queue = [each for each in self.queue if isinstance(each, CreateChild) and each.token != first]
         self.window.settle()
 
         def start_over(_: None, failure: BaseException | None) -> None:

@@ -14,6 +14,7 @@ from ikectl.config.model import AuthKind, Connection, Unique
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
+from ikectl.exchange.v2 import childless
 from ikectl.exchange.v2.base import Answer, Reply
 from ikectl.exchange.v2.certreq import authorities
 from ikectl.exchange.v2.child import Keying
@@ -242,6 +243,8 @@ class AnswerIkeAuth(Answer):
             sa.emit(AuthFailed(sa, True, str(failure)))
             # Every failure looks alike on the wire (§2.21.2).
             return Reply(admission.last_words or [AUTHENTICATION_FAILED], close=f"authentication failed: {failure}")
+        assert admission.connection is not None
+        childless.check(admission.connection, admission.opening)
         sa.connection, sa.user = admission.connection, admission.user
         keying = Keying(shake.nonce_i, shake.nonce_r)
         establish(sa)

@@ -300,6 +300,9 @@ class IkeAuth(Exchange):
                 f": it does not accept our identity {progress.about.local_id} or our proof; "
                 "compare both ends' id, secret or certificates, and read the peer's log"
             )
+        elif error.type is NotifyType.INVALID_SYNTAX:
+            wanted = "without a child" if progress.offer is None else "with a child in it"
+            why += f": it found our IKE_AUTH malformed, or takes none {wanted} (RFC 6023)"
         sa.emit(AuthFailed(sa, False, why))
         await self.abandon(sa, why)
         return Done(close=why)

@@ -17,10 +17,11 @@ from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
-from ikectl.exchange.v2 import extensions
+from ikectl.exchange.v2 import childless, extensions
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
+from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import (
@@ -189,6 +190,9 @@ class IkeSaInit(Exchange):
             raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
         if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
             raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
+        obstacle = childless.obstacle(sa.connection, self.child, childless.is_announced(reply))
+        if obstacle:
+            return Doubt(obstacle)
         nonce_r, hashes, cas = nonce_of(reply, suite.prf), peer_hashes(reply), authorities(reply)
         shared = await CombineKe(self.pair, ke.public)
         keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
@@ -207,6 +211,13 @@ class IkeSaInit(Exchange):
                 replace(sa.path.local, port=settings.natt_port),
                 replace(sa.path.remote, port=settings.natt_port),
             )
+        return self._go_on(sa, childless.is_announced(reply))
+
+    def _go_on(self, sa: IkeSa, taken: bool) -> Next:
+        """To IKE_AUTH, with the child or before it. `taken`: the peer takes IKE SAs without one."""
+        assert sa.connection is not None
+        if self.child is not None and childless.is_separate(sa.connection, taken):
+            return Done(follow=(follow(None, 0, sa), CreateChild(self.child, self.token)))
         return Done(follow=(follow(self.child, self.token, sa),))
 
     def _again(self) -> Next:
@@ -257,6 +268,7 @@ class AnswerIkeSaInit(Answer):
         payloads.append(MULTIPLE_AUTH_SUPPORTED)
         sa.extensions = extensions.agreed(sa.connection, request)
         payloads += extensions.echoed(sa.extensions)
+        payloads += childless.announced(sa.connection)
         certreq = await request_certificates(fitting)
         if certreq is not None:
             payloads.insert(3, certreq)
