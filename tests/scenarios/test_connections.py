@@ -130,14 +130,3 @@ def test_only_so_many_half_open_sas_in_all() -> None:
     wait(site, 60)
     assert bare(site.sun) and Stranger(wire, site.sun, MOON).ask()
     assert all(message.exchange is IKE_SA_INIT for message in wire.messages())
-
-
-@pytest.mark.conformance("v2-75")
-def test_an_ike_sa_alone_is_not_asked_of_a_peer_that_did_not_announce_it() -> None:
-    """RFC 6023 §3: without CHILDLESS_IKEV2_SUPPORTED, IKE_AUTH must ask for a child."""
-    site, wire = gateways()
-    token = site.moon.initiate("site", "", 0.0)
-    wait(site, 1)
-    error = site.moon.done[token].error
-    assert error is not None and "net" in error, "it names the children there are"
-    assert not wire.all() and bare(site.moon)
