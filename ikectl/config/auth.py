@@ -18,6 +18,9 @@ _KEYS = {
     "ecdsa":   ("ecdsa", False),
     "ed25519": ("ed25519", False),
     "ed448":   ("ed448", False),
+    "mldsa44": ("mldsa44", False),
+    "mldsa65": ("mldsa65", False),
+    "mldsa87": ("mldsa87", False),
 }  # fmt: skip
 _HASHES = {
     "sha1": HashAlgorithm.SHA1,

@@ -33,6 +33,7 @@ from ikectl.config.read import Checked, check
 from ikectl.config.schema import AUTHORITY, CERT, CHILD, CONNECTION, LOCAL, REMOTE
 from ikectl.config.tree import Errors, Section, ViciTree, from_vici, suggestion
 from ikectl.crypto.mschapv2 import HASH_OCTETS
+from ikectl.crypto.signature import KEY_TYPES
 from ikectl.errors import ConfigErrors
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.v2.sa import Proposal
@@ -129,7 +130,7 @@ def certificate_from_vici(message: ViciTree) -> Certificate | Crl:
 
 def key_from_vici(message: ViciTree) -> PrivateKey:
     """The private key of a load-key message, which is not encrypted. Raises ConfigErrors."""
-    known = ("any", "rsa", "ecdsa", "ed25519", "ed448", "pkcs8")
+    known = ("any", "pkcs8", *(word for word, *_ in KEY_TYPES))
     kind = _message_word(message, "type", known, ("dsa", "bliss"), default="any")
     try:
         key = read_key(_message_octets(message, "data"))

@@ -10,7 +10,6 @@ import re
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ikectl.config.model import PrivateKey
+from ikectl.crypto.signature import KEY_TYPES
 from ikectl.values.secret import Secret
 
 MAX_CREDENTIAL = 4 << 20
@@ -32,12 +32,6 @@ _PEM_CERTIFICATE = re.compile(
     re.DOTALL,
 )
 _PEM_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
-_KINDS = (
-    (rsa.RSAPrivateKey, "rsa"),
-    (ec.EllipticCurvePrivateKey, "ecdsa"),
-    (ed25519.Ed25519PrivateKey, "ed25519"),
-    (ed448.Ed448PrivateKey, "ed448"),
-)
 
 
 class NeedsPassphrase(ValueError):
@@ -101,7 +95,11 @@ def read_key(octets: bytes, passphrase: bytes | None = None) -> PrivateKey:
         if passphrase is not None:
             raise ValueError("not a private key this passphrase opens") from None
         raise ValueError("not a private key in a form known here") from None
-    for kind, name in _KINDS:
+    return _private_key(key)
+
+
+def _private_key(key: object) -> PrivateKey:
+    for name, kind, _, _ in KEY_TYPES:
         if isinstance(key, kind):
             der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
             return PrivateKey(name, Secret(der))

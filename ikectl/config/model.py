@@ -264,7 +264,7 @@ class AddressSpec:
 class KeyConstraint:
     """One acceptable sort of key and signature; empty members do not restrict.
 
-    `key` is rsa, ecdsa, ed25519, ed448, or "" for any. `pss` demands RSA-PSS.
+    `key` is a word of `crypto.signature.KEY_TYPES`, or "" for any. `pss` demands RSA-PSS.
     """
 
     key: str = ""
@@ -635,7 +635,7 @@ class Crl:
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """A private key, unencrypted PKCS#8 DER; `kind` is rsa, ecdsa, ed25519 or ed448."""
+    """A private key, unencrypted PKCS#8 DER; `kind` is a word of `crypto.signature.KEY_TYPES`."""
 
     kind: str
     data: Secret

@@ -110,7 +110,7 @@ LOCAL = Group(
         O("round",    kinds.U32,      "0",      "Order of authentication rounds (RFC 4739); in IKEv1 a second one is XAUTH."),
         O("certs",    kinds.CERT,     "",       "Certificate candidates: files relative to x509/.", many=True),
         O("auth",     kinds.AUTH,     "pubkey", "`psk`, `pubkey`, or key and hash constraints such as `rsa-sha256`, "
-                                                "`ecdsa`, `ed25519`, `ike:rsa/pss-sha256`; in IKEv2 also `eap` "
+                                                "`ecdsa`, `ed25519`, `mldsa65`, `ike:rsa/pss-sha256`; in IKEv2 also `eap` "
                                                 "(whatever method the peer asks for), `eap-mschapv2`, `eap-tls` and "
                                                 "so on, and `null` (no proof, of nobody); in IKEv1 `xauth`, "
                                                 "`rsa-encryption`, `rsa-encryption-revised`."),

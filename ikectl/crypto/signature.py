@@ -1,11 +1,13 @@
-"""Signatures in AUTH payloads: RFC 7296 §3.8, RFC 4754, RFC 7427 and RFC 8420.
+"""Signatures in AUTH payloads: RFC 7296 §3.8, RFC 4754, RFC 7427, RFC 8420 and ML-DSA (FIPS 204).
 
 Method 14 names its algorithm by a DER AlgorithmIdentifier before the
 signature; the older methods fix it by their number. What a peer may write as
 an identifier is known beforehand, encoding by encoding, so none is parsed.
 
 ECDSA signs deterministically (RFC 6979), Ed25519 and Ed448 always do. RSA-PSS
-takes its salt from the library.
+takes its salt from the library, ML-DSA the randomness that hedges it (FIPS 204 §3.4).
+ML-DSA is in the form of draft-ietf-ipsecme-ikev2-pqc-auth: pure, with an empty
+context, and Identity as its hash.
 """
 
 from __future__ import annotations
@@ -17,15 +19,43 @@ from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.iana.v2 import AuthMethod, HashAlgorithm
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | mldsa.MLDSA44PrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA87PrivateKey
+)
+PublicKey = (
+    rsa.RSAPublicKey
+    | ec.EllipticCurvePublicKey
+    | ed25519.Ed25519PublicKey
+    | ed448.Ed448PublicKey
+    | mldsa.MLDSA44PublicKey
+    | mldsa.MLDSA65PublicKey
+    | mldsa.MLDSA87PublicKey
+)
+
+KEY_TYPES: tuple[tuple[str, type[PrivateKey], type[PublicKey], int], ...] = (
+    # word       private key                  public key                  bits of every such key, 0: they differ
+    ("rsa",     rsa.RSAPrivateKey,           rsa.RSAPublicKey,           0),
+    ("ecdsa",   ec.EllipticCurvePrivateKey,  ec.EllipticCurvePublicKey,  0),
+    ("ed25519", ed25519.Ed25519PrivateKey,   ed25519.Ed25519PublicKey,   256),
+    ("ed448",   ed448.Ed448PrivateKey,       ed448.Ed448PublicKey,       456),
+    ("mldsa44", mldsa.MLDSA44PrivateKey,     mldsa.MLDSA44PublicKey,     8 * 1312),
+    ("mldsa65", mldsa.MLDSA65PrivateKey,     mldsa.MLDSA65PublicKey,     8 * 1952),
+    ("mldsa87", mldsa.MLDSA87PrivateKey,     mldsa.MLDSA87PublicKey,     8 * 2592),
+)  # fmt: skip
+"""The keys that sign in IKE, by the words of `auth`."""
 
 REMEMBERED_KEYS = 128
 """Public keys kept ready, about 1 KiB each: peers come back."""
@@ -38,9 +68,9 @@ class Scheme:
     name: str
     method: AuthMethod
     key: str
-    """Type of key: rsa, ecdsa, ed25519 or ed448."""
+    """Type of key: a word of KEY_TYPES."""
     hash: HashAlgorithm
-    """IDENTITY for Ed25519 and Ed448, which hash by themselves (RFC 8420)."""
+    """IDENTITY for EdDSA (RFC 8420) and ML-DSA, which hash by themselves."""
     pss: bool = False
     curve: str = ""
     """The one curve of methods 9 to 11."""
@@ -64,6 +94,12 @@ _OID_MGF1 = bytes.fromhex("06092a864886f70d010108")
 _OID_PSS = bytes.fromhex("06092a864886f70d01010a")
 _OID_ED25519 = bytes.fromhex("06032b6570")
 _OID_ED448 = bytes.fromhex("06032b6571")
+_OIDS_MLDSA = {
+    # RFC 9881 §2
+    "mldsa44": bytes.fromhex("0609608648016503040311"),
+    "mldsa65": bytes.fromhex("0609608648016503040312"),
+    "mldsa87": bytes.fromhex("0609608648016503040313"),
+}
 
 
 class _Hash(NamedTuple):
@@ -129,6 +165,9 @@ def _tables() -> tuple[dict[bytes, Scheme], list[Scheme]]:
     # RFC 8410 §3: parameters MUST be absent.
     add("ED25519", "ed25519", HashAlgorithm.IDENTITY, (_der(0x30, _OID_ED25519),))
     add("ED448", "ed448", HashAlgorithm.IDENTITY, (_der(0x30, _OID_ED448),))
+    for kind, oid in _OIDS_MLDSA.items():
+        # RFC 9881 §2: parameters MUST be absent.
+        add(f"ML_DSA_{kind[-2:]}", kind, HashAlgorithm.IDENTITY, (_der(0x30, oid),))
     return accepted, schemes
 
 
@@ -166,7 +205,7 @@ def schemes_for(key: PublicKey, peer_hashes: Sequence[HashAlgorithm] | None) -> 
     `peer_hashes` is its SIGNATURE_HASH_ALGORITHMS; None if either end sent
     none, which leaves the older methods (RFC 7427 §4).
     """
-    kind = _key_type(key)
+    kind = key_type(key)
     if peer_hashes is None:
         return [s for s in OLD_SCHEMES.values() if s.key == kind and s.curve in ("", _curve(key))]
     rank = {hashing: index for index, hashing in enumerate(_hash_order(key))}
@@ -196,12 +235,9 @@ def _long_enough(key: PublicKey, scheme: Scheme) -> bool:
     return key.key_size >= 8 * (2 * digest + 2) + 1 if scheme.pss else key.key_size >= 8 * (digest + 30)
 
 
-def _key_type(key: PublicKey | PrivateKey) -> str:
-    if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
-        return "rsa"
-    if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
-        return "ecdsa"
-    return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey | ed25519.Ed25519PrivateKey) else "ed448"
+def key_type(key: PublicKey | PrivateKey) -> str:
+    """The word of KEY_TYPES for a key."""
+    return next(word for word, private, public, _ in KEY_TYPES if isinstance(key, private | public))
 
 
 def _curve(key: PublicKey) -> str:
@@ -216,8 +252,8 @@ def sign(key: PrivateKey, scheme: Scheme, octets: bytes) -> bytes:
 
     Raises CredentialError if the key does not suit the scheme.
     """
-    if _key_type(key) != scheme.key:
-        raise CredentialError(f"a key of type {_key_type(key)} cannot sign as {scheme.name}")
+    if key_type(key) != scheme.key:
+        raise CredentialError(f"a key of type {key_type(key)} cannot sign as {scheme.name}")
     try:
         match key:
             case rsa.RSAPrivateKey():
@@ -294,8 +330,8 @@ def verify(
 
 
 def _good(key: PublicKey, scheme: Scheme, signature: bytes, octets: bytes) -> bool:
-    if _key_type(key) != scheme.key:
-        raise AuthenticationFailed(f"signed as {scheme.name}, but the certificate's key is of type {_key_type(key)}")
+    if key_type(key) != scheme.key:
+        raise AuthenticationFailed(f"signed as {scheme.name}, but the certificate's key is of type {key_type(key)}")
     try:
         match key:
             case rsa.RSAPublicKey():

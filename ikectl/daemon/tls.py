@@ -7,6 +7,7 @@ like those of IKE (`CheckChain`), before it says or believes anything.
 from __future__ import annotations
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
@@ -138,9 +139,12 @@ class Tls:
 
     def _prove(self, context: SSL.Context, ask: BeginTls) -> None:
         leaf, *others = map(x509.load_der_x509_certificate, ask.certificates)
+        key = self._store.key(ask.key_id)
+        if isinstance(key, mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey):
+            raise CredentialError("this TLS takes no ML-DSA key; give this connection another certificate")
         try:
             context.use_certificate(leaf)
-            context.use_privatekey(self._store.key(ask.key_id))
+            context.use_privatekey(key)
             for other in others:
                 context.add_extra_chain_cert(other)
         except SSL.Error as error:

@@ -16,11 +16,11 @@ from typing import Self, TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, PublicKeyAlgorithmOID, SignatureAlgorithmOID
 from OpenSSL import crypto as openssl
 
-from ikectl.crypto.signature import PublicKey
+from ikectl.crypto.signature import KEY_TYPES, PublicKey, key_type
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import IdType
 from ikectl.pki.pointers import Pointers
@@ -86,7 +86,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     kind: str
-    """rsa, ecdsa, ed25519 or ed448."""
+    """A word of `crypto.signature.KEY_TYPES`."""
     key_bits: int
     signed_with: str
     """Hash of the issuer's signature, lower case: "sha256"; "identity" where the signature has its own,
@@ -230,14 +230,10 @@ def signing_key(key: object) -> PublicKey:
 
 
 def key_kind(key: PublicKey) -> tuple[str, int]:
-    """(rsa | ecdsa | ed25519 | ed448, size in bits)."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return "rsa", key.key_size
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return "ecdsa", key.key_size
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return "ed25519", 256
-    return "ed448", 456
+    """(word of `crypto.signature.KEY_TYPES`, size in bits)."""
+    if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        return key_type(key), key.key_size
+    return next((word, bits) for word, _, public, bits in KEY_TYPES if isinstance(key, public))
 
 
 def key_bits(spki: bytes) -> int:

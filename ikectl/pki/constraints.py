@@ -31,7 +31,7 @@ class Constraint(Protocol):
 
     @property
     def key(self) -> str:
-        """rsa, ecdsa, ed25519, ed448; "" for any."""
+        """A word of `crypto.signature.KEY_TYPES`; "" for any."""
 
     @property
     def min_bits(self) -> int:

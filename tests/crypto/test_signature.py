@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +47,9 @@ IDENTIFIERS = {
     "a11c301a06092a864886f70d010108300d06096086480165030402030500a203020140",
     "ED25519": "300506032b6570",
     "ED448": "300506032b6571",
+    "ML_DSA_44": "300b0609608648016503040311",
+    "ML_DSA_65": "300b0609608648016503040312",
+    "ML_DSA_87": "300b0609608648016503040313",
 }
 
 KEYS: dict[str, PrivateKey] = {
@@ -57,6 +60,9 @@ KEYS: dict[str, PrivateKey] = {
     "brainpool": ec.generate_private_key(ec.BrainpoolP256R1()),
     "ed25519": ed25519.Ed25519PrivateKey.generate(),
     "ed448": ed448.Ed448PrivateKey.generate(),
+    "mldsa44": mldsa.MLDSA44PrivateKey.generate(),
+    "mldsa65": mldsa.MLDSA65PrivateKey.generate(),
+    "mldsa87": mldsa.MLDSA87PrivateKey.generate(),
 }
 ECDSA_CURVES = {"secp256r1": ec.SECP256R1()}
 
@@ -129,6 +135,9 @@ def test_all_methods_are_covered() -> None:
         ("ed25519", None, None),
         ("ed448", ALL, "ED448"),
         ("ed448", None, None),
+        ("mldsa65", ALL, "ML_DSA_65"),
+        ("mldsa87", SHA2, None),
+        ("mldsa44", None, None),
     ],
 )
 @pytest.mark.conformance("v2-62")

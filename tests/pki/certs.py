@@ -11,12 +11,19 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa, x25519
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
-EdwardsKey = ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | EdwardsKey
+WithoutHash = (
+    ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | mldsa.MLDSA44PrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA87PrivateKey
+)
+"""Keys that sign without a hash beside them."""
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | WithoutHash
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 """The wall time at which these certificates are good."""
@@ -30,6 +37,9 @@ KEYS: dict[str, Callable[[], Any]] = {
     "brainpool-256": lambda: ec.generate_private_key(ec.BrainpoolP256R1()),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
     "ed448": ed448.Ed448PrivateKey.generate,
+    "mldsa44": mldsa.MLDSA44PrivateKey.generate,
+    "mldsa65": mldsa.MLDSA65PrivateKey.generate,
+    "mldsa87": mldsa.MLDSA87PrivateKey.generate,
     "x25519": x25519.X25519PrivateKey.generate,  # signs nothing
 }
 
@@ -197,7 +207,7 @@ def _crl(
         if each.reason is not None:
             entry = entry.add_extension(x509.CRLReason(each.reason), False)
         builder = builder.add_revoked_certificate(entry.build())
-    hashing = None if isinstance(signer, EdwardsKey) else digest or hashes.SHA256()
+    hashing = None if isinstance(signer, WithoutHash) else digest or hashes.SHA256()
     return builder.sign(signer, hashing).public_bytes(serialization.Encoding.DER)
 
 
@@ -239,7 +249,7 @@ def _ocsp(
         nonce = next((each.value.nonce for each in asked if isinstance(each.value, x509.OCSPNonce)), None)
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), False)
-    hashing = None if isinstance(signer.key, EdwardsKey) else digest or hashes.SHA256()
+    hashing = None if isinstance(signer.key, WithoutHash) else digest or hashes.SHA256()
     return builder.sign(signer.key, hashing).public_bytes(serialization.Encoding.DER)
 
 
@@ -295,6 +305,6 @@ def _certificate(
         builder = builder.add_extension(ski, False).add_extension(aki, False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    digest = None if isinstance(issuer_key, EdwardsKey) else hashes.SHA256()
+    digest = None if isinstance(issuer_key, WithoutHash) else hashes.SHA256()
     scheme = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH) if pss else None
     return builder.sign(issuer_key, digest, rsa_padding=scheme)

@@ -286,6 +286,19 @@ def test_two_ends_with_certificates(kind: str) -> None:
         assert message.all(CERT) and message.one(AUTH).method is AuthMethod.DIGITAL_SIGNATURE
 
 
+@pytest.mark.conformance("v2-62")
+@pytest.mark.parametrize("kind", ["mldsa44", "mldsa65", "mldsa87"])
+def test_two_ends_with_post_quantum_certificates(kind: str) -> None:
+    """As above with ML-DSA keys; certificate and AUTH have up to 12 KiB, and go in fragments (RFC 7383)."""
+    site, wire = with_certificates(kind)
+    for host in (site.moon, site.sun):
+        _sign_instead(host)
+    token = site.up()
+    assert site.moon.done[token].error is None, site.moon.done[token].error
+    assert stands(site)
+    assert len(wire.all(which(IKE_AUTH, by=site.moon))) > 3 < len(wire.all(which(IKE_AUTH, by=site.sun)))
+
+
 @pytest.mark.conformance("v2-62", "v2-68")
 def test_a_certificate_of_an_unknown_ca() -> None:
     """The responder's chain ends nowhere: N(AUTHENTICATION_FAILED) goes out, no SA is left."""
