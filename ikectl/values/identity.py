@@ -15,6 +15,7 @@ from typing import Self
 
 from ikectl.iana.v2 import IdType, id_type
 from ikectl.values.dn import Rdn, format_name, parse_name, read_name
+from ikectl.values.expression import Expression, compiled
 
 NO_MATCH = 0
 MATCH_ANY = 1
@@ -40,12 +41,6 @@ _PREFIXES = {
     "keyid": IdType.KEY_ID,
 }
 _PREFIXED = re.compile(r"(?:([a-z0-9]+)|\{(\d{1,3})\}):(.*)\Z", re.DOTALL | re.IGNORECASE)
-# POSIX bracket expressions, whose inside Python reads otherwise: a backslash and [ stand for themselves.
-_BRACKETS = re.compile(r"\\.|\[(\^?)(\]?(?:\[:[a-z]+:\]|[^\]])*)\]|\[", re.DOTALL)
-_CLASSES = {
-    "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "blank": " \\t", "digit": "0-9", "lower": "a-z", "space": "\\s",
-    "upper": "A-Z", "xdigit": "0-9a-fA-F",
-}  # fmt: skip
 _TEXT_KINDS = (IdType.FQDN, IdType.RFC822_ADDR)
 _REGEX_KINDS = (IdType.FQDN, IdType.RFC822_ADDR, IdType.DER_ASN1_DN)
 
@@ -225,26 +220,21 @@ class RegexIdentity(IdentityPattern):
     """An anchored regular expression over the text of identities of one kind, without case."""
 
     kind: IdType
-    expression: str
-    compiled: re.Pattern[str]
+    expression: Expression
 
     @classmethod
     def of(cls, kind: IdType, expression: str) -> Self:
         """Raises ValueError when the expression is not valid."""
-        try:
-            compiled = re.compile(_BRACKETS.sub(_bracket, expression), re.IGNORECASE)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"not a regular expression: {error}") from None
-        return cls(kind, expression, compiled)
+        return cls(kind, compiled(expression))
 
     def match(self, identity: Identity) -> int:
         if identity.kind != self.kind or len(identity.data) > _MAX_REGEX_SUBJECT:
             return NO_MATCH
-        return MATCH_WILDCARDS if self.compiled.fullmatch(str(identity)) else NO_MATCH
+        return MATCH_WILDCARDS if self.expression.matches(str(identity)) else NO_MATCH
 
     def __str__(self) -> str:
         word = {IdType.FQDN: "fqdn", IdType.RFC822_ADDR: "email"}.get(self.kind, "asn1dn")
-        return f"{word}:{self.expression}"
+        return f"{word}:{self.expression.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,25 +279,6 @@ def _match_dn(expected: tuple[Rdn, ...] | None, actual: tuple[Rdn, ...] | None, 
             elif not a.same(b):
                 return NO_MATCH
     return max(closeness, MATCH_WILDCARDS)
-
-
-def _bracket(match: re.Match[str]) -> str:
-    negated, inside = match[1], match[2]
-    if match[0] == "[":
-        raise ValueError("not a regular expression: a bracket is never closed")
-    if inside is None:  # an escaped character
-        return match[0]
-    pieces = re.split(r"\[:([a-z]+):\]", inside)
-    for at, piece in enumerate(pieces):
-        if at % 2 == 0:
-            if "--" in piece:
-                raise ValueError("not a regular expression: -- in brackets")
-            pieces[at] = re.sub(r"[\\\[\]^&~|]", r"\\\g<0>", piece)
-        elif piece in _CLASSES:
-            pieces[at] = _CLASSES[piece]
-        else:
-            raise ValueError(f"not a regular expression: unknown class {piece[:20]!r}")
-    return f"[{negated}{''.join(pieces)}]"
 
 
 def _forced(text: str) -> tuple[IdType, bytes] | None:
