@@ -248,7 +248,7 @@ def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadF
     return Remote(
         section.name,
         auth,
-        checked.values["id"],
+        checked.values["id"].comparing(checked.values["rdn_matching"]),
         certs,
         cacerts,
         checked.values["eap_id"],

@@ -37,7 +37,7 @@ from ikectl.crypto.proposal import default_esp, default_ike, parse_proposal
 from ikectl.iana.v2 import Protocol
 from ikectl.values.domain import is_domain
 from ikectl.values.duration import parse_bytes, parse_number, parse_time
-from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.values.identity import Identity, IdentityPattern, RdnMatching
 from ikectl.values.secret import Secret
 from ikectl.values.selector import SelectorSpec
 from ikectl.wire.v2.dns import EncryptedDns, TrustAnchor
@@ -408,6 +408,7 @@ CRL_URI       = Kind("uri", "http://, https:// or file:///", _of_text(_uri(("htt
 HTTP_URI      = Kind("uri", "http:// or https://", _of_text(_uri(("http", "https"))))
 OID           = Kind("oid", "numbers joined by dots", _of_text(_oid))
 SEND_CERT     = Kind("word", "a word", _choice({word.value: word for word in SendCert}))
+RDN_MATCHING  = Kind("word", "a word", _choice({word.value: word for word in RdnMatching}))
 MODE          = Kind("word", "a word", _choice({word.value: word for word in Mode},
                                                ("transport_proxy", "beet", "iptfs")))
 START_ACTION  = Kind("word", "a word", _choice(_START))

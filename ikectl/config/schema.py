@@ -133,6 +133,9 @@ REMOTE = Group(
         O("round",       kinds.U32,     "0",       "Order of authentication rounds (RFC 4739); in IKEv1 a second one is XAUTH."),
         O("id",          kinds.PATTERN, "%any",    "Identity expected: exact, with `*` wildcards, a network, "
                                                    "or `kind:^regex$`."),
+        O("rdn_matching", kinds.RDN_MATCHING, "strict", "How a DN in id is compared: `strict` (order and number count), "
+                                                   "`reordered` (only the number), `relaxed` (what id leaves out may be "
+                                                   "anything).", own=True),
         O("auth",        kinds.AUTH,    "pubkey",  "`psk`, `pubkey`, or minimum key sizes and hashes such as "
                                                    "`rsa-3072-ecdsa-256-sha256`; in IKEv2 also `eap` or `eap-dynamic` "
                                                    "(the client may choose), `eap-mschapv2`, `eap-tls` and so on; "

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Self
 
@@ -108,6 +109,17 @@ class Identity:
         return f"{{{int(kind)}}}:#{data.hex()}"
 
 
+class RdnMatching(StrEnum):
+    """How strictly the relative names of a DN are compared."""
+
+    STRICT = "strict"
+    """As many, in the same order."""
+    REORDERED = "reordered"
+    """As many, in any order."""
+    RELAXED = "relaxed"
+    """In any order, and those that the pattern does not name may be anything."""
+
+
 class IdentityPattern(ABC):
     """Whom a configuration expects. Patterns are values: equal text of equal meaning is equal."""
 
@@ -148,6 +160,10 @@ class IdentityPattern(ABC):
     def match(self, identity: Identity) -> int:
         """How well it fits: 0 not at all, MATCH_EXACT best."""
 
+    def comparing(self, matching: RdnMatching) -> IdentityPattern:
+        """The same pattern, if it is a DN comparing relative names like that."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class AnyIdentity(IdentityPattern):
@@ -182,6 +198,11 @@ class ExactIdentity(IdentityPattern):
             return _match_dn(expected.rdns, identity.rdns, wildcards=False)
         return NO_MATCH
 
+    def comparing(self, matching: RdnMatching) -> IdentityPattern:
+        if matching is RdnMatching.STRICT or not self.expected.rdns:
+            return self
+        return LooseDn(self.expected.data, matching)
+
     def __str__(self) -> str:
         return str(self.expected)
 
@@ -209,10 +230,47 @@ class WildcardDn(IdentityPattern):
 
     def match(self, identity: Identity) -> int:
         actual = identity.rdns
-        return NO_MATCH if actual is None else _match_dn(read_name(self.der), actual, wildcards=True)
+        return NO_MATCH if actual is None else _match_dn(_rdns(self.der), actual, wildcards=True)
+
+    def comparing(self, matching: RdnMatching) -> IdentityPattern:
+        return self if matching is RdnMatching.STRICT else LooseDn(self.der, matching)
 
     def __str__(self) -> str:
         return format_name(read_name(self.der))
+
+
+@dataclass(frozen=True, slots=True)
+class LooseDn(IdentityPattern):
+    """A DN, with or without `*` as values, whose relative names may come in any order.
+
+    A relative name with several attributes is one name: these are compared in their order.
+    """
+
+    der: bytes
+    matching: RdnMatching
+
+    def match(self, identity: Identity) -> int:
+        expected, actual = _rdns(self.der), identity.rdns
+        if expected is None or actual is None or len(expected) > len(actual):
+            return NO_MATCH
+        if self.matching is RdnMatching.REORDERED and len(expected) != len(actual):
+            return NO_MATCH
+        left, closeness = list(actual), MATCH_EXACT
+        # What names a value first: a star may stand for any of its type that is left.
+        for mine in sorted(expected, key=_stars):
+            fit = next((place for place, theirs in enumerate(left) if _match_rdn(mine, theirs, wildcards=True)), None)
+            if fit is None:
+                return NO_MATCH
+            closeness -= _stars(mine)
+            del left[fit]
+        return max(closeness - len(left), MATCH_WILDCARDS)
+
+    def __str__(self) -> str:
+        return format_name(read_name(self.der))
+
+
+def _stars(rdn: Rdn) -> int:
+    return sum(attribute.text == "*" for attribute in rdn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,14 +329,17 @@ def _match_dn(expected: tuple[Rdn, ...] | None, actual: tuple[Rdn, ...] | None, 
         return NO_MATCH
     closeness = MATCH_EXACT
     for mine, theirs in zip(expected, actual, strict=True):
-        if len(mine) != len(theirs):
+        if not _match_rdn(mine, theirs, wildcards=wildcards):
             return NO_MATCH
-        for a, b in zip(mine, theirs, strict=True):
-            if wildcards and a.oid == b.oid and a.text == "*":
-                closeness -= 1
-            elif not a.same(b):
-                return NO_MATCH
+        if wildcards:
+            closeness -= _stars(mine)
     return max(closeness, MATCH_WILDCARDS)
+
+
+def _match_rdn(mine: Rdn, theirs: Rdn, *, wildcards: bool) -> bool:
+    return len(mine) == len(theirs) and all(
+        (wildcards and a.oid == b.oid and a.text == "*") or a.same(b) for a, b in zip(mine, theirs, strict=True)
+    )
 
 
 def _forced(text: str) -> tuple[IdType, bytes] | None:

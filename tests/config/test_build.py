@@ -235,7 +235,7 @@ def test_ah_alone_offers_no_esp() -> None:
         ("local { id = fqdn: }", "gw.local.id: an empty identity"),
         ("local { certs = gw.pem }", "gw.local.certs: cannot read x509/gw.pem: No such file or directory"),
         ("remote { revocation = hard }", "gw.remote.revocation: 'hard' is not one of strict, ifuri and relaxed"),
-        ("remote { id = email:^(x$ }", "gw.remote.id: not a regular expression: missing ), unterminated subpattern"),
+        ("remote { id = email:^(x$ }", "gw.remote.id: not a regular expression: a parenthesis is never closed"),
         (
             "".join(f"local-{n} {{ }}\n" for n in range(1, 6)),
             "gw.local-5: 4 rounds of authentication are enough; keep 4 local sections",

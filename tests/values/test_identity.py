@@ -11,6 +11,7 @@ from ikectl.values.identity import (
     NO_MATCH,
     Identity,
     IdentityPattern,
+    RdnMatching,
 )
 
 
@@ -233,3 +234,36 @@ def test_any_der_is_a_name_or_a_value_error(der: bytes) -> None:
             read_name(octets)
         except ValueError:
             pass
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "strict", "reordered", "relaxed"),
+    [
+        ("C=CH, O=x, CN=a", "C=CH, O=x, CN=a", 20, 20, 20),
+        ("C=CH, O=x, CN=a", "CN=a, O=X, C=ch", 0, 20, 20),
+        ("C=CH, O=x, CN=*", "CN=a, O=x, C=CH", 0, 19, 19),
+        ("C=CH, O=x, CN=*", "C=CH, O=x, CN=a", 19, 19, 19),
+        ("O=x, CN=a", "C=CH, O=x, OU=sales, CN=a", 0, 0, 18),
+        ("O=x, CN=*", "C=CH, O=x, CN=a", 0, 0, 18),
+        ("O=x, CN=a", "O=x, CN=b", 0, 0, 0),
+        ("O=x, O=*, CN=a", "O=y, O=x, CN=a", 0, 19, 19),
+        ("O=*, O=y, CN=a", "O=y, O=x, CN=a", 0, 19, 19),
+        ("O=x, O=x, CN=a", "O=x, CN=a", 0, 0, 0),
+        ("O=x, O=x", "O=x, O=y", 0, 0, 0),
+        ("O=x+OU=y, CN=a", "CN=a, O=x+OU=y", 0, 20, 20),
+        ("O=x, CN=a", "moon", 0, 0, 0),
+    ],
+)
+def test_how_strictly_a_name_is_compared(pattern: str, name: str, strict: int, reordered: int, relaxed: int) -> None:
+    expected, found = IdentityPattern.parse(pattern), Identity.parse(name)
+    ways = zip(RdnMatching, (strict, reordered, relaxed), strict=True)
+    assert [expected.comparing(way).match(found) for way, _ in ways] == [strict, reordered, relaxed]
+    loose = expected.comparing(RdnMatching.RELAXED)
+    assert str(loose) == pattern and loose == IdentityPattern.parse(pattern).comparing(RdnMatching.RELAXED)
+    assert loose.identity is None, "more than one may fit"
+
+
+def test_only_names_are_compared_loosely() -> None:
+    for text in ("%any", "moon", "*.org", "10.0.0.0/8", "email:^a$"):
+        pattern = IdentityPattern.parse(text)
+        assert pattern.comparing(RdnMatching.RELAXED) is pattern
