@@ -15,10 +15,9 @@ GIVEN_UP_WITHIN = 240.0
 
 
 @pytest.mark.conformance("v2-40")
-@pytest.mark.parametrize("action", ["restart", "trap"])
-def test_a_dead_peer_is_called_until_it_is_back(lab: Lab, action: str) -> None:
+def test_a_dead_peer_is_called_until_it_is_back(lab: Lab) -> None:
     site = Site(lab, SITE_TO_SITE)
-    site.configure(moon=MOON.but(connection="dpd_delay = 1s", child=f"dpd_action = {action}"), sun=SUN)
+    site.configure(moon=MOON.but(connection="dpd_delay = 1s", child="dpd_action = restart"), sun=SUN)
     site.moon.up("net")
     (before,) = site.moon.sas()
     site.sun.kill()
