@@ -6,13 +6,15 @@ like those of IKE (`CheckChain`), before it says or believes anything.
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from ikectl.daemon.answers import Immediate
-from ikectl.errors import CredentialError
+from ikectl.errors import BackendError, CredentialError
 from ikectl.pki.store import Store
 from ikectl.sa.asks import BeginTls, ExportTls, StepTls
 from ikectl.sa.tls import TlsTurn
@@ -24,6 +26,9 @@ MAX_RECORDS = 256 * 1024
 """Octets of one flight that OpenSSL may make: long chains and a list of CAs have a tenth of that."""
 MAX_PLAIN = 64 * 1024
 """Octets that a peer may say inside in one message; an EAP packet has no more."""
+MAX_SESSIONS = 2000
+"""Handshakes at once in which we are the server. Anybody may begin one, and each takes some 50 KiB until its IKE SA
+stands or is given up."""
 _TLS13 = 0x0304
 _LEGACY_SERVER_CONNECT = 0x4
 """SSL_OP_LEGACY_SERVER_CONNECT, which pyOpenSSL does not name: a server may lack RFC 5746, as strongSwan's does. What
@@ -112,6 +117,8 @@ class Tls:
         """`newest` is the highest version that is spoken."""
         self._store = store
         self._newest = newest
+        self._served: WeakSet[Session] = WeakSet()
+        """Those that somebody still holds."""
 
     @property
     def immediate(self) -> Immediate:
@@ -123,7 +130,9 @@ class Tls:
         }
 
     def begin(self, ask: BeginTls) -> Session:
-        """Raises CredentialError: the certificate or its key does not serve, or is gone."""
+        """Raises CredentialError: the certificate or its key does not serve, or is gone; BackendError: too many."""
+        if ask.server and len(self._served) >= MAX_SESSIONS:
+            raise BackendError(f"{MAX_SESSIONS} TLS handshakes are under way already")
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_max_proto_version(self._newest)
@@ -135,7 +144,10 @@ class Tls:
             context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
         if ask.certificates:
             self._prove(context, ask)
-        return Session(context, ask.server)
+        made = Session(context, ask.server)
+        if ask.server:
+            self._served.add(made)
+        return made
 
     def _prove(self, context: SSL.Context, ask: BeginTls) -> None:
         leaf, *others = map(x509.load_der_x509_certificate, ask.certificates)

@@ -324,7 +324,8 @@ class BeginTls(Ask[TlsSession]):
 
     `certificates` (DER, the leaf first) with the key `key_id` prove ourselves;
     a client may have none. A server asks for a certificate if `wants` is set;
-    a client always does. Raises CredentialError.
+    a client always does. Raises CredentialError, and BackendError for too
+    many at once.
     """
 
     server: bool
