@@ -474,6 +474,7 @@ class Connection:
     dpd_delay: int = 0
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES
+    qcd: bool = False
     send_certreq: bool = True
     send_cert: SendCert = SendCert.IFASKED
     keyingtries: int = 1

@@ -256,6 +256,8 @@ CONNECTION = Group(
         O("childless",    kinds.CHILDLESS,     "allow",   "IKEv2: IKE SAs without a child (RFC 6023): `allow` takes them, `prefer` "
                                                           "begins with one where the peer takes it, `force` has no others, "
                                                           "`never` takes none."),
+        O("qcd",          kinds.BOOL,          "no",      "IKEv2: learn at once that a restarted peer has lost the IKE SA, "
+                                                          "and let it learn the same of us (RFC 6290).", own=True),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
         O("ocsp",         kinds.WORD,          "reply",   "OCSP inside IKE (RFC 4806).", ("never",)),

@@ -24,7 +24,7 @@ import typer
 
 from ikectl.config.load import load_file
 from ikectl.config.model import Loaded
-from ikectl.daemon import answers
+from ikectl.daemon import answers, crash_secrets
 from ikectl.daemon.control import DaemonControl, our_version
 from ikectl.daemon.dhcp_client import DhcpHosts
 from ikectl.daemon.dhcp_relay import RelayAgent
@@ -73,6 +73,7 @@ class Options:
     farewell: float
     fwmark: int
     routes: bool
+    state: str | None
 
 
 class Daemon:
@@ -133,7 +134,10 @@ class Daemon:
         }
         if options.routes:
             _with_routes(table, routes)
-        engine = Engine(Env(lambda number: secrets.token_bytes, settings), table)
+        env = Env(lambda number: secrets.token_bytes, settings)
+        if options.state is not None:
+            env.crash_secrets = crash_secrets.renew(Path(options.state))
+        engine = Engine(env, table)
         checks = RevocationChecks(store.revocations, Fetcher(), secrets.token_bytes)
         stack.push_async_callback(checks.close)
         later = {**answers.later(addresses, names), **logins.later, **checks.later}
@@ -284,6 +288,14 @@ def run(
     routes: Annotated[
         bool, typer.Option(help="Let this host itself reach remote networks, by routes in table 220.")
     ] = True,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="STATE_DIRECTORY",
+            help="Where to keep what proves to peers, after a restart, that SAs are lost (option qcd).",
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it.")] = False,
 ) -> None:
     """The IKE daemon: negotiates IKEv2 and puts IPsec into the kernel.
@@ -293,7 +305,7 @@ def run(
     """
     setup()
     path = _config(config)
-    options = Options(path, _vici(vici), _group(vici_group), _levels(log_level), farewell, fwmark, routes)
+    options = Options(path, _vici(vici), _group(vici_group), _levels(log_level), farewell, fwmark, routes, state)
     try:
         loaded = load_file(path, FILES) if path is not None else Loaded()
     except ConfigErrors as errors:

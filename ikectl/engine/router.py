@@ -254,10 +254,16 @@ class Router:
         self._drop(path, f"IKE version {header.major}")
 
     def _unknown(self, header: Header, path: Path, now: float) -> None:
-        """A message for an SA we do not have: tell a requester, rarely; never answer a response (§2.21.4)."""
+        """A message for an SA we do not have: tell a requester, rarely; never answer a response (§2.21.4).
+
+        Had we the SA before we started, the peer knows one of the tokens (RFC 6290 §4.5).
+        """
         self._drop(path, "it is for an SA that is not here")
         if not header.is_response and self._may_complain(now):
-            self.reply_to_stranger(header, [Notify(NotifyType.INVALID_IKE_SPI)], path)
+            secrets, ends = self._outside.env.crash_secrets, (header.spi_i, header.spi_r)
+            proofs = secrets.proofs(*ends, path.remote.address) if NO_SPI not in ends else ()
+            tokens = [Notify(NotifyType.QUICK_CRASH_DETECTION, proof) for proof in proofs]
+            self.reply_to_stranger(header, [Notify(NotifyType.INVALID_IKE_SPI), *tokens], path)
 
     def _may_complain(self, now: float) -> bool:
         if now - self._last_complaint < self._outside.env.settings.invalid_spi_rate:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ikectl.config.model import Connection
+from ikectl.sa.crash_tokens import CrashSecrets
 from ikectl.sa.events import Event
 from ikectl.sa.marks import Marks
 from ikectl.sa.reqids import Holders, Reqids
@@ -84,6 +85,8 @@ class Env:
     holders: Holders = field(default_factory=Holders)
     marks: Marks = field(default_factory=Marks)
     sentries: Sentries = field(default_factory=Sentries)
+    crash_secrets: CrashSecrets = field(default_factory=CrashSecrets)
+    """To prove later that we lost an IKE SA; set by the daemon, if it has a place to keep them."""
     events: list[Event] = field(default_factory=list)
     """Where facts report; the engine drains it."""
     last_child: int = 0

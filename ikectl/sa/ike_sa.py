@@ -88,6 +88,8 @@ class IkeSa(Association):
     reauth_at: float = 0.0
     """When we begin to authenticate anew, and when what was proven is worth nothing any more. Instants; 0: never."""
     reauth_by: float = 0.0
+    crash_token: bytes = b""
+    """What the peer would show, had it lost this SA (RFC 6290)."""
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 

@@ -32,6 +32,7 @@ from ikectl.errors import (
     UnsupportedCritical,
     WireError,
 )
+from ikectl.exchange.v2 import crash_token
 from ikectl.exchange.v2.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
@@ -313,6 +314,9 @@ class Machine(Driver[IkeSa]):
             return
         if self._verdict is not None or not self.window.answers(header.exchange, header.message_id):
             self._drop(path, f"response {header.message_id} answers nothing we asked")
+            return
+        if self.sa.state in LIVE and crash_token.proves_loss(self.sa, header, datagram):
+            self._close("the peer has lost the IKE SA: it was restarted", End.SILENT)
             return
         try:
             if header.exchange is ExchangeType.IKE_SA_INIT:
@@ -602,7 +606,7 @@ class Machine(Driver[IkeSa]):
         if birth is not None:
             newcomer = Machine(self.outside, birth.sa, self.now)
             self.outside.born(newcomer)
-            for exchange in birth.follow:
+            for exchange in birth.follow or (crash_token.TellToken(),):
                 newcomer.begin(exchange, self.now)
 
     # -- other answers to IKE_SA_INIT ----------------------------------------------

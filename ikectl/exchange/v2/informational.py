@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ikectl.config.model import Child
 from ikectl.exchange import children
-from ikectl.exchange.v2 import auth_lifetime, config_payload
+from ikectl.exchange.v2 import auth_lifetime, config_payload, crash_token
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
@@ -69,6 +69,7 @@ class AnswerInformational(Answer):
             if closed:
                 payloads.append(Delete(delete.protocol, tuple(closed)))
         auth_lifetime.hear(sa, request)
+        crash_token.hear(sa, request)
         said, follow = await config_payload.hear(sa, request)
         payloads += said
         for notify in request.all(Notify):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ikectl.config.model import Unique
 from ikectl.exchange.v2.auth_lifetime import AnswerAuthLifetime, AuthLifetime
 from ikectl.exchange.v2.config_payload import ReplyConfig, RequestConfig
+from ikectl.exchange.v2.crash_token import AnswerCrashToken, CrashToken
 from ikectl.exchange.v2.rider import AnswerRider, Rider
 from ikectl.iana.v2 import IdType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
@@ -47,5 +48,5 @@ class AnswerInitialContact(AnswerRider):
         return []
 
 
-RIDERS: tuple[type[Rider], ...] = (InitialContact, AuthLifetime, RequestConfig)
-ANSWERS: tuple[type[AnswerRider], ...] = (AnswerInitialContact, AnswerAuthLifetime, ReplyConfig)
+RIDERS: tuple[type[Rider], ...] = (InitialContact, AuthLifetime, RequestConfig, CrashToken)
+ANSWERS: tuple[type[AnswerRider], ...] = (AnswerInitialContact, AnswerAuthLifetime, ReplyConfig, AnswerCrashToken)
