@@ -7,6 +7,7 @@ question. Errors say nothing of what a key or a passphrase is.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_der_private_key,
     load_pem_private_key,
+    pkcs12,
 )
 
 from ikectl.config.model import PrivateKey
@@ -25,6 +27,8 @@ from ikectl.values.secret import Secret
 MAX_CREDENTIAL = 4 << 20
 """Octets of a file."""
 MAX_CRL = 16 << 20
+MAX_CONTAINED = 64
+"""Certificates read of one container."""
 MAX_CERTIFICATE = 65535
 """Octets of one certificate: what a vici message can carry."""
 _PEM_CERTIFICATE = re.compile(
@@ -32,6 +36,14 @@ _PEM_CERTIFICATE = re.compile(
     re.DOTALL,
 )
 _PEM_KEY = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+
+
+class Container(NamedTuple):
+    """What a PKCS#12 container holds."""
+
+    keys: tuple[PrivateKey, ...]
+    certificates: tuple[tuple[bytes, bool], ...]
+    """(DER, whether it is a CA's)."""
 
 
 class NeedsPassphrase(ValueError):
@@ -96,6 +108,36 @@ def read_key(octets: bytes, passphrase: bytes | None = None) -> PrivateKey:
             raise ValueError("not a private key this passphrase opens") from None
         raise ValueError("not a private key in a form known here") from None
     return _private_key(key)
+
+
+def read_container(octets: bytes, passphrase: bytes | None = None) -> Container:
+    """From PKCS#12 (RFC 7292): its key, the certificate of that, and all others.
+
+    Raises NeedsPassphrase, or ValueError for anything else that is wrong.
+    """
+    if len(octets) > MAX_CREDENTIAL:
+        raise ValueError(f"larger than {MAX_CREDENTIAL >> 20} MiB")
+    try:
+        opened = pkcs12.load_pkcs12(octets, bytes(passphrase) if passphrase is not None else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        if passphrase is not None:
+            raise ValueError("not a PKCS#12 container this passphrase opens") from None
+        if octets[:1] == b"\x30":
+            raise NeedsPassphrase("it is encrypted") from None
+        raise ValueError("not a PKCS#12 container") from None
+    held = ([opened.cert] if opened.cert is not None else []) + opened.additional_certs
+    found = [each.certificate for each in held[:MAX_CONTAINED]]
+    keys = (_private_key(opened.key),) if opened.key is not None else ()
+    if not keys and not found:
+        raise ValueError("neither a key nor a certificate in it")
+    return Container(keys, tuple((_bounded(each.public_bytes(Encoding.DER)), _is_ca(each)) for each in found))
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound):
+        return False
 
 
 def _private_key(key: object) -> PrivateKey:

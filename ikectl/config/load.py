@@ -14,20 +14,17 @@ from typing import Any
 
 from ikectl.config.attributes import build_pool
 from ikectl.config.build import build_authority, build_connection, need_users
-from ikectl.config.credentials import NeedsPassphrase, read_certificates, read_crl, read_key
+from ikectl.config.folders import Folders, Request
 from ikectl.config.model import (
     Authority,
-    Certificate,
     Connection,
-    Crl,
     Loaded,
     Pool,
-    PrivateKey,
     SecretKind,
     SharedSecret,
 )
 from ikectl.config.parse import parse_file
-from ikectl.config.read import MAX_VALUE, check, items_of
+from ikectl.config.read import check, items_of
 from ikectl.config.schema import (
     CHILD,
     CONNECTION,
@@ -42,34 +39,14 @@ from ikectl.config.schema import (
     SHARED,
     Group,
 )
-from ikectl.config.tree import NOWHERE, Errors, Files, Place, Section, Value, suggestion
+from ikectl.config.tree import Errors, Files, Place, Section, Value, suggestion
 from ikectl.values.secret import Secret
 
-_CERTIFICATE_FOLDERS = (
-    # folder    flag of load-cert
-    ("x509",    b"NONE"),
-    ("x509ca",  b"CA"),
-    ("x509ocsp", b"OCSP"),
-)  # fmt: skip
-_LATER_FOLDERS = (
-    ("x509aa", "attribute authorities"),
-    ("x509ac", "attribute certificates"),
-    ("pubkey", "raw public keys"),
-    ("pkcs12", "PKCS#12 containers"),
-)
 _CERTIFICATE_LISTS = (
     # sections  options with the folder their files are in
     ("local",   {"certs": "x509"}),
     ("remote",  {"certs": "x509", "cacerts": "x509ca"}),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One vici command. Secrets in the message are `Secret`, so that it may be printed."""
-
-    command: str
-    message: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +87,21 @@ class _Loader:
         self.files = files
         self.errors = errors
         self.requests: list[Request] = []
-        self.certs: list[Certificate] = []
-        self.crls: list[Crl] = []
-        self.keys: list[PrivateKey] = []
+        self._folders = Folders(self.directory, files, errors, self.requests)
 
     def run(self, root: Section) -> Configuration:
         self._check_root(root)
-        self._certificate_folders()
-        self._crl_folder()
-        self._later_folders()
+        self._folders.certificate_folders()
+        self._folders.crl_folder()
+        self._folders.later_folders()
         secrets = self._secrets(root.sections.get("secrets"))
         authorities = self._authorities(root.sections.get("authorities"))
         pools = self._pools(root.sections.get("pools"))
         connections = self._connections(root.sections.get("connections"), pools)
-        loaded = Loaded(connections, secrets, authorities, tuple(self.certs), tuple(self.keys), pools, tuple(self.crls))
+        found = self._folders
+        loaded = Loaded(
+            connections, secrets, authorities, tuple(found.certs), tuple(found.keys), pools, tuple(found.crls)
+        )
         return Configuration(loaded, tuple(self.requests))
 
     def _check_root(self, root: Section) -> None:
@@ -144,43 +122,6 @@ class _Loader:
 
     # -- credentials ----------------------------------------------------
 
-    def _certificate_folders(self) -> None:
-        for folder, flag in _CERTIFICATE_FOLDERS:
-            for path in self._folder(folder):
-                octets = self._read(path, Place(path))
-                for der in self._certificates(octets, path, Place(path)):
-                    self._add_certificate(der, flag)
-
-    def _add_certificate(self, der: bytes, flag: bytes) -> None:
-        self.certs.append(Certificate(der, flag == b"CA", flag == b"OCSP"))
-        self.requests.append(Request("load-cert", {"type": b"X509", "flag": flag, "data": der}))
-
-    def _crl_folder(self) -> None:
-        for path in self._folder("x509crl"):
-            octets = self._read(path, Place(path))
-            if octets is None:
-                continue
-            try:
-                der = read_crl(octets)
-            except ValueError as error:
-                self.errors.add(str(error), Place(path))
-                continue
-            if len(der) > MAX_VALUE:
-                self.errors.add(
-                    f"a CRL larger than {MAX_VALUE >> 10} KiB; name it as authorities.<name>.crl_uris = file://{path}, "
-                    "and keep it in another folder",
-                    Place(path),
-                )
-                continue
-            self.crls.append(Crl(der, path))
-            self.requests.append(Request("load-cert", {"type": b"X509_CRL", "flag": b"NONE", "data": der}))
-
-    def _later_folders(self) -> None:
-        """What these hold would be ignored otherwise; a CRL ignored is a revoked certificate accepted."""
-        for folder, what in _LATER_FOLDERS:
-            for path in self._folder(folder):
-                self.errors.add(f"{what} are not built yet; move the file out of {folder}/", Place(path))
-
     def _secrets(self, section: Section | None) -> tuple[SharedSecret, ...]:
         passphrases: dict[str, dict[str, tuple[Secret, Place]]] = {folder: {} for folder in KEY_FOLDERS}
         shared: list[SharedSecret] = []
@@ -200,7 +141,7 @@ class _Loader:
                 if secret is not None:
                     shared.append(secret)
                     messages.append(Request("load-shared", _shared_message(child, secret)))
-        self._key_folders(passphrases)
+        self._folders.key_folders(passphrases)
         self.requests += messages
         return tuple(shared)
 
@@ -230,39 +171,6 @@ class _Loader:
             self.errors.add(f"{label}: set {missing}", section.place)
         elif checked.good:
             into[posixpath.basename(file)] = (secret, checked.place("file"))
-
-    def _key_folders(self, passphrases: dict[str, dict[str, tuple[Secret, Place]]]) -> None:
-        for folder in KEY_FOLDERS:
-            known = passphrases[folder]
-            unused = dict(known)
-            for path in self._folder(folder):
-                name = posixpath.basename(path)
-                unused.pop(name, None)
-                self._key(path, folder, known.get(name, (None, NOWHERE))[0])
-            for name, (_, place) in unused.items():
-                self.errors.add(f"there is no file {name!r} in {folder}/", place)
-
-    def _key(self, path: str, folder: str, passphrase: Secret | None) -> None:
-        octets = self._read(path, Place(path))
-        if octets is None:
-            return
-        try:
-            key = read_key(octets, passphrase)
-        except NeedsPassphrase:
-            name = posixpath.basename(path)
-            self.errors.add(
-                f"the key is encrypted; add secrets {{ {folder}-1 {{ file = {name} secret = ... }} }}",
-                Place(path),
-            )
-            return
-        except ValueError as error:
-            self.errors.add(str(error), Place(path))
-            return
-        if folder in ("rsa", "ecdsa") and key.kind != folder:
-            self.errors.add(f"a key of type {key.kind} in {folder}/; move it to private/", Place(path))
-            return
-        self.keys.append(key)
-        self.requests.append(Request("load-key", {"type": key.kind.encode(), "data": key.data}))
 
     # -- authorities and connections ------------------------------------
 
@@ -334,40 +242,15 @@ class _Loader:
         for name in filter(None, (name.strip() for name in names)):
             text = name.decode(errors="replace")
             path = posixpath.join(self.directory, folder, text)
-            ders = self._certificates(self._read(path, value.place, label), f"{label}: {path}", value.place)
+            ders = self._folders.certificates(
+                self._folders.read(path, value.place, label), f"{label}: {path}", value.place
+            )
             blobs += ders[:1]
             for der in ders[1:]:
-                self._add_certificate(der, b"NONE")
+                self._folders.add_certificate(der, b"NONE")
         if single and len(blobs) == 1:
             return Value(blobs[0], value.place)
         return Value(b"", value.place, tuple(blobs))
-
-    # -- files ----------------------------------------------------------
-
-    def _folder(self, folder: str) -> list[str]:
-        return [
-            path
-            for path in self.files.glob(posixpath.join(self.directory, folder, "*"))
-            if not posixpath.basename(path).startswith(".")
-        ]
-
-    def _read(self, path: str, place: Place, label: str = "") -> bytes | None:
-        try:
-            return self.files.read(path)
-        except OSError as error:
-            where = f"{label}: " if label else ""
-            self.errors.add(f"{where}cannot read {path}: {error.strerror or type(error).__name__}", place)
-            return None
-
-    def _certificates(self, octets: bytes | None, what: str, place: Place) -> tuple[bytes, ...]:
-        if octets is None:
-            return ()
-        try:
-            return read_certificates(octets)
-        except ValueError as error:
-            text = str(error) if what == place.path else f"{what}: {error}"
-            self.errors.add(text, place)
-            return ()
 
 
 def _replaced(section: Section, values: dict[str, Value]) -> Section:

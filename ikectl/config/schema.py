@@ -327,15 +327,15 @@ SHARED = Group(
 )  # fmt: skip
 
 PASSPHRASE = Group(
-    "secrets.private*, secrets.rsa*, secrets.ecdsa*, secrets.pkcs8*",
-    "The passphrase of a key file in the folder of that name.",
+    "secrets.private*, secrets.rsa*, secrets.ecdsa*, secrets.pkcs8*, secrets.pkcs12*",
+    "The passphrase of a key file or PKCS#12 container in the folder of that name.",
     (
         O("file",   kinds.TEXT,       "", "Name of the file in the folder."),
         O("secret", kinds.PASSPHRASE, "", "Its passphrase."),
     ),
 )  # fmt: skip
 
-KEY_FOLDERS = ("private", "rsa", "ecdsa", "pkcs8")
+KEY_FOLDERS = ("private", "rsa", "ecdsa", "pkcs8", "pkcs12")
 
 SECRETS = Group(
     "secrets",
@@ -348,7 +348,6 @@ SECRETS = Group(
         ("xauth*", PASSWORD),
         ("ntlm*", NTLM),
         ("ppk*",    Group("secrets.ppk*", "Post-quantum pre-shared keys (RFC 8784).", built=False)),
-        ("pkcs12*", Group("secrets.pkcs12*", "Passphrases of PKCS#12 containers.", built=False)),
         ("token*",  Group("secrets.token*", "Private keys on PKCS#11 tokens.", built=False)),
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
 
 from ikectl.config.build import (
     authority_from_vici,
@@ -12,11 +13,12 @@ from ikectl.config.build import (
     secret_from_vici,
 )
 from ikectl.config.load import load, load_file, to_vici
-from ikectl.config.model import Action, Loaded, Mode
+from ikectl.config.model import Action, Crl, Loaded, Mode
 from ikectl.errors import ConfigErrors
 from ikectl.values.secret import Secret
 from tests.config.conftest import Pki
 from tests.config.trees import files_of, load_text, mistakes
+from tests.pki.certs import Authority, Identified, Listed
 
 SITE = """
 # A site-to-site gateway as one finds it in the field.
@@ -316,3 +318,64 @@ def test_a_missing_file_is_one_mistake() -> None:
     with pytest.raises(ConfigErrors) as caught:
         load("/etc/swanctl.conf", files_of({}))
     assert str(caught.value) == "/etc/swanctl.conf: cannot read /etc/swanctl.conf: No such file or directory"
+
+
+# -- containers ---------------------------------------------------------------------------
+
+
+def container(passphrase: bytes | None) -> tuple[bytes, Authority, Identified]:
+    """PKCS#12 with a host's key and certificate and its CA's."""
+    ca = Authority.root("packed")
+    leaf = ca.leaf("moon")
+    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    packed = pkcs12.serialize_key_and_certificates(b"moon", leaf.key, leaf.certificate, [ca.certificate], encryption)
+    return packed, ca, leaf
+
+
+@pytest.mark.parametrize("passphrase", [b"squeamish", None])
+def test_a_container_holds_key_and_certificates(passphrase: bytes | None) -> None:
+    packed, ca, leaf = container(passphrase)
+    text = "secrets { pkcs12-moon { file = moon.p12\n secret = squeamish } }" if passphrase else ""
+    loaded = load_text(text, **{"pkcs12__moon.p12": packed})
+    assert [(each.data, each.ca) for each in loaded.loaded.certs] == [(leaf.der, False), (ca.der, True)]
+    assert [key.kind for key in loaded.loaded.keys] == ["ecdsa"]
+    assert [(request.command, request.message["type"]) for request in loaded.requests] == [
+        ("load-cert", b"X509"),
+        ("load-cert", b"X509"),
+        ("load-key", b"ecdsa"),
+    ]
+
+
+def test_a_container_that_does_not_open() -> None:
+    packed, _, _ = container(b"squeamish")
+    wrong = "secrets { pkcs12-moon { file = moon.p12\n secret = sesame } }"
+    for text, octets, error in (
+        ("", packed, "the key is encrypted; add secrets { pkcs12-1 { file = moon.p12 secret = ... } }"),
+        (wrong, packed, "not a PKCS#12 container this passphrase opens"),
+        ("", b"junk", "not a PKCS#12 container"),
+    ):
+        assert mistakes(text, **{"pkcs12__moon.p12": octets}) == [f"pkcs12/moon.p12: {error}"]
+
+
+def test_crls_and_ocsp_signers_of_the_folders() -> None:
+    ca = Authority.root("issuer")
+    crl, signer = ca.crl(), ca.leaf("signer")
+    made = load_text("", **{"x509crl__ca.crl": crl, "x509ocsp__signer.pem": signer.pem})
+    (listed,) = made.loaded.crls
+    assert (listed.data, listed.origin) == (crl, "/etc/x509crl/ca.crl")
+    assert [(each.data, each.ca, each.ocsp) for each in made.loaded.certs] == [(signer.der, False, True)]
+    assert [certificate_from_vici(request.message) for request in made.requests] == [
+        *made.loaded.certs,
+        Crl(crl, "a client"),
+    ]
+    big = ca.crl(*(Listed(ca.leaf(f"leaf {number}")) for number in range(2)))
+    assert mistakes("", **{"x509crl__ca.crl": big + bytes(5)}) == ["x509crl/ca.crl: not a CRL in PEM or DER"]
+
+
+def test_uris_of_an_authority_are_sent_along(pki: Pki) -> None:
+    text = "authorities { ca { cacert = ca.pem\n crl_uris = http://a/b, file:///c\n ocsp_uris = https://d } }"
+    made = load_text(text, **{"x509ca__ca.pem": pki.ca_pem})
+    (authority,) = made.loaded.authorities
+    assert (authority.crl_uris, authority.ocsp_uris) == (("http://a/b", "file:///c"), ("https://d",))
+    message = made.requests[-1].message["ca"]
+    assert authority_from_vici("ca", message) == authority
