@@ -471,6 +471,7 @@ class Connection:
     aggressive_psk: bool = False
     pull: bool = True
     encap: bool = False
+    mobike: bool = True
     dpd_delay: int = 0
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES

@@ -246,7 +246,8 @@ CONNECTION = Group(
                                                           "sends it unasked."),
         O("dscp",         kinds.WORD,          "000000",  "DSCP of our IKE packets.", ("000000",)),
         O("encap",        kinds.BOOL,          "no",      "Pretend a NAT, so that ESP goes in UDP."),
-        O("mobike",       kinds.BOOL,          "yes",     "Follow address changes (RFC 4555).", ("no",)),
+        O("mobike",       kinds.BOOL,          "yes",     "IKEv2: the ends may change their addresses (RFC 4555); messages "
+                                                          "go to port 4500 from IKE_AUTH on."),
         O("dpd_delay",    kinds.TIME,          "0s",      "Check that the peer lives after this much silence; 0 is off."),
         O("dpd_timeout",  kinds.TIME,          "0s",      "IKEv1: the peer is dead after this much silence (RFC 3706); "
                                                           "0 is when retransmission gives up."),

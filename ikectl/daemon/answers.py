@@ -51,8 +51,14 @@ def of_credentials(store: Store, clock: Callable[[], datetime] = wall) -> Immedi
     }
 
 
-def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], bytes], pools: AddressPools) -> Immediate:
-    """What is answered in place. `source` tells the address we would send from to a remote one."""
+def immediate(
+    store: Store,
+    kernel: KernelBackend,
+    source: Callable[[bytes], bytes],
+    own: Callable[[], tuple[bytes, ...]],
+    pools: AddressPools,
+) -> Immediate:
+    """What is answered in place. `source` tells the address we would send from to a remote one, `own` all we have."""
     return {
         **of_credentials(store),
         asks.DescribePools: pools.describe,
@@ -66,6 +72,7 @@ def immediate(store: Store, kernel: KernelBackend, source: Callable[[bytes], byt
         asks.InstallSentry: lambda ask: kernel.install_sentry(ask.sentry),
         asks.RemoveSentry: lambda ask: kernel.remove_sentry(ask.sentry),
         asks.QueryUse: lambda ask: kernel.query(ask.child),
+        asks.OwnAddresses: lambda ask: own(),
         asks.SourceAddress: lambda ask: source(ask.remote),
     }
 

@@ -36,11 +36,12 @@ from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.revocation import RevocationChecks
+from ikectl.daemon.roaming import Whereabouts
 from ikectl.daemon.shell import Shell
 from ikectl.daemon.tls import Tls
 from ikectl.daemon.udp import UdpSettings, UdpSockets
 from ikectl.daemon.vici_socket import ViciSocket
-from ikectl.engine.commands import Terminate
+from ikectl.engine.commands import AddressesChanged, Terminate
 from ikectl.engine.engine import Engine
 from ikectl.errors import BackendError, ConfigErrors, IkectlError
 from ikectl.kernel.addresses import InnerAddresses
@@ -110,6 +111,9 @@ class Daemon:
         routes = SourceRoutes()
         await routes.start()
         stack.push_async_callback(routes.stop)
+        whereabouts = Whereabouts()
+        stack.push_async_callback(whereabouts.stop)
+        await whereabouts.start()
         addresses = InnerAddresses()
         stack.push_async_callback(addresses.stop)
         await addresses.start()
@@ -128,7 +132,7 @@ class Daemon:
         pools = AddressPools()
         logins = Logins.of(store, secrets.token_bytes, asyncio.get_running_loop().time)
         table = {
-            **answers.immediate(store, kernel, source_address, pools),
+            **answers.immediate(store, kernel, source_address, whereabouts.addresses, pools),
             **logins.immediate,
             **Tls(store).immediate,
         }
@@ -153,6 +157,7 @@ class Daemon:
         shell.observe(socket.publish)
         shell.start()
         stack.callback(shell.stop)
+        whereabouts.observe(lambda: shell.command(AddressesChanged()))
         stack.callback(control.stop)
         control.load(self._loaded)
         await socket.start()
@@ -212,6 +217,15 @@ def _with_routes(table: answers.Immediate, routes: SourceRoutes) -> None:
         routes.unwant(ask.sentry)
         dismiss(ask)
 
+    move = table[asks.MovePath]
+
+    def moved(ask: asks.MovePath) -> None:
+        move(ask)
+        if ask.child.outbound:
+            routes.unwant(ask.child)
+            routes.want(ask.child)
+
+    table[asks.MovePath] = moved
     table[asks.InstallChild] = installed
     table[asks.RemoveChild] = removed
     table[asks.InstallSentry] = posted

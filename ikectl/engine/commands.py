@@ -117,6 +117,11 @@ class Remapped:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressesChanged:
+    """Addresses, links or routes of this host changed, and have settled."""
+
+
+@dataclass(frozen=True, slots=True)
 class InnerAddress:
     """DHCP over IPsec gave the client of IKE SA `ike` (unique id) this address (packed), or none, and why."""
 
@@ -137,5 +142,6 @@ Command = (
     | Resolved
     | Expire
     | Remapped
+    | AddressesChanged
     | InnerAddress
 )

@@ -20,6 +20,7 @@ from ikectl.engine import errands, lifetimes
 from ikectl.engine.outside import Outside
 from ikectl.engine.view import TasksView
 from ikectl.errors import BackendError, IkectlError
+from ikectl.exchange import children
 from ikectl.iana.registry import Registry
 from ikectl.sa.asks import Ask
 from ikectl.sa.association import Association, IkeState
@@ -42,6 +43,7 @@ LINGER = 30.0
 """Seconds a closed SA stays to repeat its last reply, in case that was lost."""
 
 LIVE = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED, IkeState.DELETING})
+STANDING = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING})
 
 
 class End(Enum):
@@ -49,6 +51,8 @@ class End(Enum):
 
     OURS = auto()
     DELETED = auto()
+    UPROOTED = auto()
+    """Our address is gone, and the SA cannot follow to another one: the peer is called anew."""
     SILENT = auto()
 
 
@@ -56,6 +60,8 @@ def _action(child: Child, end: End) -> Action:
     """What the configuration wants of a child whose SA came to that end."""
     if end is End.SILENT:
         return child.dpd_action
+    if end is End.UPROOTED:
+        return Action.START
     return child.close_action if end is End.DELETED else Action.NONE
 
 
@@ -235,6 +241,16 @@ class Driver(Generic[S]):
         elif len(self._inbox) < INBOX_LIMIT:
             self._inbox += (partial(self._remapped, child, remote),)
 
+    def roam(self, now: float) -> None:
+        """Addresses or routes of this host changed: see whether this SA can go on as it is."""
+        self.begin_after(partial(errands.is_uprooted, self.sa), self._looked_around, now)
+
+    def _looked_around(self, uprooted: bool | None, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._errand_done(None, failure)
+        elif uprooted and self.sa.state is not IkeState.CLOSED:
+            self._close(f"our address {self.sa.path.local.host} is gone", End.UPROOTED)
+
     def _remapped(self, child: ChildSa, remote: Endpoint) -> None:
         if child.usable and self.sa.state is not IkeState.CLOSED:
             self._follow(Path(self.sa.path.local, remote))
@@ -359,7 +375,13 @@ class Driver(Generic[S]):
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
             sa.path = path
             if sa.children:
-                self._errands += ((partial(errands.move_children, sa), self._errand_done),)
+                self._errands += ((partial(children.follow, sa), self._followed),)
+
+    def _followed(self, failed: list[ChildSa] | None, failure: BaseException | None) -> None:
+        """Children that the kernel could not move get new keys, and with them new SAs where we are now."""
+        for child in failed or ():
+            self.rekey_child(child, self.now)
+        self._errand_done(None, failure)
 
     # -- timers ---------------------------------------------------------------------
 
@@ -376,6 +398,8 @@ class Driver(Generic[S]):
         if name == "liveness":
             self._errands += ((self._judge_liveness, self._errand_done),)
         elif name == "keepalive":
+            if not self.sa.nat.local:
+                return  # the NAT is gone from our path
             quiet_at = self.last_sent + self.sa.env.settings.keep_alive
             if self.now >= quiet_at:
                 self.outside.keepalive(self.sa.path)

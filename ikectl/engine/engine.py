@@ -12,6 +12,7 @@ from typing import Any
 from ikectl.config.model import Connection
 from ikectl.engine.commands import (
     Acquired,
+    AddressesChanged,
     Command,
     Expire,
     Initiate,
@@ -31,6 +32,7 @@ from ikectl.engine.dhcp import DhcpWaits
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Answers, Outside, Question, Transmit
 from ikectl.engine.pending import Pending
+from ikectl.engine.roaming import Roaming
 from ikectl.engine.router import Router, Stranger
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.engine.v2.machine import Machine
@@ -67,6 +69,7 @@ class Engine:
         self._router = Router(self._outside)
         env.is_taken = self._router.machines.__contains__
         self.connections = Connections(self, self._outside)
+        self._roaming = Roaming()
         self.dhcp = DhcpWaits(self.commands)
         env.is_first_contact = self.connections.first_contact
         env.is_connected = self.connections.connected
@@ -98,6 +101,7 @@ class Engine:
                 machine.tick(now)
         self.connections.calls.tick(now)
         self.connections.traps.tick(now)
+        self._roaming.tick(now)
         self._sweep_alarms()
 
     def _sweep_alarms(self) -> None:
@@ -117,7 +121,12 @@ class Engine:
         while alarms and not self._is_due(alarms[0]):
             heapq.heappop(alarms)
         connections = self.connections
-        instants = alarms[0][0] if alarms else None, connections.calls.deadline(), connections.traps.deadline()
+        instants = (
+            alarms[0][0] if alarms else None,
+            connections.calls.deadline(),
+            connections.traps.deadline(),
+            self._roaming.deadline(),
+        )
         return min((at for at in instants if at is not None), default=None)
 
     def answer(self, question: int, result: Any, now: float) -> None:
@@ -156,6 +165,8 @@ class Engine:
                 machine = self.machine_of(child.ike)
                 if machine is not None:
                     machine.remapped(child, remote, now)
+            case AddressesChanged():
+                self._roaming.changed(self.machines(), now)
             case InnerAddress(ike, address, why):
                 machine = next((each for each in self.machines() if each.sa.uniqueid == ike), None)
                 if machine is not None:

@@ -6,21 +6,24 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ikectl.errors import BackendError, IkectlError
 from ikectl.exchange import children, inner
-from ikectl.sa.asks import MovePath, QueryUse, RemoveChild
+from ikectl.sa.asks import OwnAddresses, QueryUse, RemoveChild, SourceAddress
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.events import Note
 
 
-async def move_children(sa: Association) -> None:
-    """Let the children follow the SA to its present path. Raises BackendError."""
-    for child in sa.living_children:
-        old, child.path = child.path, sa.path
-        try:
-            await MovePath(child, old)
-        except BackendError:
-            child.path = old
-            raise
+async def is_uprooted(sa: Association) -> bool:
+    """Whether the SA has to be made anew: our address is gone, another leads to the peer, and calling is ours.
+
+    With no way to the peer at all it waits: the address may come back.
+    """
+    if not sa.initiator or sa.path.local.address in await OwnAddresses():
+        return False
+    try:
+        await SourceAddress(sa.path.remote.address)
+    except BackendError:
+        return False
+    return True
 
 
 async def forget_child(sa: Association, child: ChildSa) -> None:

@@ -7,12 +7,12 @@ from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.suite import ChildSuite
 from ikectl.errors import BackendError, TsUnacceptable
 from ikectl.iana.v2 import Protocol
-from ikectl.sa.asks import FreeSpi, InstallChild, RemoveChild
+from ikectl.sa.asks import FreeSpi, InstallChild, MovePath, RemoveChild
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState, Companion
-from ikectl.sa.events import ChildDown, ChildUp
+from ikectl.sa.events import ChildDown, ChildUp, Note
 from ikectl.sa.reqids import PolicyKey
-from ikectl.values.path import Path
+from ikectl.values.path import Endpoint, Path
 from ikectl.values.record import record
 from ikectl.values.selector import SelectorSpec, TrafficSelector
 
@@ -131,7 +131,7 @@ def describe(
         ts_local=terms.ts_local,
         ts_remote=terms.ts_remote,
         path=path,
-        encap=sa.nat.found,
+        encap=sa.encap,
         reqid=config.reqid or _reqid(sa, config, key, path),
         policy_key=key,
         if_id_in=if_id_in,
@@ -201,6 +201,40 @@ async def install(sa: Association, child: ChildSa, *, outbound: bool = True, rep
 def announce(sa: Association, child: ChildSa) -> None:
     """Tell observers that a child is up."""
     sa.emit(ChildUp(sa, child))
+
+
+async def follow(sa: Association, encap: bool | None = None) -> list[ChildSa]:
+    """Let the children go where the SA is; those the kernel did not move, which should be replaced.
+
+    `encap` says whether their ESP goes in UDP from now on; None leaves it as it is.
+    """
+    failed: list[ChildSa] = []
+    for child in sa.living_children:
+        before = child.path, child.encap
+        after = sa.way, child.encap if encap is None else encap
+        if before == after:
+            continue
+        child.path, child.encap = after
+        try:
+            await MovePath(child, before[0])
+        except BackendError as failure:
+            child.path, child.encap = before
+            sa.emit(Note(sa, f"child {child.name} did not move to {sa.way}: {failure}"))
+            failed.append(child)
+    return failed
+
+
+async def remap(sa: Association, remote: Endpoint) -> None:
+    """The peer's NAT has another port for ESP: every child behind it sends there. Raises BackendError."""
+    for child in sa.living_children:
+        old = child.path
+        if old.remote.address == remote.address and old.remote != remote:
+            child.path = Path(old.local, remote)
+            try:
+                await MovePath(child, old)
+            except BackendError:
+                child.path = old
+                raise
 
 
 async def switch_outbound(child: ChildSa) -> None:

@@ -174,8 +174,10 @@ class NetlinkKernel:
             raise
         self._carry_out(child, draft)
         if draft.inbound:
-            for sa in draft.inbound:
-                del self._larval[sa.proto, sa.spi]
+            reserved = [(self._larval.pop((sa.proto, sa.spi)), sa.id) for sa in draft.inbound]
+            if any(larval.dst != stands.dst for larval, stands in reserved):
+                # Our address changed since the SPI was reserved.
+                self._channel.batch([xfrm.DelSa(larval) for larval, _ in reserved])
             standing.inbound = self._record(child, draft.inbound, draft.wishes_in)
         if draft.outbound:
             standing.outbound = self._record(child, draft.outbound, draft.wishes_out)

@@ -563,6 +563,11 @@ class Resolve(Ask[tuple[bytes, ...]]):
 
 
 @record
+class OwnAddresses(Ask[tuple[bytes, ...]]):
+    """The packed addresses of this host that others can reach: on interfaces that are up, none of loopback or link."""
+
+
+@record
 class SourceAddress(Ask[bytes]):
     """The packed address the kernel would send from to reach `remote`. Raises BackendError."""
 

@@ -133,6 +133,16 @@ class Association:
         return None
 
     @property
+    def way(self) -> Path:
+        """Between which ends its children send."""
+        return self.path
+
+    @property
+    def encap(self) -> bool:
+        """Whether their ESP goes in UDP."""
+        return self.nat.found
+
+    @property
     def living_children(self) -> list[ChildSa]:
         return [child for child in self.children.values() if child.state is not ChildState.DELETED]
 

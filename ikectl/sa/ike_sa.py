@@ -13,6 +13,8 @@ from ikectl.iana.v2 import HashAlgorithm, NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
+from ikectl.sa.mobility import Mobility
+from ikectl.values.path import Path
 
 # fmt: off
 LEGAL: dict[IkeState, frozenset[IkeState]] = {
@@ -90,6 +92,8 @@ class IkeSa(Association):
     reauth_by: float = 0.0
     crash_token: bytes = b""
     """What the peer would show, had it lost this SA (RFC 6290)."""
+    mobility: Mobility | None = None
+    """What MOBIKE keeps; None unless both ends support it."""
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 
@@ -99,8 +103,23 @@ class IkeSa(Association):
         self.take_inner(old)
         old.successor = old.heir = self
         self.dying += 1
+        if old.mobility is not None:
+            # What was agreed there meanwhile holds here; where the message came from that is handled just now, too.
+            heard = self.mobility.heard if self.mobility is not None else None
+            self.path, self.nat, self.mobility = old.path, old.nat, old.mobility.handed_on()
+            self.mobility.heard = heard
         old.rival = None
         self.predecessor = None
+
+    @property
+    def way(self) -> Path:
+        held = None if self.mobility is None else self.mobility.held
+        return self.path if held is None else held.path
+
+    @property
+    def encap(self) -> bool:
+        held = None if self.mobility is None else self.mobility.held
+        return self.nat.found if held is None else held.encap
 
     def iv(self, octets: int, counter: bool) -> bytes:
         """A fresh IV: a counter where the cipher only forbids repetition (RFC 5282 §3.1), else random."""

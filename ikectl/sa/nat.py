@@ -29,6 +29,8 @@ class Nat:
     """We are behind one: the peer sees another address than ours."""
     remote: bool = False
     """The peer is behind one."""
+    known: bool = False
+    """The peer sent hashes, so it knows NAT traversal; which tells nothing about there being a NAT."""
 
     @property
     def found(self) -> bool:
@@ -36,7 +38,9 @@ class Nat:
 
 
 NO_NAT = Nat()
-"""Shared by all SAs where there is none."""
+"""Shared by all SAs whose peer does not look for one."""
+NONE_FOUND = Nat(known=True)
+"""Shared by all others where there is none."""
 
 
 def judge(
@@ -58,4 +62,4 @@ def judge(
         return NO_NAT
     ours = detection_hash(spi_i, spi_r, local, digest) not in destinations
     theirs = detection_hash(spi_i, spi_r, remote, digest) not in sources
-    return Nat(ours, theirs) if ours or theirs else NO_NAT
+    return Nat(ours, theirs, True) if ours or theirs else NONE_FOUND

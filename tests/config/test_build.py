@@ -199,7 +199,7 @@ def test_ah_alone_offers_no_esp() -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ("mobike = yes", "gw.mobike: not built yet; set it to no or leave it out"),
+        ("mediation = yes", "gw.mediation: not built yet; set it to no or leave it out"),
         (
             "fragmentation = forse",
             "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?",
@@ -304,7 +304,7 @@ def test_a_mistake_in_a_child_is_named(options: str, error: str) -> None:
 
 def test_values_that_change_nothing_are_taken() -> None:
     assert connection(
-        """version = 2\nmobike = no\nfragmentation = true\nchildless = allow\naggressive = no\nmediation = no
+        """version = 2\nfragmentation = true\nchildless = allow\naggressive = no\nmediation = no
         reauth_time = 0s\nocsp = never\ndpd_timeout = 0\nremote { revocation = relaxed }"""
     ) == connection("version = 2\nremote { }")
     assert child("ipcomp = no\ninactivity = 0s\nper_cpu_sas = no\ntfc_padding = 0\nhostaccess = 0") == child("")
@@ -337,9 +337,9 @@ def test_a_vici_message_builds_what_the_file_builds(pki: Pki) -> None:
 
 def test_vici_errors_have_no_place_and_come_together() -> None:
     with pytest.raises(ConfigErrors) as caught:
-        connection_from_vici("gw", {"mobike": b"yes", "children": {"net": {"mode": b"\xff", "x": b"y"}}})
+        connection_from_vici("gw", {"mediation": b"yes", "children": {"net": {"mode": b"\xff", "x": b"y"}}})
     assert str(caught.value).split("\n") == [
-        "gw.mobike: not built yet; set it to no or leave it out",
+        "gw.mediation: not built yet; set it to no or leave it out",
         "gw.children.net.mode: not valid UTF-8",
         "gw.children.net: unknown option 'x'",
     ]

@@ -223,7 +223,7 @@ def test_all_mistakes_of_all_files_come_at_once(pki: Pki) -> None:
     text = """\
 connections {
   gw {
-    mobike = yes
+    mediation = yes
     rekey_tiem = 4h
     local { auth = psk
             certs = missing.pem }
@@ -260,7 +260,7 @@ include conf.d/*.conf
         "conf.d/a.conf:1: other.version: 3 is not one of 0, 1 and 2",
         "conf.d/a.conf:2: authorities.ca.crl_uris: ldap is not spoken here; have the CA publish its CRL by "
         "HTTP, or put it into x509crl/",
-        "swanctl.conf:3: gw.mobike: not built yet; set it to no or leave it out",
+        "swanctl.conf:3: gw.mediation: not built yet; set it to no or leave it out",
         "swanctl.conf:4: gw: unknown option 'rekey_tiem'; did you mean 'rekey_time'?",
         "swanctl.conf:6: gw.local.certs: cannot read x509/missing.pem: No such file or directory",
         "swanctl.conf:7: gw.children.net.local_ts: '10.0.0.0/33' is not a network, a range of addresses or the word "

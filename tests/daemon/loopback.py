@@ -74,7 +74,11 @@ class Running:
         settings = Settings(ike_port=PORT, natt_port=PORT + 4000, retransmit_timeout=0.2)
         self.pools = AddressPools()
         table = answers.immediate(
-            self.store, self.kernel, lambda remote: Endpoint.parse(address, 0).address, self.pools
+            self.store,
+            self.kernel,
+            lambda remote: Endpoint.parse(address, 0).address,
+            lambda: (Endpoint.parse(address, 0).address,),
+            self.pools,
         )
         checking = logins(self.store) if logins is not None else Logins.of(self.store, secrets.token_bytes, lambda: 0.0)
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), {**table, **checking.immediate})

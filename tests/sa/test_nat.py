@@ -23,9 +23,9 @@ def test_the_hash_covers_spis_address_and_port() -> None:
 def test_who_is_behind_a_translator() -> None:
     here, there = (detection_hash(SPI_I, SPI_R, end) for end in (HERE, THERE))
     other = bytes(20)
-    assert judge(SPI_I, SPI_R, HERE, THERE, [there], [here]) == Nat(False, False)
-    assert judge(SPI_I, SPI_R, HERE, THERE, [other], [here]) == Nat(local=False, remote=True)
-    assert judge(SPI_I, SPI_R, HERE, THERE, [there], [other]) == Nat(local=True, remote=False)
+    assert judge(SPI_I, SPI_R, HERE, THERE, [there], [here]) == Nat(known=True)
+    assert judge(SPI_I, SPI_R, HERE, THERE, [other], [here]) == Nat(remote=True, known=True)
+    assert judge(SPI_I, SPI_R, HERE, THERE, [there], [other]) == Nat(local=True, known=True)
 
 
 @pytest.mark.conformance("v2-101")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from ikectl.config.model import Connection
@@ -45,6 +46,8 @@ class Host:
     ) -> None:
         self.name = name
         self.address = address
+        self.addresses = [ip_address(address).packed]
+        """All it has, the one that its routes prefer first; see `World.move`."""
         self.kernel = FakeKernel(Tape(seed, f"{name}/kernel"))
         self.secret = secret
         self.pools = AddressPools()
@@ -73,6 +76,8 @@ class Host:
             asks.Lease: self.pools.lease,
             asks.Release: self.pools.release,
             asks.Resolve: self._resolve,
+            asks.OwnAddresses: lambda ask: tuple(self.addresses),
+            asks.SourceAddress: self._source,
             **(answers or {}),
         }
         self.slow = dict(slow or {})
@@ -86,6 +91,12 @@ class Host:
         if not self.secret:
             raise CredentialError(f"no secret for {ask.remote_id}")
         return Secret(self.secret)
+
+    def _source(self, ask: asks.SourceAddress) -> bytes:
+        for address in self.addresses:
+            if len(address) == len(ask.remote):
+                return address
+        raise BackendError("network is unreachable")
 
     def _resolve(self, ask: asks.Resolve) -> tuple[bytes, ...]:
         raise BackendError(f"{ask.host} has no address")

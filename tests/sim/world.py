@@ -9,8 +9,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from ipaddress import ip_address
 from itertools import count
 
+from ikectl.engine.commands import AddressesChanged
 from ikectl.engine.outside import Transmit
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildState
@@ -102,8 +104,21 @@ class World:
                     continue
                 self.at(self.now + delay, lambda host=host, question=question: host.reply(question, self.now))  # type: ignore[misc]
 
+    def host_at(self, address: bytes) -> Host | None:
+        """Who has that packed address now."""
+        return next((host for host in self.hosts.values() if address in host.addresses), None)
+
+    def move(self, host: Host, *addresses: str, quiet: bool = False) -> None:
+        """Let a host have these addresses from now on, the first preferred; `quiet`: and not notice it."""
+        host.addresses = [ip_address(text).packed for text in addresses]
+        if not quiet:
+            host.engine.command(AddressesChanged(), self.now)
+            self.flush()
+
     def send(self, host: Host, transmit: Transmit) -> None:
-        """Put a datagram on the wire."""
+        """Put a datagram on the wire; nobody sends from an address that is not its own."""
+        if transmit.path.local.address not in host.addresses:
+            return
         self.sent.append((host, transmit))
         seen = [tap(host, transmit) for tap in self.taps]  # each of them sees it
         if not all(seen):
@@ -118,7 +133,7 @@ class World:
             if crossed is None:
                 return
             source, destination = crossed
-        target = self.hosts.get(destination.host)
+        target = self.host_at(destination.address)
         if target is not None:
             target.receive(data, Path(destination, source), self.now)
 
@@ -154,7 +169,7 @@ class World:
                 sa = machine.sa
                 if sa.state is not IkeState.ESTABLISHED:
                     raise self.violation(f"{host.name}: {sa} is not settled")
-                peer = self.hosts.get(sa.path.remote.host)
+                peer = self.host_at(sa.path.remote.address)
                 if peer is None:
                     continue
                 twins = [m.sa for m in peer.engine.machines() if (m.sa.spi_i, m.sa.spi_r) == (sa.spi_i, sa.spi_r)]

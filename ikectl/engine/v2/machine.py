@@ -22,6 +22,7 @@ from ikectl.engine.transmit import fraction, wait
 from ikectl.engine.v2.alternatives import Alternatives
 from ikectl.engine.v2.envelope import cut_anew, open_message, write
 from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_fragment, repeats
+from ikectl.engine.v2.roamer import Roamer
 from ikectl.engine.view import TasksView
 from ikectl.errors import (
     CredentialError,
@@ -86,7 +87,7 @@ UNREADABLE = "the peer found our message malformed"
 """Its INVALID_SYNTAX is fatal in both peers, without a DELETE (RFC 7296 §2.21.3)."""
 
 
-class Machine(Driver[IkeSa]):
+class Machine(Roamer):
     """Drives one IkeSa. See the module; the size is that of the order of things it keeps."""
 
     __slots__ = (
@@ -95,21 +96,14 @@ class Machine(Driver[IkeSa]):
         "_keys_before",
         "_retries",
         "_verdict",
-        "active",
         "answering",
         "doubt",
-        "queue",
-        "window",
     )
 
     def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
         super().__init__(outside, sa, now)
-        self.window = Window()
-        self.active: Exchange | None = None
-        """Our exchange in flight."""
         self.answering: ExchangeType | None = None
         """The peer's exchange being answered."""
-        self.queue: list[Exchange] = []
         self.doubt: str | None = None
         """An unproven refusal of our IKE_SA_INIT."""
         self._retries: dict[int, Exchange] = {}
@@ -225,6 +219,8 @@ class Machine(Driver[IkeSa]):
     # -- taking turns ----------------------------------------------------------
 
     def _begin_next(self) -> bool:
+        if self.sa.mobility is not None:
+            self._mind_moves()
         if not self.queue or not self._may_ask():
             return False
         first = 0
@@ -278,7 +274,7 @@ class Machine(Driver[IkeSa]):
             request = self.window.send(exchange.type, datagrams)
             if self._fragmentation.is_large(self.sa, datagrams):
                 request.payloads = payloads
-        self._transmit(datagrams, self.sa.path)
+        self._send_request(datagrams)
         octets = sum(map(len, datagrams))
         self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, octets, self.sa.path))
         self._set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
@@ -341,6 +337,8 @@ class Machine(Driver[IkeSa]):
             return
         if header.exchange is not ExchangeType.IKE_SA_INIT:
             self._heard(path)
+            if self.sa.mobility is not None:
+                self._answered_on(path)
         exchange = self.active
         assert exchange is not None
         self.sa.emit(
@@ -591,6 +589,9 @@ class Machine(Driver[IkeSa]):
         """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
         self.last_heard = self.now
         sa = self.sa
+        if sa.mobility is not None:
+            sa.mobility.heard = path  # and that is all: with MOBIKE an update alone moves the SA (RFC 4555 §3.8)
+            return
         if path == sa.path:
             return
         if sa.state is IkeState.CONNECTING:
@@ -706,7 +707,7 @@ class Machine(Driver[IkeSa]):
             return
         if request.tries >= PATIENCE and self._try_alternative(exchange):
             return
-        if request.tries >= settings.retransmit_tries:
+        if request.tries >= settings.retransmit_tries + self._forbearance:
             self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
             self._give_up(exchange, f"the peer does not answer {request.exchange}")
             return
@@ -714,8 +715,10 @@ class Machine(Driver[IkeSa]):
         self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
         if request.tries > REPEATS and request.payloads is not None:
             self._cut_smaller(request)
-        self._transmit(request.datagrams, self.sa.path)
+        self._send_request(request.datagrams)
         self._set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
+        if self.sa.mobility is not None:
+            self._try_other_paths(request)
 
     def _cut_smaller(self, request: InFlight) -> None:
         """Large datagrams seem not to arrive: the same request in smaller ones (RFC 7383 §2.5.2)."""
@@ -725,11 +728,6 @@ class Machine(Driver[IkeSa]):
             request.datagrams = cut_anew(self.sa, request.exchange, request.message_id, request.payloads, limit)
             self.sa.emit(Note(self.sa, f"no answer to {request.exchange}: sending it in smaller fragments"))
         request.payloads = None
-
-    def _transmit(self, datagrams: tuple[bytes, ...], path: Path) -> None:
-        """Send all datagrams of one message."""
-        for octets in datagrams:
-            self._send(octets, path)
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""

@@ -80,7 +80,7 @@ def judge_nat(sa: IsakmpSa, message: Message) -> None:
     if sa.natt is not None:
         sa.nat = judge(sa.spi_i, sa.spi_r, path.local, path.remote, hashes[1:], hashes[:1], sa.suite.digest)
         if sa.connection is not None and sa.connection.encap:
-            sa.nat = Nat(True, sa.nat.remote)
+            sa.nat = Nat(True, sa.nat.remote, sa.nat.known)
 
 
 def suspicion(sa: IsakmpSa) -> str:

@@ -234,7 +234,7 @@ async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) ->
         raise Stillborn("the peer deleted the child before its answer reached us")
     await made.withdraw(keep=(chosen.protocol, Protocol.IPCOMP) if agreed.cpi else (chosen.protocol,))
     terms = agreed.terms(made.spis[chosen.protocol], made.spis.get(Protocol.IPCOMP, 0))
-    child = build(sa, made.config, True, terms, keying, made.path)
+    child = build(sa, made.config, True, terms, keying, sa.way)
     await children.install(sa, child)
     return child
 
@@ -370,7 +370,7 @@ class Promise:
         rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
         """
         try:
-            child = build(sa, self.choice.config, False, self.choice.terms(self.spi, self.cpi), keying, self.path)
+            child = build(sa, self.choice.config, False, self.choice.terms(self.spi, self.cpi), keying, sa.way)
         except TsUnacceptable:
             await self.withdraw()
             raise

@@ -23,6 +23,7 @@ from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
+from ikectl.exchange.v2.natd import judge_nat, nat_hashes
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import (
     ExchangeType,
@@ -35,8 +36,7 @@ from ikectl.iana.v2 import (
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.ike_sa import Handshake, IkeSa
-from ikectl.sa.nat import Nat, detection_hash, judge
-from ikectl.values.path import Endpoint, Path
+from ikectl.values.path import Path
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.keying import KE, Nonce
@@ -55,30 +55,6 @@ HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
 KNOWN_HASHES = tuple(HashAlgorithm)
 OUR_HASHES = tuple([known for known in KNOWN_HASHES if known in ANNOUNCED_HASHES])
 """What `peer_hashes` makes of a list that is the same as ours."""
-NOWHERE = Endpoint(bytes(4), 0)
-
-
-def nat_hashes(sa: IkeSa, spi_r: bytes) -> list[Payload]:
-    """Our two NAT_DETECTION notifies (RFC 7296 §2.23).
-
-    With `encap = yes` the source is a lie, so that both ends believe in a NAT
-    and ESP goes in UDP.
-    """
-    lie = sa.connection is not None and sa.connection.encap
-    source = NOWHERE if lie else sa.path.local
-    return [
-        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, detection_hash(sa.spi_i, spi_r, source)),
-        Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, detection_hash(sa.spi_i, spi_r, sa.path.remote)),
-    ]
-
-
-def judge_nat(sa: IkeSa, message: Message) -> None:
-    """Take the NAT verdict of a received IKE_SA_INIT message into the facts."""
-    sources = [notify.data for notify in message.notifies(NotifyType.NAT_DETECTION_SOURCE_IP)]
-    destinations = [notify.data for notify in message.notifies(NotifyType.NAT_DETECTION_DESTINATION_IP)]
-    sa.nat = judge(message.spi_i, message.spi_r, sa.path.local, sa.path.remote, sources, destinations)
-    if sa.connection is not None and sa.connection.encap:
-        sa.nat = Nat(True, sa.nat.remote)
 
 
 def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
@@ -206,7 +182,10 @@ class IkeSaInit(Exchange):
         sa.handshake.authorities = cas
         judge_nat(sa, reply)
         settings = sa.env.settings
-        if sa.nat.found and sa.path.remote.port == settings.ike_port:
+        assert sa.connection is not None
+        # With MOBIKE a NAT may come later, and the NAT-T port is open for it from the start (RFC 4555 §3.3).
+        moves = sa.nat.found or (sa.nat.known and sa.connection.mobike)
+        if moves and sa.path.remote.port == settings.ike_port:
             sa.path = Path(
                 replace(sa.path.local, port=settings.natt_port),
                 replace(sa.path.remote, port=settings.natt_port),

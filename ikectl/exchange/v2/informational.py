@@ -9,8 +9,10 @@ from ikectl.config.model import Child
 from ikectl.exchange import children
 from ikectl.exchange.v2 import auth_lifetime, config_payload, crash_token
 from ikectl.exchange.v2 import child as agreement
+from ikectl.exchange.v2.address_update import OF_MOBIKE, UpdateAddresses, hear
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
+from ikectl.exchange.v2.natd import nat_hashes
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.asks import RemoveChild
 from ikectl.sa.association import IkeState
@@ -24,16 +26,31 @@ from ikectl.wire.v2.notify import Delete, Notify
 
 @dataclass(slots=True, eq=False)
 class Liveness(Exchange):
-    """An empty INFORMATIONAL: any answer shows that the peer lives (RFC 7296 §2.4)."""
+    """An INFORMATIONAL without a subject: any answer shows that the peer lives (RFC 7296 §2.4).
+
+    With MOBIKE, who sits behind a NAT asks how it is seen from outside, to notice when that changes (RFC 4555 §3.8).
+    """
 
     type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
     token: int = 0
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
-        return [] if sa.state in (IkeState.ESTABLISHED, IkeState.REKEYING) else None
+        if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING):
+            return None
+        mobility = sa.mobility
+        if mobility is not None and mobility.leads and mobility.natt and sa.nat.local:
+            return nat_hashes(sa, sa.spi_r)
+        return []
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
-        return Done()
+        seen, mobility = reply.notify(NotifyType.NAT_DETECTION_DESTINATION_IP), sa.mobility
+        if seen is None or mobility is None:
+            return Done()
+        before, mobility.seen_as = mobility.seen_as, seen.data
+        if before in (b"", seen.data):
+            return Done()
+        sa.emit(Note(sa, "our NAT has another address or port for us now"))
+        return Done(follow=(UpdateAddresses(),))
 
     cases = (Case(on_answer),)
 
@@ -72,9 +89,15 @@ class AnswerInformational(Answer):
         crash_token.hear(sa, request)
         said, follow = await config_payload.hear(sa, request)
         payloads += said
+        follow = (*follow, *map(CreateChild, wanted))
+        if sa.mobility is not None:
+            heard = await hear(sa, sa.mobility, request)
+            payloads += heard.payloads
+            follow = (*heard.follow, *follow, *([Liveness()] if heard.look else []))
         for notify in request.all(Notify):
-            sa.emit(Note(sa, f"the peer reports {notify.type}"))
-        return Reply(payloads, follow=(*follow, *map(CreateChild, wanted)))
+            if sa.mobility is None or notify.type not in OF_MOBIKE:
+                sa.emit(Note(sa, f"the peer reports {notify.type}"))
+        return Reply(payloads, follow=follow)
 
     async def _close(self, sa: IkeSa, child: ChildSa) -> bool:
         """Remove a child the peer deletes; whether our SPI of it is to be named in the answer."""

@@ -90,6 +90,7 @@ class Agreement:
             caller=sa.caller,
             reauth_at=sa.reauth_at,
             reauth_by=sa.reauth_by,
+            mobility=None if sa.mobility is None else sa.mobility.handed_on(),
         )
 
 

@@ -9,6 +9,7 @@ from ikectl.config.model import Unique
 from ikectl.exchange.v2.auth_lifetime import AnswerAuthLifetime, AuthLifetime
 from ikectl.exchange.v2.config_payload import ReplyConfig, RequestConfig
 from ikectl.exchange.v2.crash_token import AnswerCrashToken, CrashToken
+from ikectl.exchange.v2.mobike import AnswerMobike, Mobike
 from ikectl.exchange.v2.rider import AnswerRider, Rider
 from ikectl.iana.v2 import IdType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
@@ -48,5 +49,11 @@ class AnswerInitialContact(AnswerRider):
         return []
 
 
-RIDERS: tuple[type[Rider], ...] = (InitialContact, AuthLifetime, RequestConfig, CrashToken)
-ANSWERS: tuple[type[AnswerRider], ...] = (AnswerInitialContact, AnswerAuthLifetime, ReplyConfig, AnswerCrashToken)
+RIDERS: tuple[type[Rider], ...] = (Mobike, InitialContact, AuthLifetime, RequestConfig, CrashToken)
+ANSWERS: tuple[type[AnswerRider], ...] = (
+    AnswerMobike,
+    AnswerInitialContact,
+    AnswerAuthLifetime,
+    ReplyConfig,
+    AnswerCrashToken,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ikectl.exchange.v2.address_update import CheckRoute, UpdateAddresses
 from ikectl.exchange.v2.answer_ike_auth import AnswerIkeAuth
 from ikectl.exchange.v2.base import Answer, Exchange
 from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
@@ -37,12 +38,14 @@ ANSWERS: dict[tuple[IkeState, ExchangeType], type[Answer]] = {
 """Who answers a request. What is not in the table is malformed there: INVALID_SYNTAX, and the SA ends (§2.21.3)."""
 
 BUSY: dict[type[Exchange], frozenset[type[Answer]]] = {
-    RekeyIke:       frozenset({AnswerCreateChild, AnswerRekeyChild}),
-    CreateChild:    frozenset({AnswerRekeyIke}),
-    RekeyChild:     frozenset({AnswerRekeyIke}),
-    DeleteChildren: frozenset({AnswerRekeyIke}),
-    DeleteIke:      frozenset({AnswerCreateChild, AnswerRekeyChild, AnswerRekeyIke}),
-    Farewell:       frozenset({AnswerCreateChild, AnswerRekeyChild, AnswerRekeyIke}),
+    RekeyIke:        frozenset({AnswerCreateChild, AnswerRekeyChild}),
+    CreateChild:     frozenset({AnswerRekeyIke}),
+    RekeyChild:      frozenset({AnswerRekeyIke}),
+    DeleteChildren:  frozenset({AnswerRekeyIke}),
+    DeleteIke:       frozenset({AnswerCreateChild, AnswerRekeyChild, AnswerRekeyIke}),
+    UpdateAddresses: frozenset({AnswerRekeyIke}),
+    CheckRoute:      frozenset({AnswerRekeyIke}),
+    Farewell:        frozenset({AnswerCreateChild, AnswerRekeyChild, AnswerRekeyIke}),
 }
 """While our request (left) is in flight, these of the peer's get TEMPORARY_FAILURE (RFC 7296 §2.25.1, §2.25.2)."""
 # fmt: on

@@ -114,6 +114,8 @@ CHILDLESS_IKEV2_SUPPORTED = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)
 IKEV2_FRAGMENTATION_SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 INTERMEDIATE_EXCHANGE_SUPPORTED = Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)
 MOBIKE_SUPPORTED = Notify(NotifyType.MOBIKE_SUPPORTED)
+UPDATE_SA_ADDRESSES = Notify(NotifyType.UPDATE_SA_ADDRESSES)
+NO_ADDITIONAL_ADDRESSES = Notify(NotifyType.NO_ADDITIONAL_ADDRESSES)
 
 
 class ChildSpi(NamedTuple):
@@ -245,6 +247,37 @@ def compression_notify(wanted: Compression) -> Notify:
 def additional_address(notify: Notify) -> bytes:
     """The packed address of ADDITIONAL_IP4_ADDRESS or ADDITIONAL_IP6_ADDRESS (RFC 4555 §4.2.2)."""
     return _data(notify, 4 if notify.type == NotifyType.ADDITIONAL_IP4_ADDRESS else 16)
+
+
+def additional_address_notify(address: bytes) -> Notify:
+    """ADDITIONAL_IP4_ADDRESS or ADDITIONAL_IP6_ADDRESS for a packed address (RFC 4555 §4.2.2)."""
+    four = len(address) == 4
+    return Notify(NotifyType.ADDITIONAL_IP4_ADDRESS if four else NotifyType.ADDITIONAL_IP6_ADDRESS, address)
+
+
+class Ends(NamedTuple):
+    """The addresses (packed, of one length) and UDP ports that a message was sent between."""
+
+    source: bytes
+    destination: bytes
+    source_port: int
+    destination_port: int
+
+
+def no_nats(notify: Notify) -> Ends:
+    """What NO_NATS_ALLOWED says the message was sent between (RFC 4555 §4.2.6)."""
+    data = notify.data
+    if len(data) not in (12, 36):
+        raise _wrong_length(notify)
+    octets = (len(data) - 4) // 2
+    ports = int.from_bytes(data[-4:-2], "big"), int.from_bytes(data[-2:], "big")
+    return Ends(data[:octets], data[octets : 2 * octets], *ports)
+
+
+def no_nats_notify(ends: Ends) -> Notify:
+    """NO_NATS_ALLOWED for a message that is sent between these ends (RFC 4555 §4.2.6)."""
+    ports = U16.pack(ends.source_port) + U16.pack(ends.destination_port)
+    return Notify(NotifyType.NO_NATS_ALLOWED, ends.source + ends.destination + ports)
 
 
 def _data(notify: Notify, octets: int) -> bytes:

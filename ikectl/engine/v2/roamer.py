@@ -1,0 +1,138 @@
+"""Roamer: what a machine does when its SA, or the peer, changes addresses (RFC 4555)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ikectl.engine.driver import LIVE, STANDING, Driver
+from ikectl.engine.outside import Outside
+from ikectl.engine.transmit import wait
+from ikectl.exchange import children
+from ikectl.exchange.v2 import mobike
+from ikectl.exchange.v2.address_update import TellAddresses, UpdateAddresses
+from ikectl.exchange.v2.base import Exchange
+from ikectl.sa.association import IkeState
+from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.events import Note
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.window import InFlight, Window
+from ikectl.values.path import Endpoint, Path
+
+PROBE_AFTER = 1
+"""Repeats of a request after which other paths are tried, too: one loss is none of the path's fault."""
+FORBEARANCE = 1
+"""Repeats beyond `retransmit_tries` for a peer that may move: with the defaults 300 s in all (RFC 4555 §3.11)."""
+
+
+class Roamer(Driver[IkeSa]):
+    """The part of `Machine` that minds paths. What it decides about is the SA's; see `exchange/v2/mobike.py`."""
+
+    __slots__ = ("_sent_on", "active", "queue", "window")
+
+    def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
+        super().__init__(outside, sa, now)
+        self.window = Window()
+        self.active: Exchange | None = None
+        """Our exchange in flight."""
+        self.queue: list[Exchange] = []
+        self._sent_on: Path | None = None
+        """Where our request last went."""
+
+    def _transmit(self, datagrams: tuple[bytes, ...], path: Path) -> None:
+        """Send all datagrams of one message."""
+        for octets in datagrams:
+            self._send(octets, path)
+
+    def _send_request(self, datagrams: tuple[bytes, ...]) -> None:
+        """Send it, once more or for the first time, where the SA is."""
+        self._sent_on = self.sa.path
+        self._transmit(datagrams, self.sa.path)
+
+    def roam(self, now: float) -> None:
+        if mobike.movable(self.sa) and self.sa.state is not IkeState.CLOSED:
+            self.begin_after(partial(mobike.bearings, self.sa), self._oriented, now)
+        else:
+            super().roam(now)
+
+    def _oriented(self, found: mobike.Bearings | None, failure: BaseException | None) -> None:
+        """Addresses or routes changed, and this is what they are now."""
+        sa, mobility = self.sa, self.sa.mobility
+        if failure is not None:
+            self._errand_done(None, failure)
+        if found is None or mobility is None or sa.state is IkeState.CLOSED:
+            return
+        if found.path is None:
+            sa.emit(Note(sa, f"no way leads to {sa.path.remote.host} just now"))
+        elif found.path != sa.path:
+            self._go_to(found.path)
+        elif found.further != mobility.told and not self._will(TellAddresses):
+            self.queue.append(TellAddresses())
+
+    def _go_to(self, path: Path) -> None:
+        """The SA runs on another path from now on; as the original initiator, tell the peer (§3.5)."""
+        sa, before = self.sa, self.sa.path
+        sa.path = path
+        assert sa.mobility is not None
+        if sa.mobility.leads and sa.state in STANDING:
+            sa.emit(Note(sa, f"moving from {before} to {path}"))
+            if not self._will(UpdateAddresses):
+                self.queue.insert(0, UpdateAddresses(before=before))
+        elif not sa.mobility.leads and not self._will(TellAddresses):
+            self.queue.insert(0, TellAddresses())
+
+    def _will(self, kind: type[Exchange]) -> bool:
+        """Whether such an exchange waits, or is under way and looks after what changed meanwhile."""
+        return isinstance(self.active, kind) or any(isinstance(exchange, kind) for exchange in self.queue)
+
+    def _mind_moves(self) -> None:
+        """After a move: what is in flight goes on from the new place (§3.5), and the NAT there is kept open."""
+        sa, request = self.sa, self.window.in_flight
+        if sa.state not in LIVE:
+            return
+        if request is not None and self._sent_on is not None and self._sent_on != sa.path:
+            self._send_request(request.datagrams)
+            request.tries = 0
+            self._set("retransmit", self.now + wait(sa.env.settings, 0, sa.random))
+        if sa.nat.local and self.schedule.at("keepalive") is None:
+            self._set("keepalive", self.now + sa.env.settings.keep_alive)
+
+    def _answered_on(self, path: Path) -> None:
+        """Our request went out on several paths, and the answer came on this one: it works (§3.10)."""
+        mobility = self.sa.mobility
+        assert mobility is not None
+        probed, mobility.probed = mobility.probed, ()
+        if path != self.sa.path and path in probed:
+            self._go_to(path)
+
+    def _probe(self, request: InFlight, paths: tuple[Path, ...] | None, failure: BaseException | None) -> None:
+        """The path in use is silent: the same request on the others. What changes nothing there is only answered."""
+        if failure is not None:
+            self._errand_done(None, failure)
+        if self.window.in_flight is not request or self.sa.mobility is None:
+            return
+        self.sa.mobility.probed = paths or ()
+        for path in paths or ():
+            self._transmit(request.datagrams, path)
+
+    def _remapped(self, child: ChildSa, remote: Endpoint) -> None:
+        """With MOBIKE it is the initiator who moves the SA (§3.8). ESP alone follows, and to another port alone:
+
+        a packet that somebody sent on from elsewhere proves itself, too, and must not turn our traffic there.
+        """
+        sa = self.sa
+        if sa.mobility is None:
+            super()._remapped(child, remote)
+        elif child.usable and sa.nat.remote and not sa.nat.local and remote.address == child.path.remote.address:
+            self._errands += ((partial(children.remap, sa, remote), self._errand_done),)
+
+    def _try_other_paths(self, request: InFlight) -> None:
+        """A request was repeated: the path may be the reason that it has to be."""
+        mobility = self.sa.mobility
+        if mobility is not None and mobility.leads and request.tries > PROBE_AFTER and mobike.movable(self.sa):
+            self._errands += ((partial(mobike.other_paths, self.sa), partial(self._probe, request)),)
+
+    @property
+    def _forbearance(self) -> int:
+        """Further repeats for a peer that may be on its way to another path, which is for it to find."""
+        mobility = self.sa.mobility
+        return FORBEARANCE if mobility is not None and not mobility.leads else 0
