@@ -45,6 +45,16 @@ class Renewal:
     part: int
 
 
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Children to be brought up once an SA is gone, and the command's part that waits."""
+
+    names: tuple[str, ...] = ()
+    part: int = 0
+    wanted: bool = False
+    """The SA goes in order to authenticate anew, not because its time ended."""
+
+
 class Reauthentications:
     """Of one engine: what is being authenticated anew."""
 
@@ -52,8 +62,8 @@ class Reauthentications:
         self._engine = engine
         self._renewals: dict[int, Renewal] = {}
         """By the unique id of the old SA."""
-        self._returning: dict[int, tuple[tuple[str, ...], int]] = {}
-        """Children to be brought up once the SA of that unique id is gone, and the command's part that waits."""
+        self._returning: dict[int, Return] = {}
+        """By the unique id of the SA that goes."""
 
     def begin(self, old: AnyDriver, part: int, now: float) -> None:
         """Replace `old`, its time is over or a command wants it; `part` is that of the command."""
@@ -72,7 +82,7 @@ class Reauthentications:
             self._make(old, connection, names, part)
         else:
             # Without children nobody needs a new one just now.
-            self._returning[sa.uniqueid] = names, part
+            self._returning[sa.uniqueid] = Return(names, part, wanted=True)
             old.delete("to authenticate anew", 0, now)
 
     def expired(self, old: AnyDriver) -> None:
@@ -83,7 +93,7 @@ class Reauthentications:
         names = tuple(
             dict.fromkeys(child.name for child in sa.living_children if sa.reauth_at or _is_kept_up(child.config))
         )
-        self._returning[sa.uniqueid] = names, 0
+        self._returning[sa.uniqueid] = Return(names)
 
     def is_replacing(self, new: AnyDriver, old: AnyDriver) -> bool:
         """Whether the one is to take the place of the other, and will delete it when all its children have moved."""
@@ -101,18 +111,20 @@ class Reauthentications:
             renewal.old = heir
             self._renewals[heir.sa.uniqueid] = renewal
         returning = self._returning.pop(old.uniqueid, None)
-        if returning is not None:
+        if returning is not None and returning.wanted:
+            # The delete that waits there is of the old SA alone.
             self._returning[heir.sa.uniqueid] = returning
+            heir.delete("to authenticate anew", 0, heir.now)
 
     def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: bring up what was to come after it."""
         uniqueid = machine.sa.uniqueid
         if uniqueid in self._renewals:
             machine.restart = ()  # its successor sees to its children, and if that fails so do we
-        names, part = self._returning.pop(uniqueid, ((), 0))
-        if names:
+        returning = self._returning.pop(uniqueid, Return())
+        if returning.names:
             machine.restart = ()
-        self._bring_up(machine.sa, names, part, now)
+        self._bring_up(machine.sa, returning.names, returning.part, now)
 
     # -- make before break ---------------------------------------------------------
 
@@ -150,7 +162,7 @@ class Reauthentications:
             new.sa.emit(Note(new.sa, f"no reauthentication: {why}; the old IKE SA stays, next attempt in {wait:.0f} s"))
             old.reauthenticate_at(new.now + wait, new.now)
         else:
-            self._returning[new.sa.uniqueid] = renewal.names, 0
+            self._returning[new.sa.uniqueid] = Return(renewal.names)
 
     def _bring_up(self, sa: Association, names: tuple[str, ...], part: int, now: float) -> None:
         """Call the peer again for these children."""

@@ -1,15 +1,14 @@
-"""`python -m tests.sim.replay SEED [v1]`: live one life again and print its ladder."""
+"""`python -m tests.sim.replay SEED [v1|road]`: live one life again and print its ladder."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.sim.mixed import Life
-from tests.sim.mixed_v1 import LifeV1
+from tests.sim.sweep import kind_of_life
 
 
 def main() -> None:
-    life = (LifeV1 if "v1" in sys.argv else Life)(int(sys.argv[1]))
+    life = kind_of_life(sys.argv[-1])(int(sys.argv[1]))
     try:
         life.run()
     finally:

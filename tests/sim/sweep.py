@@ -1,4 +1,4 @@
-"""`python -m tests.sim.sweep FIRST LAST [v1]`: live many lives and tell which seeds break an invariant, by kind."""
+"""`python -m tests.sim.sweep FIRST LAST [v1|road]`: live many lives; tell which seeds break an invariant, by kind."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import sys
 from collections import Counter
 
 from tests.sim.mixed import Life
+from tests.sim.mixed_road import RoadLife
 from tests.sim.mixed_v1 import LifeV1
 from tests.sim.world import Violation
 
 SHOWN = 6
 
 
+def kind_of_life(word: str) -> type[Life]:
+    """That of a command line's last word."""
+    return {"v1": LifeV1, "road": RoadLife}.get(word, Life)
+
+
 def main() -> None:
     first, last = int(sys.argv[1]), int(sys.argv[2])
-    life = LifeV1 if "v1" in sys.argv else Life
+    life = kind_of_life(sys.argv[-1])
     kinds: Counter[str] = Counter()
     seeds: dict[str, list[int]] = {}
     for seed in range(first, last):

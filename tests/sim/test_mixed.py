@@ -1,4 +1,4 @@
-"""Thousands of lives; a failure names its seed, and `python -m tests.sim.replay SEED [v1]` shows it again."""
+"""Thousands of lives; a failure names its seed, and `python -m tests.sim.replay SEED [v1|road]` shows it again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from functools import partial
 import pytest
 
 from tests.sim.mixed import Life
+from tests.sim.mixed_road import RoadLife
 from tests.sim.mixed_v1 import LifeV1
 
 SEEDS = int(os.environ.get("IKECTL_SEEDS", "10000"))
 """How many; CI takes the default."""
 SEEDS_V1 = SEEDS // 4
 """Of IKEv1, which has fewer exchanges."""
+SEEDS_ROAD = SEEDS // 16
+"""Of road warriors, who do more in one life."""
 BATCH = 250
 FOUND = (1, 54, 162, 724, 896, 2988, 7048, 8325)
 """Seeds that once failed, kept for good."""
@@ -29,7 +32,12 @@ def live(kind: type[Life], seeds: int, first: int) -> int:
     return sum(kind(seed).run() for seed in range(first, min(first + BATCH, seeds)))
 
 
-@pytest.mark.parametrize(("kind", "seeds"), [(Life, SEEDS), (LifeV1, SEEDS_V1)], ids=["v2", "v1"])
+FOUND_ROAD = (76,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seeds"), [(Life, SEEDS), (LifeV1, SEEDS_V1), (RoadLife, SEEDS_ROAD)], ids=["v2", "v1", "road"]
+)
 def test_lives_on_bad_links(kind: type[Life], seeds: int) -> None:
     """On all cores, because each life is a world of its own."""
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -45,3 +53,8 @@ def test_lives_that_failed_once(seed: int) -> None:
 @pytest.mark.parametrize("seed", FOUND_V1)
 def test_lives_of_ikev1_that_failed_once(seed: int) -> None:
     LifeV1(seed).run()
+
+
+@pytest.mark.parametrize("seed", FOUND_ROAD)
+def test_lives_on_the_road_that_failed_once(seed: int) -> None:
+    RoadLife(seed).run()
