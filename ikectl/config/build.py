@@ -81,7 +81,7 @@ def secret_from_vici(message: ViciTree) -> SharedSecret:
 
     Raises ConfigErrors.
     """
-    kind = _message_word(message, "type", ("ike", "eap", "xauth", "ntlm"), ("ppk",))
+    kind = _message_word(message, "type", ("ike", "eap", "xauth", "ntlm", "ppk"), ())
     owners = _message_list(message, "owners")
     try:
         data = raw_secret(_message_octets(message, "data"))
@@ -91,13 +91,22 @@ def secret_from_vici(message: ViciTree) -> SharedSecret:
         if len(owners) > MAX_OWNERS:
             raise ValueError(f"owners: more than {MAX_OWNERS}")
         patterns = tuple(IdentityPattern.parse(owner.decode()) for owner in owners)
-        if kind != "ike":
+        if kind == "ppk":
+            need_exact(patterns)
+        elif kind != "ike":
             need_users(patterns)
     except ValueError as error:
         why = "not valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise _refused(f"{kind} secret: {why}") from None
-    kinds = {"ike": SecretKind.IKE, "ntlm": SecretKind.NTLM}
+    kinds = {"ike": SecretKind.IKE, "ntlm": SecretKind.NTLM, "ppk": SecretKind.PPK}
     return SharedSecret(name, patterns, data, kinds.get(kind, SecretKind.USER))
+
+
+def need_exact(owners: Sequence[IdentityPattern]) -> None:
+    """A post-quantum key is looked up by octets (RFC 8784 §5.1). Raises ValueError for a pattern."""
+    for owner in owners:
+        if owner.identity is None:
+            raise ValueError(f"{str(owner)!r} is a pattern, and a post-quantum key has identities as they are")
 
 
 def need_users(owners: Sequence[IdentityPattern]) -> None:

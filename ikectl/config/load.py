@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ikectl.config.attributes import build_pool
-from ikectl.config.build import build_authority, build_connection, need_users
+from ikectl.config.build import build_authority, build_connection, need_exact, need_users
 from ikectl.config.folders import Folders, Request
 from ikectl.config.model import (
     Authority,
@@ -33,6 +33,7 @@ from ikectl.config.schema import (
     NTLM,
     PASSPHRASE,
     POOL,
+    PPK,
     REMOTE,
     ROOT,
     SECRETS,
@@ -156,11 +157,11 @@ class _Loader:
         if group is SHARED:
             return SharedSecret(section.name, owners, data)
         try:
-            need_users(owners)
+            (need_exact if group is PPK else need_users)(owners)
         except ValueError as error:
             self.errors.add(f"{label}: {error}", section.place)
             return None
-        kind = SecretKind.NTLM if group is NTLM else SecretKind.USER
+        kind = SecretKind.PPK if group is PPK else SecretKind.NTLM if group is NTLM else SecretKind.USER
         return SharedSecret(section.name, owners, data, kind)
 
     def _passphrase(self, section: Section, label: str, into: dict[str, tuple[Secret, Place]]) -> None:

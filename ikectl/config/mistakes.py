@@ -68,6 +68,12 @@ def options(checked: Checked, errors: Errors) -> None:
         _liveness(checked, errors)
     if version == 1:
         proposals(checked, "proposals", errors)
+    if checked.values["ppk_required"] and version == 0:
+        _add(checked, "ppk_required", "set version = 2, or IKEv1, which knows no such key, would do", errors)
+    if version == 1:
+        for key in ("ppk_id", "ppk_required"):
+            if checked.values[key]:
+                _add(checked, key, "is for IKEv2, and version = 1 is IKEv1 alone; leave it out", errors)
     _families(checked, errors)
     _dhcp(checked, errors)
 

@@ -97,6 +97,8 @@ class SecretKind(StrEnum):
     """The password of a user, for EAP and XAUTH."""
     NTLM = "ntlm"
     """The NT hash of a user's password, for EAP-MSCHAPv2."""
+    PPK = "ppk"
+    """A post-quantum pre-shared key (RFC 8784)."""
 
 
 class Unique(StrEnum):
@@ -478,6 +480,8 @@ class Connection:
     qcd: bool = False
     send_certreq: bool = True
     send_cert: SendCert = SendCert.IFASKED
+    ppk_id: Identity | None = None
+    ppk_required: bool = False
     keyingtries: int = 1
     unique: Unique = Unique.NO
     childless: Childless = Childless.ALLOW

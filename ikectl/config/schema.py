@@ -262,8 +262,10 @@ CONNECTION = Group(
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
         O("ocsp",         kinds.WORD,          "reply",   "OCSP inside IKE (RFC 4806).", ("never",)),
-        O("ppk_id",       kinds.TEXT,          "",        "Identity of the post-quantum pre-shared key (RFC 8784).", NO),
-        O("ppk_required", kinds.BOOL,          "no",      "Fail without that key.", ("no",)),
+        O("ppk_id",       kinds.IDENTITY,      "",        "Identity of a post-quantum pre-shared key of `secrets` "
+                                                          "(RFC 8784): we use it as initiator, and as responder take no "
+                                                          "other. A responder without takes any it has."),
+        O("ppk_required", kinds.BOOL,          "no",      "No IKE SA without a post-quantum pre-shared key in its keys."),
         O("keyingtries",  kinds.U32,           "1",       "Rounds of calling, each over all addresses of the peer; 0 is for "
                                                           "ever. What was up and is wanted back is called for ever."),
         O("unique",       kinds.UNIQUE,        "no",      "Older SAs of the same peer: `never`, `no` (INITIAL_CONTACT "
@@ -327,6 +329,15 @@ SHARED = Group(
     ),
 )  # fmt: skip
 
+PPK = Group(
+    "secrets.ppk*",
+    "A post-quantum pre-shared key (RFC 8784). It should have 256 bits of entropy.",
+    (
+        O("secret", kinds.SECRET,  "", "The key: text, `0x` and hex, or `0s` and Base64."),
+        O("id*",    kinds.PATTERN, "", "An identity that ppk_id names; without any it fits every ppk_id."),
+    ),
+)  # fmt: skip
+
 PASSPHRASE = Group(
     "secrets.private*, secrets.rsa*, secrets.ecdsa*, secrets.pkcs8*, secrets.pkcs12*",
     "The passphrase of a key file or PKCS#12 container in the folder of that name.",
@@ -348,7 +359,7 @@ SECRETS = Group(
         ("eap*", PASSWORD),
         ("xauth*", PASSWORD),
         ("ntlm*", NTLM),
-        ("ppk*",    Group("secrets.ppk*", "Post-quantum pre-shared keys (RFC 8784).", built=False)),
+        ("ppk*",    PPK),
         ("token*",  Group("secrets.token*", "Private keys on PKCS#11 tokens.", built=False)),
     ),
 )  # fmt: skip

@@ -35,6 +35,8 @@ def of_credentials(store: Store, clock: Callable[[], datetime] = wall) -> Immedi
         asks.SharedSecret: lambda ask: store.shared_secret(
             ask.local_id, ask.remote_id, ask.local_address, ask.remote_address, ask.named
         ),
+        asks.FindPpk: lambda ask: store.ppks.find(ask.identity),
+        asks.HasPpks: lambda ask: bool(store.ppks),
         asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
         asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
         asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, clock(), ask.responses),

@@ -117,7 +117,7 @@ class Credentials:
     def _add_secret(self, secret: SharedSecret, owner: str) -> None:
         self._store.remove_secret(secret.name)
         store = self._store
-        add = {SecretKind.USER: store.add_password, SecretKind.NTLM: store.add_nt_hash}
+        add = {SecretKind.USER: store.add_password, SecretKind.NTLM: store.add_nt_hash, SecretKind.PPK: store.add_ppk}
         add.get(secret.kind, store.add_secret)(secret.name, secret.owners, secret.data)
         self._secrets[secret.name] = owner
 

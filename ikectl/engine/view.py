@@ -186,6 +186,8 @@ class IkeSaView:
     """The form of NAT traversal that both ends know; of IKEv1, which has several."""
     suite: SuiteView | None = None
     """None until one is chosen."""
+    ppk: bool = False
+    """A post-quantum pre-shared key is in its keys (RFC 8784)."""
     nat: NatView = field(default_factory=NatView)
     established_for: float | None = None
     """None until it is established."""
@@ -230,6 +232,7 @@ class IkeSaView:
             method=proof_of(isakmp.method) if isakmp is not None and isakmp.suite is not None else "",
             natt=str(isakmp.natt) if isakmp is not None and isakmp.natt is not None else "",
             suite=SuiteView.of_ike(sa.suite) if sa.suite is not None else None,
+            ppk=isinstance(sa, IkeSa) and sa.ppk,
             nat=NatView(sa.nat.local, sa.nat.remote, fake),
             established_for=now - sa.established_at if sa.established_at else None,
             rekey_in=None if anew else renewed,

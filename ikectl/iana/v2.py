@@ -417,6 +417,13 @@ class NotifyType(Registry):
         return self < 16384
 
 
+class PpkIdType(Registry):
+    """IKEv2 Post-quantum Preshared Key ID Types (RFC 8784 §7)."""
+
+    OPAQUE = 1
+    FIXED = 2
+
+
 exchange_type = ExchangeType.lookup()
 payload_type = PayloadType.lookup()
 protocol = Protocol.lookup()

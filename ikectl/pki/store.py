@@ -23,6 +23,7 @@ from ikectl.pki.certificate import Certificate, is_pem, key_digest
 from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer, Verdict, build_path, check
 from ikectl.pki.constraints import AuthConstraints, Trust, scheme_fits
 from ikectl.pki.passwords import Passwords
+from ikectl.pki.ppks import Ppks
 from ikectl.pki.recent import Recent
 from ikectl.pki.revocation import Revocations
 from ikectl.pki.shared import SharedSecrets
@@ -68,6 +69,7 @@ class Store:
     def __init__(self) -> None:
         self.secrets = SharedSecrets()
         self.passwords = Passwords()
+        self.ppks = Ppks()
         self.nt_hashes = Passwords()
         self.revocations = Revocations()
         self._certificates: dict[bytes, _Held] = {}
@@ -173,9 +175,13 @@ class Store:
             raise CredentialError(f"an NT hash has {HASH_OCTETS} octets, not {len(hashed)}")
         self.nt_hashes.add(name, owners, hashed)
 
+    def add_ppk(self, name: str, owners: Iterable[IdentityPattern | Identity], key: bytes) -> None:
+        """Adds a post-quantum pre-shared key; see `Ppks`. Raises CredentialError."""
+        self.ppks.add(name, owners, key)
+
     def remove_secret(self, name: str) -> bool:
-        """Whether there was one of that name: pre-shared key, password or NT hash."""
-        gone = [kind.remove(name) for kind in (self.secrets, self.passwords, self.nt_hashes)]
+        """Whether there was one of that name: pre-shared key, post-quantum or not, password or NT hash."""
+        gone = [kind.remove(name) for kind in (self.secrets, self.passwords, self.nt_hashes, self.ppks)]
         return any(gone)
 
     def shared_secret(
@@ -198,6 +204,7 @@ class Store:
         self.secrets.clear()
         self.passwords.clear()
         self.nt_hashes.clear()
+        self.ppks.clear()
         self._certificates.clear()
         self._keys.clear()
         self._forget()

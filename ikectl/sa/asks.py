@@ -95,6 +95,18 @@ class SharedSecret(Ask[Secret]):
 
 
 @record
+class FindPpk(Ask[Secret | None]):
+    """The post-quantum pre-shared key of an identity, given as octets (RFC 8784); None if there is none."""
+
+    identity: bytes
+
+
+@record
+class HasPpks(Ask[bool]):
+    """Whether any post-quantum pre-shared key is loaded."""
+
+
+@record
 class ChooseKey(Ask[Signer]):
     """Which key, certificate chain and signature scheme to prove ourselves with.
 

@@ -15,6 +15,7 @@ from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
 from ikectl.sa.mobility import Mobility
 from ikectl.values.path import Path
+from ikectl.values.secret import Secret
 
 # fmt: off
 LEGAL: dict[IkeState, frozenset[IkeState]] = {
@@ -48,6 +49,10 @@ class Handshake:
     """CA hashes of the peer's CERTREQs; empty: any."""
     hashes: tuple[HashAlgorithm, ...] | None = None
     """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none."""
+    ppk: Secret | None = None
+    """Initiator: the post-quantum key to be mixed in (RFC 8784)."""
+    uses_ppk: bool = False
+    """Both ends said USE_PPK."""
     rounds: int = 0
     """Additional key exchanges done (RFC 9370)."""
     int_auth_i: bytes = b""
@@ -81,6 +86,8 @@ class IkeSa(Association):
     """SAs this one replaced that are not gone yet."""
     extensions: frozenset[NotifyType] = NO_EXTENSIONS
     """What both ends announced that they know. Agreed on once: it holds for the SAs that replace this one as well."""
+    ppk: bool = False
+    """A post-quantum pre-shared key is in its keys (RFC 8784), or in those of an SA that it replaced."""
     followups: Followups[Any] | None = None
     """What the peer's CREATE_CHILD_SA exchanges are to make once their additional key exchanges are done."""
     caller: bool = False

@@ -108,6 +108,7 @@ def ike_keys(sa: IkeSaView) -> Shape:
     keys |= _interfaces(sa.if_id_in, sa.if_id_out)
     if sa.suite is not None:
         keys |= _suite(sa.suite)
+    keys |= _yes({"ppk": sa.ppk})
     keys |= _seconds({"established": sa.established_for, "rekey-time": sa.rekey_in, "reauth-time": sa.reauth_in})
     vips = {"local-vips": sa.own_vips, "remote-vips": sa.peer_vips}
     keys |= {key: [str(ipaddress.ip_address(address)) for address in found] for key, found in vips.items() if found}
@@ -251,6 +252,9 @@ def connection(conn: Connection) -> Shape:
         keys["dpd_delay"] = str(conn.dpd_delay)
     if conn.dpd_timeout:
         keys["dpd_timeout"] = str(conn.dpd_timeout)
+    if conn.ppk_id is not None:
+        keys["ppk_id"] = str(conn.ppk_id)
+    keys |= _yes({"ppk_required": conn.ppk_required})
     for number, local in enumerate(conn.local, 1):
         keys[f"local-{number}"] = _local(local)
     for number, remote in enumerate(conn.remote, 1):

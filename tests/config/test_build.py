@@ -205,6 +205,7 @@ def test_ah_alone_offers_no_esp() -> None:
             "gw.fragmentation: 'forse' is not one of yes, no, accept and force; did you mean 'force'?",
         ),
         ("childless = perhaps", "gw.childless: 'perhaps' is not one of allow, prefer, force and never"),
+        ("ppk_required = yes", "gw.ppk_required: set version = 2, or IKEv1, which knows no such key, would do"),
         ("version = 2\nvips = " + "0.0.0.0, " * 5, "gw.vips: at most 4 addresses of one family can be asked for"),
         (
             "vips = 0.0.0.0, 10.0.0.1",
@@ -382,7 +383,10 @@ def test_shared_secrets_arrive_as_they_are() -> None:
     ("message", "error"),
     [
         ({"data": b"squeamish"}, "type: is missing"),
-        ({"type": b"ppk", "data": b"squeamish"}, "type ppk: not built yet"),
+        (
+            {"type": b"ppk", "data": b"squeamish", "owners": [b"*@example.org"]},
+            "ppk secret: '*@example.org' is a pattern, and a post-quantum key has identities as they are",
+        ),
         ({"type": b"ntlm", "data": b"squeamish"}, "ntlm secret: an NT hash has 16 octets, not 9"),
         ({"type": b"ik", "data": b"squeamish"}, "type: 'ik' is unknown; did you mean 'ike'?"),
         ({"type": b"ike"}, "data: is missing"),

@@ -14,10 +14,12 @@ from ikectl.engine.driver import Driver
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
 from ikectl.errors import BackendError, CredentialError, IkectlError
+from ikectl.pki.ppks import Ppks
 from ikectl.sa import asks
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env, Settings
 from ikectl.sa.events import CommandDone, Event
+from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
 from tests.sim.kernel import FakeKernel
@@ -39,6 +41,7 @@ class Host:
         seed: int,
         *,
         secret: bytes = b"a secret between friends",
+        ppks: Mapping[str, bytes] | None = None,
         settings: Settings | None = None,
         late: float = 0.0,
         slow: Mapping[type[Any], float] | None = None,
@@ -50,6 +53,9 @@ class Host:
         """All it has, the one that its routes prefer first; see `World.move`."""
         self.kernel = FakeKernel(Tape(seed, f"{name}/kernel"))
         self.secret = secret
+        self.ppks = Ppks()
+        for identity, key in (ppks or {}).items():
+            self.ppks.add(identity, (Identity.parse(identity),) if identity else (), key)
         self.pools = AddressPools()
         self.events: list[Event] = []
         self.done: dict[int, CommandDone] = {}
@@ -59,6 +65,8 @@ class Host:
             asks.CombineKe: lambda ask: ke.combine(ask.pair, ask.public),
             asks.AnswerKe: lambda ask: ke.answer(ask.method, ask.public, ask.random),
             asks.SharedSecret: self._secret,
+            asks.FindPpk: lambda ask: self.ppks.find(ask.identity),
+            asks.HasPpks: lambda ask: bool(self.ppks),
             asks.Authorities: lambda ask: (),
             asks.AllocSpi: self.kernel.alloc_spi,
             asks.FreeSpi: self.kernel.free_spi,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ikectl.sa.env import Settings
 from ikectl.sa.events import IkeUp
+from ikectl.values.identity import Identity
 from tests.sim.link import Link
 from tests.sim.nat import Nat
 from tests.sim.site import MOON, Site, child
@@ -23,17 +26,21 @@ class Life:
         draw = self.tape
         loss = MAX_LOSS * draw.fraction() if draw.chance(0.8) else 0.0
         link = Link(loss, 0.15 * draw.fraction(), 0.01 + 0.1 * draw.fraction(), 0.3 * draw.fraction())
-        late = {"late": 0.5} if draw.chance(0.3) else {}
+        late: dict[str, Any] = {"late": 0.5} if draw.chance(0.3) else {}
         busy = Settings(cookie_threshold=0 if draw.chance(0.3) else 30)
         groups = "aes128gcm16-prfsha256-x25519-ecp256"
         nat = Nat(frozenset({MOON}), "203.0.113.9") if draw.chance(0.2) else None
         esp = "aes128gcm16-x25519" if draw.chance(0.3) else "aes128gcm16"
         sun_groups = "aes128gcm16-prfsha256-ecp256" if draw.chance(0.2) else groups
+        ppk: dict[str, Any] = {}
         if seed % 4 == 3:  # of a tape of their own: the other lives stay as they were
             rounds = Tape(seed, "additional key exchanges")
             esp = "aes128gcm16-x25519" + ROUNDS[int(len(ROUNDS) * rounds.fraction())]
             more = ROUNDS[int(len(ROUNDS) * rounds.fraction())]
             groups, sun_groups = groups + more, sun_groups + more
+            if rounds.chance(0.5):
+                ppk = {"ppk_id": Identity.parse("quantum")}
+                late["ppks"] = {"quantum": b"a key of both"}
         self.site = Site(
             seed,
             link=link,
@@ -41,6 +48,7 @@ class Life:
             sun_ike=sun_groups,
             moon_children=(child(esp=esp),),
             sun_children=(child(esp=esp, mirror=True),),
+            moon=ppk,
             moon_host=dict(late),
             sun_host={**late, "settings": busy},
             sun={"remote": "%any"} if nat else None,

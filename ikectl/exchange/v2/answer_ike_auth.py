@@ -14,7 +14,7 @@ from ikectl.config.model import AuthKind, Connection, Unique
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
-from ikectl.exchange.v2 import childless
+from ikectl.exchange.v2 import childless, ppk
 from ikectl.exchange.v2.base import Answer, Reply
 from ikectl.exchange.v2.certreq import authorities
 from ikectl.exchange.v2.child import Keying
@@ -61,6 +61,8 @@ class Admission:
     """Connections that want the same of it, of other users perhaps."""
     user: str = ""
     """Who EAP proved the peer to be."""
+    named: IDi | None = None
+    """As whom the peer proves itself in the present round."""
     last_words: list[Payload] = field(default_factory=list)
     """What tells the peer that it is not let in, instead of AUTHENTICATION_FAILED."""
     messages: int = 0
@@ -114,7 +116,7 @@ class Admission:
         if about is None or not self.theirs:
             assert sa.local_id is not None
             about = self.about = context(sa, connection, sa.local_id, claimed)
-        remote = connection.remote[self.theirs]
+        remote, self.named = connection.remote[self.theirs], named
         heard(about, sa, named)
         if proof is None or more is None:
             self.connection = connection
@@ -123,10 +125,37 @@ class Admission:
             local = connection.local[min(self.ours, len(connection.local) - 1)]
             self.eap = EapServer(remote, claimed, sa.path.remote.address, local, sa.random, users)
             return [EAP.read(await self.eap.begin())]
+        proof, about, told = await self._mix(sa, connection, request, proof)
         await verify(remote, about, proof, request.all(CERT))
         self.connection, self.more = connection, more
         self.theirs += 1
-        return []
+        return told
+
+    async def _mix(
+        self, sa: IkeSa, connection: Connection, request: Message, proof: AUTH
+    ) -> tuple[AUTH, AuthContext, list[Payload]]:
+        """Mix in the post-quantum key the peer names, if we have it (RFC 8784 §3).
+
+        Returns the proof to judge, what it rests on, and what to say of the key.
+        Raises AuthenticationFailed if we have it not and the peer insists on it.
+        """
+        about, shake, notify = self.about, sa.handshake, request.notify(NotifyType.PPK_IDENTITY)
+        assert about is not None and shake is not None and self.named is not None
+        if notify is None or not shake.uses_ppk:
+            return proof, about, []
+        key = await ppk.found(connection, notify)
+        if key is not None:
+            ppk.mix(sa, key)
+            sa.ppk = True
+            self.about = heard(context(sa, connection, about.local_id, about.remote_id), sa, self.named)
+            return proof, self.about, [ppk.IN_USE]
+        excuse = request.notify(NotifyType.NO_PPK_AUTH)
+        if excuse is None:
+            raise AuthenticationFailed(
+                f"the peer insists on a post-quantum key whose identity is {notify.data[1:]!r}, and connection "
+                f"{connection.name} has no such key; add it to secrets.ppk"
+            )
+        return AUTH(proof.method, excuse.data), about, []
 
     async def _converse(self, sa: IkeSa, eap: EapServer, request: Message) -> list[Payload]:
         """The next message of EAP; after its success the peer's AUTH is due, and answered by ours (§2.16)."""
@@ -139,9 +168,11 @@ class Admission:
             return [message]
         about, user = self.about, eap.identity
         assert about is not None and user is not None
-        check_keyed(about, eap.msk, request.one(AUTH))
-        self.more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
-        connection = self.connection = self._choose_by_user(user, self.more)
+        more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
+        connection = self._choose_by_user(user, more)
+        proof, about, told = await self._mix(sa, connection, request, request.one(AUTH))
+        check_keyed(about, eap.msk, proof)
+        self.connection, self.more = connection, more
         if self.ours < len(connection.local) and connection.local[self.ours].auth.kind is AuthKind.EAP:
             if not (eap.mutual and eap.msk):
                 raise AuthenticationFailed(
@@ -150,7 +181,7 @@ class Admission:
             self.ours += 1
         self.theirs += 1
         self.eap, self.user = None, name_of(user)
-        return [keyed(about, eap.msk)]
+        return [keyed(about, eap.msk), *told]
 
     def _choose(self, candidates: Sequence[Connection], claimed: Identity, request: Message, now: Round) -> Connection:
         """The connection for this round, perhaps another one than before that wants the same of the earlier rounds."""
@@ -255,6 +286,7 @@ class AnswerIkeAuth(Answer):
         assert admission.connection is not None and sa.local_id is not None and sa.remote_id is not None
         if admission.theirs != len(admission.connection.remote):
             raise AuthenticationFailed(f"{admission.theirs} rounds are not those of {admission.connection.name}")
+        ppk.must_be_used(admission.connection, sa.ppk)
         if (
             admission.connection.unique is Unique.KEEP
             and admission.opening.notify(NotifyType.INITIAL_CONTACT) is None

@@ -13,9 +13,11 @@ from ikectl.auth.base import AuthContext
 from ikectl.auth.eap.peer import EapPeer
 from ikectl.auth.table import prove, verify
 from ikectl.config.model import AuthKind, Child, Connection, Remote
+from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
+from ikectl.exchange.v2 import ppk
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
 from ikectl.exchange.v2.certreq import request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
@@ -25,7 +27,7 @@ from ikectl.exchange.v2.refusal import refusal_text
 from ikectl.exchange.v2.rider import Rider
 from ikectl.exchange.v2.riders import RIDERS
 from ikectl.iana.v2 import ExchangeType, NotifyType
-from ikectl.sa.events import AuthFailed, ChildFailed
+from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.eap import EAP
@@ -36,6 +38,7 @@ from ikectl.wire.v2.notify import (
     AUTHENTICATION_FAILED,
     EAP_ONLY_AUTHENTICATION,
     MULTIPLE_AUTH_SUPPORTED,
+    Notify,
 )
 from ikectl.wire.v2.sa import SA
 
@@ -61,6 +64,10 @@ class Progress:
     eap: EapPeer | None = None
     """Our round, while it goes on by EAP; until the peer proved that it knows the key."""
     messages: int = 0
+    plain: IkeKeys | None = None
+    """The keys without our post-quantum key, until the peer said whether it has it (RFC 8784)."""
+    ppk: list[Payload] = field(default_factory=list)
+    """What names it, to go with our last AUTH."""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +116,7 @@ class IkeAuth(Exchange):
                 progress.riders.append(rider)
         if connection.remote[0].auth.kind is AuthKind.EAP:
             payloads.append(EAP_ONLY_AUTHENTICATION)
+        payloads += progress.ppk
         if len(connection.local) + len(connection.remote) > 2:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)
             payloads += self._announcement(sa, progress)
@@ -130,9 +138,48 @@ class IkeAuth(Exchange):
             only = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
             progress.eap = EapPeer(local, about.local_id, sa.random, about.remote_id, only)
             return [IDi.of(about.local_id)]
-        proof = await prove(local, about)
+        without = await self._mix(sa, progress)
+        proof = await prove(local, progress.about)
+        if without is not None and not connection.ppk_required:
+            self._excuse(progress, (await prove(local, without)).auth)
         progress.ours += 1
         return [IDi.of(about.local_id), *proof.certs, proof.auth]
+
+    async def _mix(self, sa: IkeSa, progress: Progress) -> AuthContext | None:
+        """Before our last proof mix in the post-quantum key, if both ends have such; what it rests on without it."""
+        shake, connection = sa.handshake, sa.connection
+        assert shake is not None and connection is not None
+        if not shake.uses_ppk or progress.ours + 1 != len(connection.local):
+            return None
+        assert shake.ppk is not None and connection.ppk_id is not None
+        without, progress.plain = progress.about, sa.keys
+        ppk.mix(sa, shake.ppk)
+        self._renew(sa, progress)
+        progress.ppk = [ppk.named(connection.ppk_id)]
+        return without
+
+    @staticmethod
+    def _excuse(progress: Progress, auth: AUTH) -> None:
+        """What our AUTH is without the key, for a peer that has it not."""
+        progress.ppk.append(Notify(NotifyType.NO_PPK_AUTH, auth.data))
+
+    def _renew(self, sa: IkeSa, progress: Progress) -> None:
+        """The keys changed, and with them what proofs rest on."""
+        assert sa.connection is not None
+        progress.about = context(sa, sa.connection, progress.about.local_id, progress.about.remote_id)
+        if progress.named is not None:
+            heard(progress.about, sa, progress.named)
+
+    def _hear_ppk(self, sa: IkeSa, progress: Progress, plain: IkeKeys, reply: Message) -> None:
+        """Whether the peer has the key as well. Raises AuthenticationFailed if it must and has not."""
+        assert sa.connection is not None
+        progress.plain = None
+        sa.ppk = reply.notify(NotifyType.PPK_IDENTITY) is not None
+        ppk.must_be_used(sa.connection, sa.ppk)
+        if not sa.ppk:
+            sa.emit(Note(sa, f"the peer does not have the post-quantum key of {sa.connection.ppk_id}; it is not used"))
+            sa.keys = plain
+            self._renew(sa, progress)
 
     def _announcement(self, sa: IkeSa, progress: Progress) -> list[Payload]:
         """That another round of ours comes, beside what ends one (RFC 4739 §2.1)."""
@@ -174,6 +221,8 @@ class IkeAuth(Exchange):
         progress.messages += 1
         if progress.messages > MAX_MESSAGES:
             raise AuthenticationFailed(f"the peer asks for more than {MAX_MESSAGES} messages of authentication")
+        if progress.plain is not None:
+            self._hear_ppk(sa, progress, progress.plain, reply)
         proof = reply.get(AUTH)
         if progress.eap is not None and progress.eap.succeeded:
             self._judge_key(sa, progress, progress.eap, proof)
@@ -184,7 +233,7 @@ class IkeAuth(Exchange):
         if progress.eap is not None:
             return await self._converse(sa, progress, progress.eap, reply)
         if progress.ours < len(connection.local):
-            return [*await self._round(sa, progress), *self._announcement(sa, progress)]
+            return [*await self._round(sa, progress), *progress.ppk, *self._announcement(sa, progress)]
         if reply.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None:
             return []
         if progress.theirs != len(connection.remote):
@@ -239,8 +288,11 @@ class IkeAuth(Exchange):
         alone = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
         if alone and not (eap.mutual and eap.msk):
             raise AuthenticationFailed("the EAP method proves us and not the peer, which has no other proof (RFC 5998)")
+        without = await self._mix(sa, progress)
+        if without is not None and not sa.connection.ppk_required:
+            self._excuse(progress, keyed(without, eap.msk))
         progress.ours += 1
-        return [keyed(progress.about, eap.msk), *self._announcement(sa, progress)]
+        return [keyed(progress.about, eap.msk), *progress.ppk, *self._announcement(sa, progress)]
 
     def _judge_key(self, sa: IkeSa, progress: Progress, eap: EapPeer, proof: AUTH | None) -> None:
         """The peer's AUTH at the end of EAP (RFC 7296 §2.16)."""

@@ -7,7 +7,7 @@ restart (§2.6, §2.7), never more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from ikectl.auth.base import ANNOUNCED_HASHES
@@ -17,7 +17,7 @@ from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
-from ikectl.exchange.v2 import childless, extensions
+from ikectl.exchange.v2 import childless, extensions, ppk
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, request_certificates
 from ikectl.exchange.v2.child import one_proposal
@@ -98,6 +98,8 @@ class IkeSaInit(Exchange):
     restarts: int = 0
     path: Path | None = None
     """Between which ends it goes; the SA may go on between other ports."""
+    said: list[Payload] = field(default_factory=list)
+    """What else this connection has to announce."""
 
     async def request(self, sa: IkeSa) -> list[Payload]:
         assert sa.connection is not None
@@ -107,6 +109,7 @@ class IkeSaInit(Exchange):
             self.method = ke_methods(self.offered)[0]
             sa.move(IkeState.CONNECTING)
             self.path = sa.path
+            self.said += await ppk.ours(sa)
         if self.pair is None:
             self.pair = await GenerateKe(self.method, sa.random)
         first: list[Payload] = [Notify(NotifyType.COOKIE, self.cookie)] if self.cookie else []
@@ -119,6 +122,7 @@ class IkeSaInit(Exchange):
             HASHES_NOTIFY,
             *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) else ()),
             *extensions.announced(sa.connection),
+            *self.said,
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
@@ -169,6 +173,7 @@ class IkeSaInit(Exchange):
         obstacle = childless.obstacle(sa.connection, self.child, childless.is_announced(reply))
         if obstacle:
             return Doubt(obstacle)
+        uses_ppk = ppk.agreed(sa, reply)
         nonce_r, hashes, cas = nonce_of(reply, suite.prf), peer_hashes(reply), authorities(reply)
         shared = await CombineKe(self.pair, ke.public)
         keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
@@ -176,7 +181,7 @@ class IkeSaInit(Exchange):
         sa.spi_r, sa.suite, sa.keys = reply.spi_r, suite, keys
         sa.handshake.nonce_r = nonce_r
         sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
-        sa.handshake.hashes = hashes
+        sa.handshake.hashes, sa.handshake.uses_ppk = hashes, uses_ppk
         sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.asked = bool(reply.all(CERTREQ))
         sa.handshake.authorities = cas
@@ -248,6 +253,9 @@ class AnswerIkeSaInit(Answer):
         sa.extensions = extensions.agreed(sa.connection, request)
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
+        use_ppk = await ppk.echoed(request)
+        sa.handshake.uses_ppk = bool(use_ppk)
+        payloads += use_ppk
         certreq = await request_certificates(fitting)
         if certreq is not None:
             payloads.insert(3, certreq)

@@ -87,6 +87,7 @@ class Agreement:
             nat=sa.nat,
             proven=sa.proven,
             extensions=sa.extensions,
+            ppk=sa.ppk,
             caller=sa.caller,
             reauth_at=sa.reauth_at,
             reauth_by=sa.reauth_by,
