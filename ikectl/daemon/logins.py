@@ -174,7 +174,8 @@ class Logins:
     async def _wait(self, wrong: bool, backend: str, user: str, remote: bytes) -> None:
         """Until the answer may be told."""
         now = self._now()
-        site, name = ("site", site_of(remote)), ("user", backend, user)
+        owner = XauthBackend.LOCAL if backend == XauthBackend.CHAP else backend  # one password, asked for in two ways
+        site, name = ("site", site_of(remote)), ("user", owner, user)
         if wrong:
             delay = max(self._penalties.failed(name, now), self._penalties.failed(site, now))
         else:

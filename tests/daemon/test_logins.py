@@ -247,3 +247,13 @@ def test_the_hash_of_a_user_of_ours() -> None:
     assert made.hash(UserHash("ann")) == nt_hash(b"s")
     with pytest.raises(CredentialError, match=r"secrets.eap"):
         made.hash(UserHash("bob"))
+
+
+async def test_a_guess_by_chap_counts_for_the_same_password() -> None:
+    clock = Clock()
+    made = logins(clock)
+
+    await made.check(CheckPassword("chap", "joe", Secret(bytes(17)), HERE, PromptKind.CHAP, challenge=NONCE))
+    await made.check(check("joe", b"x", THERE))
+
+    assert clock.slept == [FIRST, 2 * FIRST]

@@ -49,6 +49,7 @@ test_programs='
     xl2tpd                          xl2tpd
     ppp                             pppd
     dnsmasq-base                    dnsmasq
+    eapoltest                       eapol_test
 '
 
 # What comes along with these packages and would start something on this machine

@@ -11,12 +11,13 @@ import pytest
 from ikectl.config.model import Auth, AuthKind, Inner, Local, Remote
 from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import AuthMethod, NotifyType
-from ikectl.sa.events import AuthFailed
+from ikectl.sa.events import AuthFailed, Note
 from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.wire.payload import Payload
 from ikectl.wire.v2.eap import EAP
 from ikectl.wire.v2.identity import AUTH
 from tests.auth.eap.talk import PASSWORDS, answers_of, leaf, store_of
-from tests.scenarios.stage import IKE_AUTH, bare, gateways, notifies, sa_of, stands, wait
+from tests.scenarios.stage import IKE_AUTH, bare, gateways, notifies, rewrite, sa_of, stands, wait
 from tests.sim.link import Link
 from tests.sim.site import Site
 from tests.sim.wiretap import Wiretap, which
@@ -138,3 +139,19 @@ def test_a_client_chooses_among_what_the_gateway_offers() -> None:
     assert not error(site, site.up()) and stands(site)
     said = [message.one(EAP).data[:2] for message in wire.messages(which(IKE_AUTH, by=site.moon)) if message.get(EAP)]
     assert bytes((EapType.NAK, EapType.MSCHAPV2)) in said
+
+
+def test_what_the_eap_server_wants_the_user_to_know_is_told() -> None:
+    site, wire = road(EapType.MSCHAPV2)
+    told: list[int] = []
+
+    def notify(payloads: list[Payload]) -> list[Payload]:
+        if told or not any(isinstance(each, EAP) and each.code == 1 for each in payloads):
+            return payloads
+        told.append(1)
+        note = bytes((EapType.NOTIFICATION,)) + b"your password expires in 3 days"
+        return [EAP(1, each.identifier, note) if isinstance(each, EAP) else each for each in payloads]
+
+    rewrite(wire, which(IKE_AUTH, response=True), notify, times=None)
+    site.up()
+    assert any("your password expires in 3 days" in event.text() for event in site.moon.saw(Note))

@@ -23,6 +23,9 @@ MAX_IDENTITY = 1020
 MAX_NAME = 256
 """Octets of a name inside a method (RFC 2759 §4: 0 to 256)."""
 
+MAX_SHOWN = 256
+"""Octets of a message to the user that we repeat."""
+
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""
 
@@ -138,6 +141,12 @@ class ServerMethod(ABC):
 def listed(types: Sequence[EapType]) -> str:
     """`EAP-TLS, EAP-MD5`."""
     return ", ".join(label(kind) for kind in types)
+
+
+def shown(said: bytes) -> str:
+    """Text of the other end for a log line, which it cannot forge: cut, and without what does not print."""
+    text = said[:MAX_SHOWN].decode(errors="replace")
+    return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
 def label(kind: EapType | None) -> str:

@@ -21,14 +21,12 @@ from ikectl.auth.eap.base import (
     label,
     listed,
     name_of,
+    shown,
 )
 from ikectl.errors import AuthenticationFailed, CredentialError, IkectlError, WireError
 from ikectl.iana.eap import EapCode, EapType, eap_type
 from ikectl.values.secret import Secret
 from ikectl.wire.eap import EapMessage
-
-MAX_NOTICE = 256
-"""Characters of a notification that we repeat."""
 
 
 class PeerDialogue:
@@ -99,7 +97,7 @@ class PeerDialogue:
             case EapType.IDENTITY if self.method is None:
                 return EapType.IDENTITY, name_of(self.context.user).encode()[:MAX_IDENTITY]
             case EapType.NOTIFICATION:
-                self.notice = packet.data.decode(errors="replace")[:MAX_NOTICE]
+                self.notice = shown(packet.data)
                 return EapType.NOTIFICATION, b""
             case kind if self.method is None:
                 return await self._begin(packet)

@@ -6,7 +6,7 @@ server is proven.
 
 from __future__ import annotations
 
-from ikectl.auth.eap.base import PeerMethod, Proven, ServerMethod, name_of
+from ikectl.auth.eap.base import PeerMethod, Proven, ServerMethod, name_of, shown
 from ikectl.config.model import XauthBackend
 from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.iana.eap import EapType
@@ -17,8 +17,6 @@ from ikectl.wire.eap import EapMessage
 
 MAX_TEXT = 512
 """Octets of a password or answer: what PAM takes."""
-MAX_MESSAGE = 256
-"""Characters of a message to the user that we repeat."""
 PROMPT = "Password: "
 
 
@@ -32,9 +30,8 @@ class GtcPeer(PeerMethod):
         if not self.done:
             said = await UserSecret(user)
         else:
-            message = request.data.decode(errors="replace")[:MAX_MESSAGE]
             try:
-                said = await Prompt(user, message, PromptKind.ANSWER)
+                said = await Prompt(user, shown(request.data), PromptKind.ANSWER)
             except CredentialError as error:
                 raise AuthenticationFailed(str(error)) from error
         self.done = True

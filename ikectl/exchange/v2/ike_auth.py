@@ -282,6 +282,9 @@ class IkeAuth(Exchange):
         """Our answer to an EAP message; after its success our AUTH."""
         assert sa.connection is not None
         message = await eap.take(reply.one(EAP).body())
+        if eap.notice:
+            sa.emit(Note(sa, f"the EAP server says: {eap.notice}"))
+            eap.notice = ""
         if not eap.succeeded:
             return [EAP.read(message)]
         remote = sa.connection.remote

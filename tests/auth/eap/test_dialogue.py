@@ -100,6 +100,12 @@ def test_a_notification_is_acknowledged_and_changes_nothing() -> None:
     assert made.run().client.succeeded
 
 
+def test_a_notification_forges_no_log_line() -> None:
+    made = talk(MSCHAPV2)
+    ask(made, EapMessage(REQUEST, 3, EapType.NOTIFICATION, b"all well\n2026 ikectld: \x1b[2Jroot \xff" + bytes(500)))
+    assert made.client.notice == "all well 2026 ikectld:  [2Jroot \ufffd"
+
+
 @pytest.mark.parametrize(
     "packet",
     [
