@@ -44,6 +44,10 @@ class AuthContext:
     """SHA-1 hashes of the CAs the peer's CERTREQ payloads named; empty: any."""
     send_certs: bool = True
     """Whether CERT payloads go out with our AUTH (send_cert, and whether the peer asked)."""
+    send_ocsp: bool = False
+    """Whether an OCSP response about our certificate goes out with it (RFC 4806)."""
+    hear_ocsp: bool = False
+    """Whether the peer's OCSP responses are looked at: only where we ask for them."""
     sk_local: Secret = NO_SECRET
     """SK_pi or SK_pr, ours, and the peer's: the keys of AUTH where nothing else makes one (RFC 7296 §2.16)."""
     sk_remote: Secret = NO_SECRET

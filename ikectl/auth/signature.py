@@ -13,7 +13,7 @@ from ikectl.iana.v2 import AuthMethod, CertEncoding
 from ikectl.pki.certificate import key_bits
 from ikectl.pki.chain import MAX_PEER_CERTIFICATES
 from ikectl.pki.constraints import scheme_fits
-from ikectl.sa.asks import CheckChain, ChooseKey, Sign, Verify
+from ikectl.sa.asks import CheckChain, ChooseKey, OwnResponse, Sign, Verify
 from ikectl.wire.v2.identity import AUTH, CERT
 
 _METHODS = frozenset(
@@ -37,9 +37,13 @@ class Signature:
         except CredentialError as error:
             raise AuthenticationFailed(f"cannot prove ourselves: {error}") from error
         certificates = signer.certificates if context.send_certs else ()
+        certs = [CERT(CertEncoding.X509_SIGNATURE, der) for der in certificates]
+        if certs and context.send_ocsp:
+            response = await OwnResponse(signer.certificates)
+            certs += [CERT(CertEncoding.OCSP_CONTENT, response)] if response else []
         return Proof(
             AUTH(signer.scheme.method, auth_payload_data(signer.scheme, signature)),
-            [CERT(CertEncoding.X509_SIGNATURE, der) for der in certificates],
+            certs,
             signer.scheme.name,
         )
 
@@ -51,8 +55,11 @@ class Signature:
                 "the peer used the Digital Signature method, which needs SIGNATURE_HASH_ALGORITHMS from both"
             )
         chain = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.X509_SIGNATURE)
+        responses = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.OCSP_CONTENT)
         try:
-            peer = await CheckChain(chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id)
+            peer = await CheckChain(
+                chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id, responses if context.hear_ocsp else ()
+            )
             scheme = await Verify(peer.spki, auth.method, auth.data, context.octets_remote, context.our_hashes)
         except CredentialError as error:
             raise AuthenticationFailed(str(error)) from error

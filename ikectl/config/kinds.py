@@ -27,6 +27,7 @@ from ikectl.config.model import (
     HwOffload,
     Mark,
     Mode,
+    Ocsp,
     Revocation,
     SendCert,
     Unique,
@@ -407,6 +408,7 @@ REVOCATION    = Kind("word", "a word", _choice({word.value: word for word in Rev
 CRL_URI       = Kind("uri", "http://, https:// or file:///", _of_text(_uri(("http", "https", "file"))))
 HTTP_URI      = Kind("uri", "http:// or https://", _of_text(_uri(("http", "https"))))
 OID           = Kind("oid", "numbers joined by dots", _of_text(_oid))
+OCSP          = Kind("word", "a word", _choice({word.value: word for word in Ocsp}))
 SEND_CERT     = Kind("word", "a word", _choice({word.value: word for word in SendCert}))
 RDN_MATCHING  = Kind("word", "a word", _choice({word.value: word for word in RdnMatching}))
 MODE          = Kind("word", "a word", _choice({word.value: word for word in Mode},

@@ -131,6 +131,23 @@ class SendCert(StrEnum):
     IFASKED = "ifasked"
 
 
+class Ocsp(StrEnum):
+    """OCSP inside IKE (RFC 4806): whether a peer that asks gets a response about us, and whether we ask."""
+
+    NEVER = "never"
+    REPLY = "reply"
+    REQUEST = "request"
+    BOTH = "both"
+
+    @property
+    def replies(self) -> bool:
+        return self in (Ocsp.REPLY, Ocsp.BOTH)
+
+    @property
+    def requests(self) -> bool:
+        return self in (Ocsp.REQUEST, Ocsp.BOTH)
+
+
 class Mode(StrEnum):
     """Encapsulation of a child."""
 
@@ -480,6 +497,7 @@ class Connection:
     qcd: bool = False
     send_certreq: bool = True
     send_cert: SendCert = SendCert.IFASKED
+    ocsp: Ocsp = Ocsp.REPLY
     ppk_id: Identity | None = None
     ppk_required: bool = False
     keyingtries: int = 1

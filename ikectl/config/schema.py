@@ -261,7 +261,9 @@ CONNECTION = Group(
                                                           "and let it learn the same of us (RFC 6290).", own=True),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
-        O("ocsp",         kinds.WORD,          "reply",   "OCSP inside IKE (RFC 4806).", ("never",)),
+        O("ocsp",         kinds.OCSP,          "reply",   "OCSP inside IKEv2 (RFC 4806): `reply` sends a response about our "
+                                                          "certificate to a peer that asks, `request` asks for one, "
+                                                          "`both`, `never`."),
         O("ppk_id",       kinds.IDENTITY,      "",        "Identity of a post-quantum pre-shared key of `secrets` "
                                                           "(RFC 8784): we use it as initiator, and as responder take no "
                                                           "other. A responder without takes any it has."),

@@ -142,7 +142,7 @@ class Daemon:
         if options.state is not None:
             env.crash_secrets = crash_secrets.renew(Path(options.state))
         engine = Engine(env, table)
-        checks = RevocationChecks(store.revocations, Fetcher(), secrets.token_bytes)
+        checks = RevocationChecks(store, Fetcher(), secrets.token_bytes)
         stack.push_async_callback(checks.close)
         later = {**answers.later(addresses, names), **logins.later, **checks.later}
         shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe))

@@ -15,8 +15,9 @@ from ikectl.errors import IkectlError
 from ikectl.pki.certificate import Certificate
 from ikectl.pki.crl import MAX_CRL_OCTETS
 from ikectl.pki.ocsp import MAX_RESPONSE_OCTETS
-from ikectl.pki.revocation import Kind, Query, Revocations
-from ikectl.sa.asks import CheckRevocation
+from ikectl.pki.revocation import Kind, Query
+from ikectl.pki.store import Store
+from ikectl.sa.asks import CheckRevocation, OwnResponse
 
 log = structlog.get_logger(__name__)
 
@@ -25,17 +26,18 @@ CHECK_WITHIN = 20.0
 
 
 class RevocationChecks:
-    """Answers `CheckRevocation`. Checks of several peers that need the same wait for one fetch."""
+    """Answers `CheckRevocation` and `OwnResponse`. Checks of several peers that need the same wait for one fetch."""
 
     def __init__(
         self,
-        revocations: Revocations,
+        store: Store,
         fetcher: Fetcher,
         random: Callable[[int], bytes],
         clock: Callable[[], datetime] = wall,
         within: float = CHECK_WITHIN,
     ) -> None:
-        self._revocations = revocations
+        self._store = store
+        self._revocations = store.revocations
         self._fetcher = fetcher
         self._random = random
         self._clock = clock
@@ -45,7 +47,7 @@ class RevocationChecks:
     @property
     def later(self) -> Later:
         """What waits."""
-        return {CheckRevocation: self.check}
+        return {CheckRevocation: self.check, OwnResponse: self.own}
 
     async def check(self, ask: CheckRevocation) -> None:
         path = [Certificate.of_peer(der) for der in ask.path]
@@ -58,6 +60,20 @@ class RevocationChecks:
         self._revocations.demand(path, ask.remote.revocation, at)
         for line in self._revocations.why_unknown(path, at):
             log.warning("not known whether revoked, but revocation = relaxed", certificate=line, group="cfg")
+
+    async def own(self, ask: OwnResponse) -> bytes:
+        leaf = Certificate.of_peer(ask.certificates[0])
+        issuer = self._store.issuer_of(leaf)
+        if issuer is None:
+            return b""
+        tried: set[tuple[object, ...]] = set()
+        try:
+            async with asyncio.timeout(self._within):
+                while query := self._revocations.own_query(leaf, issuer, tried, self._clock()):
+                    await self._once(query)
+        except TimeoutError:
+            pass  # the peer may well do without
+        return self._revocations.response(leaf, issuer, self._clock()) or b""
 
     async def close(self) -> None:
         """Fetch no longer."""

@@ -375,6 +375,11 @@ class Store:
             if held.certificate.key_id.hex() in self._keys and (wanted is None or held.certificate.confirms(wanted))
         ]
 
+    def issuer_of(self, leaf: Certificate) -> Certificate | None:
+        """The CA above a certificate of ours, if it is known here."""
+        path = self._own_path(leaf)
+        return path[1] if len(path) > 1 else None
+
     def _own_path(self, leaf: Certificate) -> tuple[Certificate, ...]:
         """The leaf and the CAs above it as far as they are known; nothing is trusted because of it."""
         cas = list(self._cas())

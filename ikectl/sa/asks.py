@@ -157,6 +157,17 @@ class CheckRevocation(Ask[None]):
 
 
 @record
+class OwnResponse(Ask[bytes]):
+    """A fresh OCSP response (DER) about our own certificate, for the peer; empty if none is to be had.
+
+    May ask the responder that our certificate names, and takes seconds then.
+    """
+
+    certificates: tuple[bytes, ...]
+    """The leaf (DER) first."""
+
+
+@record
 class Verify(Ask[Scheme]):
     """The scheme by which `data` is a good signature over `octets`. Raises AuthenticationFailed."""
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ikectl.config.model import Connection
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.proposal import IkeSuite
-from ikectl.iana.v2 import HashAlgorithm, NotifyType
+from ikectl.iana.v2 import CertEncoding, HashAlgorithm, NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
@@ -45,6 +45,8 @@ class Handshake:
     """The IKE_SA_INIT response, likewise."""
     asked: bool = False
     """The peer sent a CERTREQ."""
+    encodings: frozenset[CertEncoding] = frozenset()
+    """What the peer's CERTREQs ask for."""
     authorities: tuple[bytes, ...] = ()
     """CA hashes of the peer's CERTREQs; empty: any."""
     hashes: tuple[HashAlgorithm, ...] | None = None

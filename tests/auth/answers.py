@@ -23,7 +23,7 @@ def answers(store: Store) -> Mapping[type, Callable[[Any], object]]:
         ),
         ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
         Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
-        CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW),
+        CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW, ask.responses),
         Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),
         asks.UsableMethods: lambda ask: isakmp.usable(store, ask.local, ask.methods),
         asks.ChooseKeyV1: lambda ask: isakmp.choose(store, ask.local, ask.authorities, ask.method, ask.fingerprint),

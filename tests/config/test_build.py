@@ -306,7 +306,7 @@ def test_a_mistake_in_a_child_is_named(options: str, error: str) -> None:
 def test_values_that_change_nothing_are_taken() -> None:
     assert connection(
         """version = 2\nfragmentation = true\nchildless = allow\naggressive = no\nmediation = no
-        reauth_time = 0s\nocsp = never\ndpd_timeout = 0\nremote { revocation = relaxed }"""
+        reauth_time = 0s\ndpd_timeout = 0\nremote { revocation = relaxed }"""
     ) == connection("version = 2\nremote { }")
     assert child("ipcomp = no\ninactivity = 0s\nper_cpu_sas = no\ntfc_padding = 0\nhostaccess = 0") == child("")
 

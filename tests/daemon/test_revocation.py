@@ -14,8 +14,9 @@ from ikectl.daemon.fetch import Fetcher
 from ikectl.daemon.revocation import RevocationChecks
 from ikectl.errors import CredentialError, Revoked
 from ikectl.pki.certificate import Certificate
-from ikectl.pki.revocation import Revocations, Sources
-from ikectl.sa.asks import CheckRevocation
+from ikectl.pki.revocation import Sources
+from ikectl.pki.store import Store
+from ikectl.sa.asks import CheckRevocation, OwnResponse
 from tests.daemon.http import HttpServer
 from tests.pki.certs import NOW, Authority, Identified, Listed, points
 
@@ -26,7 +27,7 @@ ROOT = Authority.root("root")
 @dataclass
 class Desk:
     server: HttpServer
-    revocations: Revocations
+    store: Store
     checks: RevocationChecks
     leaf: Identified
 
@@ -37,10 +38,10 @@ class Desk:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     server = await HttpServer().start()
-    known = Revocations()
-    checks = RevocationChecks(known, Fetcher(), lambda octets: bytes(range(octets)), lambda: NOW)
+    store = Store()
+    checks = RevocationChecks(store, Fetcher(), lambda octets: bytes(range(octets)), lambda: NOW)
     leaf = ROOT.leaf("moon", extensions=points(crl=server.uri("/ca.crl"), ocsp=server.uri("/ocsp")))
-    yield Desk(server, known, checks, leaf)
+    yield Desk(server, store, checks, leaf)
     await checks.close()
     await server.stop()
 
@@ -75,7 +76,7 @@ async def test_nothing_comes(desk: Desk) -> None:
 
 async def test_an_answer_that_never_comes_ends_the_wait(desk: Desk) -> None:
     desk.server.silent = {"/ocsp"}
-    hasty = RevocationChecks(desk.revocations, Fetcher(), bytes, lambda: NOW, within=0.05)
+    hasty = RevocationChecks(desk.store, Fetcher(), bytes, lambda: NOW, within=0.05)
     ask = CheckRevocation((desk.leaf.der, ROOT.der), STRICT)
     with pytest.raises(CredentialError, match="no answer in time"):
         await hasty.check(ask)
@@ -101,5 +102,25 @@ async def test_files_of_the_configuration_alone(desk: Desk, tmp_path_factory: py
     with pytest.raises(CredentialError, match="only the configuration may name files"):
         await desk.checks.check(ask)
     plain = CheckRevocation((ROOT.leaf("plain").der, ROOT.der), STRICT)
-    desk.revocations.set_sources("root", Certificate.read(ROOT.der).authority, Sources((f"file://{file}",)))
+    desk.store.revocations.set_sources("root", Certificate.read(ROOT.der).authority, Sources((f"file://{file}",)))
     await desk.checks.check(plain)
+
+
+async def test_a_response_about_ourselves(desk: Desk) -> None:
+    """RFC 4806: for the peer, without a nonce, and remembered; none where the responder or the CA is not known."""
+    desk.server.answers = {"/ocsp": lambda request: ROOT.ocsp(desk.leaf, request=request)}
+    ask = OwnResponse((desk.leaf.der,))
+    assert await desk.checks.own(ask) == b"" and not desk.server.asked
+    desk.store.add_certificate(ROOT.der, ca=True)
+    sent = await desk.checks.own(ask)
+    path = (Certificate.read(desk.leaf.der), Certificate.read(ROOT.der))
+    assert Store().revocations.hear(sent, path, NOW)
+    assert await desk.checks.own(ask) == sent
+    assert desk.server.asked == ["POST /ocsp"]
+
+
+async def test_no_response_about_ourselves(desk: Desk) -> None:
+    desk.store.add_certificate(ROOT.der, ca=True)
+    desk.server.answers = {"/ocsp": ROOT.ocsp(ROOT.leaf("sun"))}
+    assert await desk.checks.own(OwnResponse((desk.leaf.der,))) == b""
+    assert await desk.checks.own(OwnResponse((ROOT.leaf("plain").der,))) == b""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from ikectl.config.model import Auth, AuthKind, Local, Remote, Revocation
+from ikectl.config.model import Auth, AuthKind, Local, Ocsp, Remote, Revocation
 from ikectl.errors import BackendError
-from ikectl.iana.v2 import NotifyType
+from ikectl.iana.v2 import CertEncoding, NotifyType
 from ikectl.pki.certificate import Certificate
 from ikectl.pki.store import Store
 from ikectl.sa import asks
 from ikectl.sa.events import AuthFailed
 from ikectl.values.identity import Identity, IdentityPattern
-from ikectl.wire.v2.identity import AUTH
+from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ
+from ikectl.wire.v2.message import Message
 from tests.auth.answers import answers
 from tests.pki.certs import NOW, Authority, Identified, Listed, points
 from tests.scenarios.stage import IKE_AUTH, INFORMATIONAL, bare, gateways, notifies, rewrite, stands
@@ -60,6 +64,7 @@ def site_with(
     checks: str = "sun",
     slow: float | None = None,
     leaves: dict[str, Identified] | None = None,
+    own: Callable[[Identified], bytes] = lambda leaf: b"",
     **world: Any,
 ) -> tuple[Site, Wiretap]:
     """Both ends prove themselves by certificates that name a CRL; `checks` looks at it, the other end is relaxed."""
@@ -72,7 +77,10 @@ def site_with(
         store.add_key(made[name].key_pem)
         judge = name == checks
         options[f"{name}_host"] = {
-            "answers": _answers(store, server if judge else CA.crl),
+            "answers": {
+                **_answers(store, server if judge else CA.crl),
+                asks.OwnResponse: lambda ask, leaf=made[name]: own(leaf),
+            },
             "slow": {asks.CheckRevocation: slow} if judge and slow is not None else {},
         }
         policy = revocation if judge else Revocation.RELAXED
@@ -182,3 +190,69 @@ def test_on_a_bad_link_with_late_answers(seed: int) -> None:
     if site.moon.done[token].error is None:
         assert stands(site)
     site.world.settled()
+
+
+# -- OCSP inside IKE (RFC 4806) --------------------------------------------------------------
+
+
+def stapling(moon: Ocsp, sun: Ocsp, answer: Callable[[Identified], bytes]) -> tuple[Site, Wiretap]:
+    """moon is strict and can fetch nothing; sun passes on what `answer` makes of its certificate."""
+    site, wire = site_with(silent, Revocation.STRICT, "moon", own=answer)
+    for host, word in ((site.moon, moon), (site.sun, sun)):
+        (made,) = host.engine.connections.all
+        host.load(replace(made, ocsp=word))
+    return site, wire
+
+
+def encodings(message: Message) -> list[CertEncoding]:
+    return [each.encoding for each in (*message.all(CERTREQ), *message.all(CERT))]
+
+
+@pytest.mark.conformance("v2-66")
+def test_a_response_of_the_peer_settles_it() -> None:
+    """HDR, SK {..., CERTREQ(OCSP)} -->  <-- HDR, SK {IDr, CERT, CERT(OCSP), AUTH, ...} (RFC 4806 §4.1)."""
+    site, wire = stapling(Ocsp.REQUEST, Ocsp.REPLY, CA.ocsp)
+    token = site.up()
+    assert site.moon.done[token].error is None, site.moon.done[token].error
+    assert stands(site)
+    asked, answered = wire.messages()[2:4]
+    assert CertEncoding.OCSP_CONTENT in encodings(asked)
+    assert encodings(answered) == [CertEncoding.X509_SIGNATURE, CertEncoding.OCSP_CONTENT]
+
+
+@pytest.mark.parametrize(
+    ("moon", "sun"), [(Ocsp.REPLY, Ocsp.REPLY), (Ocsp.REQUEST, Ocsp.NEVER), (Ocsp.REQUEST, Ocsp.REQUEST)]
+)
+def test_nothing_is_sent_unasked_or_unwanted(moon: Ocsp, sun: Ocsp) -> None:
+    site, wire = stapling(moon, sun, CA.ocsp)
+    site.up()
+    assert not site.moon.machines, "nothing tells that sun is good"
+    answered = wire.messages(which(IKE_AUTH, response=True))[0]
+    assert CertEncoding.OCSP_CONTENT not in encodings(answered)
+
+
+@pytest.mark.parametrize("kind", ["revoked", "junk", "of another", "stale", "none"])
+def test_responses_of_the_peer_that_do_not_help_it(kind: str) -> None:
+    made: dict[str, Callable[[Identified], bytes]] = {
+        "revoked": lambda leaf: CA.ocsp(leaf, revoked=x509.ReasonFlags.key_compromise),
+        "junk": lambda leaf: b"junk",
+        "of another": lambda leaf: CA.ocsp(CA.leaf("venus")),
+        "stale": lambda leaf: CA.ocsp(leaf, starts=timedelta(days=-3), ends=timedelta(days=-1)),
+        "none": lambda leaf: b"",
+    }
+    site, _ = stapling(Ocsp.REQUEST, Ocsp.BOTH, made[kind])
+    site.up()
+    assert not site.moon.machines
+    text = site.moon.saw(AuthFailed)[0].text()
+    assert ("key compromise" if kind == "revoked" else "no answer within 8 seconds") in text
+
+
+def test_the_responder_asks_as_well() -> None:
+    """<-- HDR, SAr1, KEr, Nr, CERTREQ, CERTREQ(OCSP);  HDR, SK {IDi, CERT, CERT(OCSP), ...} --> (RFC 4806 §4.1)."""
+    site, wire = site_with(silent, Revocation.STRICT, "sun", own=CA.ocsp)
+    (made,) = site.sun.engine.connections.all
+    site.sun.load(replace(made, ocsp=Ocsp.REQUEST))
+    site.up()
+    assert stands(site)
+    init, asked = wire.messages()[1:3]
+    assert CertEncoding.OCSP_CONTENT in encodings(init) and encodings(asked).count(CertEncoding.OCSP_CONTENT) == 1

@@ -23,16 +23,20 @@ def authorities(message: Message) -> tuple[bytes, ...]:
     )
 
 
-async def request_certificates(connections: Sequence[Connection]) -> CERTREQ | None:
-    """A CERTREQ naming the CAs trusted for these connections (RFC 7296 §3.7), None if none is wanted."""
-    remotes = [
-        remote
-        for connection in connections
-        if connection.send_certreq
-        for remote in connection.remote
-        if remote.auth.kind is AuthKind.PUBKEY
-    ]
+def encodings(message: Message) -> frozenset[CertEncoding]:
+    """What the CERTREQs in a message ask for."""
+    return frozenset(request.encoding for request in message.all(CERTREQ))
+
+
+async def request_certificates(connections: Sequence[Connection]) -> list[CERTREQ]:
+    """CERTREQs: the CAs trusted for these connections (RFC 7296 §3.7), and OCSP responses where wanted (RFC 4806)."""
+    asking = [connection for connection in connections if connection.send_certreq]
+    remotes = [remote for connection in asking for remote in connection.remote if remote.auth.kind is AuthKind.PUBKEY]
     if not remotes:
-        return None
+        return []
     trusted = await Authorities(tuple(remotes))
-    return CERTREQ(CertEncoding.X509_SIGNATURE, trusted) if trusted else None
+    requests = [CERTREQ(CertEncoding.X509_SIGNATURE, trusted)] if trusted else []
+    if trusted and any(connection.ocsp.requests for connection in asking):
+        # No responder is named: any that the CA vouches for will do (RFC 4806 §3.1).
+        requests.append(CERTREQ(CertEncoding.OCSP_CONTENT, ()))
+    return requests

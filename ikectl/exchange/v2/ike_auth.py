@@ -96,11 +96,10 @@ class IkeAuth(Exchange):
         progress = self.progress = Progress(context(sa, connection, sa.local_id, sa.remote_id))
         identity, *proof = await self._round(sa, progress)
         payloads: list[Payload] = [identity]
-        certreq = await request_certificates((connection,))
+        requests = await request_certificates((connection,))
         auth = proof.pop() if proof and isinstance(proof[-1], AUTH) else None
         payloads += proof
-        if certreq is not None:
-            payloads.append(certreq)
+        payloads += requests
         if expected is not None:
             payloads.append(IDr.of(expected))
         if auth is not None:

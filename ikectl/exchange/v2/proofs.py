@@ -9,7 +9,7 @@ from ikectl.auth.psk import psk_auth
 from ikectl.auth.table import AuthContext
 from ikectl.config.model import AuthKind, Connection, Local, SendCert
 from ikectl.errors import AuthenticationFailed
-from ikectl.iana.v2 import AuthMethod, IdType
+from ikectl.iana.v2 import AuthMethod, CertEncoding, IdType
 from ikectl.sa.asks import ChooseKey
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import IkeUp
@@ -56,6 +56,8 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         authorities=shake.authorities,
         send_certs=connection.send_cert is SendCert.ALWAYS
         or (connection.send_cert is SendCert.IFASKED and shake.asked),
+        send_ocsp=connection.ocsp.replies and CertEncoding.OCSP_CONTENT in shake.encodings,
+        hear_ocsp=connection.ocsp.requests,
         sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
         sk_remote=keys.sk_pr if sa.initiator else keys.sk_pi,
     )
