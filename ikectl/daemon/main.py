@@ -35,6 +35,7 @@ from ikectl.daemon.logins import Logins
 from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
+from ikectl.daemon.resolved import Resolved
 from ikectl.daemon.revocation import RevocationChecks
 from ikectl.daemon.roaming import Whereabouts
 from ikectl.daemon.shell import Shell
@@ -45,6 +46,7 @@ from ikectl.engine.commands import AddressesChanged, Terminate
 from ikectl.engine.engine import Engine
 from ikectl.errors import BackendError, ConfigErrors, IkectlError
 from ikectl.kernel.addresses import InnerAddresses
+from ikectl.kernel.dnslinks import DnsLinks
 from ikectl.kernel.interfaces import SourceRoutes, source_address
 from ikectl.kernel.netlink import NetlinkKernel
 from ikectl.pki.store import Store
@@ -117,7 +119,7 @@ class Daemon:
         addresses = InnerAddresses()
         stack.push_async_callback(addresses.stop)
         await addresses.start()
-        names = NameServers(Path(options.vici).with_name("resolv.conf"))
+        names = NameServers(Path(options.vici).with_name("resolv.conf"), resolved=Resolved(DnsLinks()))
         stack.push_async_callback(names.stop)
         await names.start()
         kernel = NetlinkKernel.open(interface_of=routes.interface_of)

@@ -1,7 +1,9 @@
 """NameServers: the DNS servers that peers gave us, told to the rest of the host.
 
-Two doors, both modest:
+Three doors:
 
+- systemd-resolved, if it serves here (`resolved.py`): the only one that can tell
+  domains apart, and speak DNS over TLS. What it takes does not go to resolvconf.
 - A file in the form of resolv.conf, beside the control socket:
   `/run/ikectl/resolv.conf`. It is there while servers of a peer are in use.
   Local resolvers can be pointed at it: dnsmasq's `resolv-file`, or a script.
@@ -18,16 +20,18 @@ import asyncio
 import contextlib
 import ipaddress
 import os
-import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from ikectl.daemon.resolved import Resolved
 from ikectl.errors import BackendError
 from ikectl.sa.asks import InstallDns, RemoveDns
+from ikectl.values.domain import is_domain
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +40,6 @@ MAX_SERVERS = 8
 """Of one owner; the C library looks at three in all."""
 MAX_DOMAINS = 32
 """Of one owner."""
-MAX_DOMAIN = 253
-DOMAIN = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
-"""What may stand in the file: peers name the domains, and a line break would let them write lines of their own."""
 RECORD = "lo.ikectl"
 WITHIN = 10.0
 """Seconds that `resolvconf` may take, with whatever it restarts."""
@@ -46,24 +47,33 @@ WITHIN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    ask: InstallDns
     servers: tuple[str, ...]
     domains: tuple[str, ...]
+    resolved: bool
+    """systemd-resolved has them."""
 
 
 class NameServers:
     """Answers InstallDns and RemoveDns, one after the other."""
 
-    def __init__(self, path: str | Path, program: str | None = None) -> None:
+    def __init__(self, path: str | Path, program: str | None = None, resolved: Resolved | None = None) -> None:
         """`path` of the file; `program` is the resolvconf to use, by default the one in PATH."""
         self._path = Path(path)
         self._program = program
+        self._resolved = resolved
         self._known: dict[str, _Known] = {}
+        self._merged = False
+        """resolvconf has, or may have, a record of ours."""
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
-        """Take back what a daemon that was killed left."""
+        """Take back what a daemon that was killed left. Raises BackendError."""
+        if self._resolved is not None:
+            await self._resolved.start()
         if self._path.exists():
             async with self._turn:
+                self._merged = True
                 await self._tell()
 
     async def stop(self) -> None:
@@ -72,40 +82,51 @@ class NameServers:
             if self._known:
                 self._known.clear()
                 await self._tell()
+            if self._resolved is not None:
+                await self._resolved.stop()
 
     async def install(self, ask: InstallDns) -> None:
-        """See `InstallDns`. Raises BackendError when the file cannot be written."""
-        servers = tuple(dict.fromkeys(str(ipaddress.ip_address(server)) for server in ask.servers))[:MAX_SERVERS]
-        domains = tuple(dict.fromkeys(filter(_good, ask.domains)))[:MAX_DOMAINS]
+        """See `InstallDns`. Raises BackendError when the file cannot be written, or servers are of no use here."""
         async with self._turn:
-            if ask.owner not in self._known and len(self._known) >= MAX_OWNERS:
-                raise BackendError(f"name servers of more than {MAX_OWNERS} peers; no further ones are taken")
             before = self._known.get(ask.owner)
-            self._known[ask.owner] = _Known(servers, domains)
-            if before != self._known[ask.owner]:
+            if before is None and len(self._known) >= MAX_OWNERS:
+                raise BackendError(f"name servers of more than {MAX_OWNERS} peers; no further ones are taken")
+            if before is not None and before.ask == ask:
+                return
+            taken = self._resolved is not None and await self._resolved.install(ask)
+            if not taken and not ask.servers and ask.secure:
+                raise BackendError("the peer's name servers speak DNS over TLS alone: that takes systemd-resolved")
+            known = self._known[ask.owner] = _known(ask, taken)
+            told = None if before is None else (before.servers, before.domains, before.resolved)
+            if told != (known.servers, known.domains, taken):
                 await self._tell()
 
     async def remove(self, ask: RemoveDns) -> None:
         """See `RemoveDns`."""
         async with self._turn:
+            if self._resolved is not None:
+                await self._resolved.remove(ask.owner)
             if self._known.pop(ask.owner, None) is not None:
                 await self._tell()
 
     async def _tell(self) -> None:
-        text = self._text()
         try:
-            _replace(self._path, text)
+            _replace(self._path, self._text(self._known.values()))
         except OSError as error:
             raise BackendError(f"cannot write {self._path}: {error.strerror}") from error
+        text = self._text(one for one in self._known.values() if not one.resolved)
+        if not text and not self._merged:
+            return
+        self._merged = bool(text)
         program = self._program or shutil.which(
             "resolvconf", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
         )
         if program is not None:
             await _run(program, text)
 
-    def _text(self) -> str:
+    def _text(self, known: Iterable[_Known]) -> str:
         """Empty when nobody has any. The latest peer's come first: resolvers ask in this order."""
-        known = list(reversed(self._known.values()))
+        known = list(known)[::-1]
         servers = dict.fromkeys(server for one in known for server in one.servers)
         domains = dict.fromkeys(domain for one in known for domain in one.domains)
         if not servers:
@@ -116,8 +137,16 @@ class NameServers:
         return "\n".join([*lines, *(f"nameserver {server}" for server in servers), ""])
 
 
+def _known(ask: InstallDns, resolved: bool) -> _Known:
+    """Without a resolver that tells domains apart, those of split DNS are searched like others."""
+    servers = tuple(dict.fromkeys(str(ipaddress.ip_address(server)) for server in ask.servers))[:MAX_SERVERS]
+    domains = tuple(dict.fromkeys(filter(_good, (*ask.domains, *ask.routes))))[:MAX_DOMAINS]
+    return _Known(ask, servers, domains, resolved)
+
+
 def _good(domain: str) -> bool:
-    fits = len(domain) <= MAX_DOMAIN and DOMAIN.fullmatch(domain) is not None
+    """Peers name the domains, and a line break would let them write lines of their own."""
+    fits = is_domain(domain)
     if not fits:
         log.warning("a peer's DNS domain is none, and is left out", domain=repr(domain[:80]))
     return fits

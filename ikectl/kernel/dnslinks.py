@@ -1,0 +1,121 @@
+"""DnsLinks: an interface of its own for the name servers of each peer, for resolvers that keep servers by link.
+
+A dummy device bears our inner addresses and a route to each server. What a
+resolver sends by it has an inner address as its source, and so goes into the
+tunnel, policies being no matter of interfaces; without a tunnel it goes
+nowhere. Our links are known by name and alias, so that after a crash the next
+start finds and removes them.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+from typing import Any
+
+import structlog
+from pyroute2 import AsyncIPRoute, NetlinkError
+
+from ikectl.errors import BackendError
+from ikectl.kernel.interfaces import PROTO
+
+log = structlog.get_logger(__name__)
+
+NAME = "ikedns"
+"""What the names begin with; a number follows."""
+ALIAS = "name servers of an IPsec peer (ikectl)"
+MAX_LINKS = 64
+"""Peers with name servers of their own; beyond, the resolver is told in another way."""
+IFA_F_NODAD = 0x02
+
+
+class DnsLinks:
+    """One caller at a time."""
+
+    def __init__(self) -> None:
+        self._ip: AsyncIPRoute | None = None
+        self._made: set[str] = set()
+
+    async def start(self) -> None:
+        """Remove what a daemon that was killed left. Raises BackendError."""
+        try:
+            self._ip = AsyncIPRoute()
+            found = [link async for link in await self._ip.get_links()]
+            for link in found:
+                name = str(link.get("IFLA_IFNAME") or "")
+                if name.startswith(NAME) and link.get("IFLA_IFALIAS") == ALIAS:
+                    await self._delete(name)
+        except (NetlinkError, OSError) as error:
+            raise BackendError(f"cannot read interfaces over rtnetlink: {error}") from error
+
+    async def stop(self) -> None:
+        """Remove every link that is ours."""
+        if self._ip is not None:
+            for name in sorted(self._made):
+                await self._delete(name)
+            self._made.clear()
+            self._ip.close()
+            self._ip = None
+
+    async def add(self, sources: tuple[bytes, ...], servers: tuple[bytes, ...]) -> str:
+        """Name of a new link with these addresses, by which these servers are reached (all packed).
+
+        Raises BackendError, leaving nothing.
+        """
+        numbers = (number for number in range(MAX_LINKS) if f"{NAME}{number}" not in self._made)
+        number = next(numbers, None)
+        if number is None:
+            raise BackendError(f"name servers of more than {MAX_LINKS} peers have no interface of their own")
+        name = f"{NAME}{number}"
+        try:
+            await self._route.link("add", ifname=name, kind="dummy")
+            self._made.add(name)
+            await self._set_up(name, sources, servers)
+        except (NetlinkError, OSError) as error:
+            await self.remove(name)
+            raise BackendError(f"no interface for the name servers of a peer: {error}") from error
+        return name
+
+    async def remove(self, name: str) -> None:
+        """Gone already is no trouble."""
+        if name in self._made:
+            self._made.discard(name)
+            await self._delete(name)
+
+    async def _set_up(self, name: str, sources: tuple[bytes, ...], servers: tuple[bytes, ...]) -> None:
+        index = await self._index(name)
+        for source in sources:
+            flags: dict[str, Any] = {} if len(source) == 4 else {"flags": IFA_F_NODAD}
+            await self._route.addr(
+                "add", index=index, address=_text(source), prefixlen=8 * len(source), proto=PROTO, **flags
+            )
+        await self._route.link("set", index=index, state="up", ifalias=ALIAS)
+        for server in servers:
+            source = next((each for each in sources if len(each) == len(server)), b"")
+            if source:
+                way = {"dst": f"{_text(server)}/{8 * len(server)}", "oif": index, "proto": PROTO}
+                await self._route.route("replace", prefsrc=_text(source), **way)
+
+    async def _index(self, name: str) -> int:
+        found = await self._route.link_lookup(ifname=name)
+        if not found:
+            raise OSError(errno.ENODEV, f"{name} is not there")
+        return int(found[0])
+
+    async def _delete(self, name: str) -> None:
+        try:
+            for index in await self._route.link_lookup(ifname=name):
+                await self._route.link("del", index=index)
+        except NetlinkError as error:
+            if error.code != errno.ENODEV:
+                log.warning("cannot remove an interface for name servers", name=name, why=str(error))
+
+    @property
+    def _route(self) -> AsyncIPRoute:
+        if self._ip is None:
+            raise BackendError("interfaces for name servers are not served: the daemon is ending")
+        return self._ip
+
+
+def _text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))

@@ -1,0 +1,83 @@
+"""Interfaces for name servers in a real kernel: what goes out by them bears an inner address."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from ipaddress import ip_address
+
+import pytest
+
+from ikectl.errors import BackendError
+from ikectl.kernel.dnslinks import MAX_LINKS, DnsLinks
+from tests.kernel.xfrm_pair import Pair, pair
+
+__all__ = ["pair"]
+
+INNER, INNER6 = ip_address("10.7.0.5").packed, ip_address("fd07::5").packed
+SERVER, SERVER6 = ip_address("10.8.0.53").packed, ip_address("fd08::53").packed
+IP_UNICAST_IF, IPV6_UNICAST_IF = 50, 76
+
+
+@pytest.fixture
+async def links(pair: Pair) -> AsyncIterator[DnsLinks]:
+    one = DnsLinks()
+    await one.start()
+    yield one
+    await one.stop()
+
+
+def shown() -> str:
+    return subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
+
+
+async def test_what_goes_out_by_a_link_bears_an_inner_address(links: DnsLinks) -> None:
+    """As systemd-resolved sends: the socket names the interface, and is not bound to it."""
+    name = await links.add((INNER, INNER6), (SERVER, SERVER6))
+    index = socket.if_nametoindex(name)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, IP_UNICAST_IF, socket.htonl(index))
+        sock.connect(("10.8.0.53", 53))
+        assert sock.getsockname()[0] == "10.7.0.5"
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_UNICAST_IF, socket.htonl(index))
+        sock.connect(("fd08::53", 53))
+        assert sock.getsockname()[0] == "fd07::5"
+
+    await links.remove(name)
+    assert name not in shown()
+
+
+async def test_what_a_killed_daemon_left_is_removed(links: DnsLinks) -> None:
+    name = await links.add((INNER,), ())
+    subprocess.run(["ip", "link", "add", "ikedns77", "type", "dummy"], check=True)
+    other = DnsLinks()
+    await other.start()
+    assert f" {name}:" not in shown()
+    assert " ikedns77:" in shown(), "it is somebody else's: it has not our alias"
+    subprocess.run(["ip", "link", "del", "ikedns77"], check=True)
+    await other.stop()
+    await links.remove(name)
+
+
+async def test_links_are_bounded_and_go_with_the_daemon(pair: Pair) -> None:
+    links = DnsLinks()
+    await links.start()
+    for _ in range(MAX_LINKS):
+        await links.add((), ())
+    with pytest.raises(BackendError, match="more than"):
+        await links.add((), ())
+    await links.stop()
+    assert "ikedns" not in shown()
+    with pytest.raises(BackendError, match="ending"):
+        await links.add((), ())
+
+
+async def test_a_name_that_is_taken_is_told(links: DnsLinks) -> None:
+    subprocess.run(["ip", "link", "add", "ikedns0", "type", "dummy"], check=True)
+    with pytest.raises(BackendError, match="no interface for the name servers"):
+        await links.add((INNER,), ())
+    assert " ikedns0:" in shown(), "it is somebody else's"
+    subprocess.run(["ip", "link", "del", "ikedns0"], check=True)
