@@ -106,6 +106,7 @@ class Credentials:
             asks.InstallChild: _nothing,
             asks.RemoveChild: _nothing,
             asks.QueryUse: lambda ask: asks.Usage(),
+            asks.OwnAddresses: lambda ask: (),
         }
 
 

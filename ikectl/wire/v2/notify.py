@@ -53,7 +53,9 @@ class Notify(Payload):
     spi: bytes = b""
 
     @classmethod
-    def read(cls, body: bytes) -> Self:
+    def read(cls, body: bytes) -> Notify:
+        if (known := _BARE.get(body)) is not None:
+            return known
         protocol_id, spi_octets, number = cls.LAYOUT.unpack_from(body)
         if not spi_octets:
             return cls(notify_type(number), body[4:], protocol(protocol_id), b"")
@@ -64,6 +66,10 @@ class Notify(Payload):
 
     def body(self) -> bytes:
         return self.LAYOUT.pack(self.protocol, len(self.spi), self.type) + self.spi + self.data
+
+
+_BARE = {Notify(kind).body(): Notify(kind) for kind in NotifyType}
+"""Notifies that say all by their type, by their octets: messages are full of them."""
 
 
 @payload(PayloadType.DELETE)
