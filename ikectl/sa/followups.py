@@ -30,7 +30,7 @@ LINK_OCTETS = 4
 
 @record
 class Reserved:
-    """An inbound SPI that waits for its child."""
+    """An inbound SPI, or CPI, that waits for its child."""
 
     protocol: Protocol
     path: Path
@@ -47,7 +47,7 @@ class Followup(Generic[P]):
     """The additional key exchanges still to come, in order."""
     replaces: Any = None
     """The child or IKE SA that the plan renews; None for a further child."""
-    reserved: Reserved | None = None
+    reserved: tuple[Reserved, ...] = ()
     secrets: Secret = NO_SECRET
     """SK(1) | SK(2) | ... of those that are done."""
 

@@ -106,6 +106,11 @@ class IkeSa(Association):
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 
+    @property
+    def uses_ppk(self) -> bool:
+        """Both ends said in IKE_SA_INIT that they have post-quantum pre-shared keys (RFC 8784 §3)."""
+        return self.handshake is not None and self.handshake.uses_ppk
+
     def inherit(self, old: IkeSa) -> None:
         """Take over the children and inner addresses of the SA that this one replaces (RFC 7296 §2.18)."""
         self.take_children(old)

@@ -349,6 +349,28 @@ def test_what_a_peer_can_leave_waiting_is_bounded() -> None:
     ask_for_lan(impostor, stranger, b"last")
 
 
+@pytest.mark.conformance("v2-111", "v2-81")
+def test_with_compression_its_cpi_is_given_back_too() -> None:
+    """IPCOMP_SUPPORTED reserves a CPI beside the SPI: both go when the peer does not go on, and stay when it does."""
+    packed = {"ipcomp": True}
+    site, wire = tunnel(
+        ike=IKE,
+        moon_children=(child(), child("lan", esp=ESP, **LAN, **packed)),
+        sun_children=(child(mirror=True), child("lan", esp=ESP, mirror=True, **LAN, **packed)),
+    )
+    held = wire.hold(which(FOLLOWUP, by=site.moon))
+    token = site.moon.initiate("site", "lan", site.world.now)
+    wait(site, 1)
+    assert {kind for kind, _ in site.sun.kernel.larval} == {Protocol.ESP, Protocol.IPCOMP}
+    wait(site, TIMEOUT + 1)
+    assert not site.sun.kernel.larval
+    wire.release(held)
+    wait(site, 60)
+    assert site.moon.done[token].error is None and whole(site, {"net", "lan"})
+    assert all(c.companions for c in site.sun.children if c.name == "lan")
+    site.world.settled()
+
+
 @pytest.mark.conformance("v2-111")
 def test_an_answer_without_a_link_cannot_be_followed() -> None:
     """<-- HDR, SK {SA(ADDKE1), Nr, KEr, TSi, TSr} without N(ADDITIONAL_KEY_EXCHANGE): no child, and the SA stands."""

@@ -23,6 +23,7 @@ from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformTyp
 from ikectl.sa.asks import AllocSpi, FreeSpi
 from ikectl.sa.child_sa import ChildSa, Companion
 from ikectl.sa.events import Note
+from ikectl.sa.followups import Reserved
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector, covers, meet, narrow
@@ -377,11 +378,16 @@ class Promise:
         await children.install(sa, child, outbound=outbound)
         return child
 
+    @property
+    def reserved(self) -> tuple[Reserved, ...]:
+        """What is kept for it."""
+        spi = Reserved(self.choice.chosen.protocol, self.path, self.spi)
+        return (spi, Reserved(Protocol.IPCOMP, self.path, self.cpi)) if self.cpi else (spi,)
+
     async def withdraw(self) -> None:
         """Give back the SPIs of a child that will not be."""
-        await FreeSpi(self.choice.chosen.protocol, self.path, self.spi)
-        if self.cpi:
-            await FreeSpi(Protocol.IPCOMP, self.path, self.cpi)
+        for each in self.reserved:
+            await FreeSpi(each.protocol, each.path, each.spi)
 
 
 async def promise(sa: IkeSa, choice: Agreed) -> Promise:

@@ -21,7 +21,7 @@ from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import ChildFailed
-from ikectl.sa.followups import Followup, Reserved
+from ikectl.sa.followups import Followup
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.secret import NO_SECRET, Secret
 from ikectl.wire.payload import Payload
@@ -220,11 +220,8 @@ class ChildAnswer:
 
     def followup(self, plan: Plan, old: ChildSa | None = None) -> Followup[Plan] | None:
         """What is to be remembered if additional key exchanges come first."""
-        choice = self.promise.choice
-        if not choice.suite.additional:
-            return None
-        reserved = Reserved(choice.chosen.protocol, self.promise.path, self.promise.spi)
-        return Followup(plan, choice.suite.additional, old, reserved)
+        additional = self.promise.choice.suite.additional
+        return Followup(plan, additional, old, self.promise.reserved) if additional else None
 
 
 async def negotiate(sa: IkeSa, request: Message, configs: tuple[Child, ...], *, limit: int) -> ChildAnswer:

@@ -196,9 +196,9 @@ async def expire(sa: IkeSa, number: int) -> None:
 
 
 async def _release(followup: Followup[Plan]) -> None:
-    held, followup.reserved = followup.reserved, None
-    if held is not None:
-        await FreeSpi(held.protocol, held.path, held.spi)
+    held, followup.reserved = followup.reserved, ()
+    for each in held:
+        await FreeSpi(each.protocol, each.path, each.spi)
 
 
 @dataclass(slots=True, eq=False)

@@ -137,7 +137,7 @@ class IkeAuth(Exchange):
             only = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
             progress.eap = EapPeer(local, about.local_id, sa.random, about.remote_id, only)
             return [IDi.of(about.local_id)]
-        without = await self._mix(sa, progress)
+        without = await self._mix(sa, progress) if sa.uses_ppk else None
         proof = await prove(local, progress.about)
         if without is not None and not connection.ppk_required:
             self._excuse(progress, (await prove(local, without)).auth)
@@ -145,10 +145,10 @@ class IkeAuth(Exchange):
         return [IDi.of(about.local_id), *proof.certs, proof.auth]
 
     async def _mix(self, sa: IkeSa, progress: Progress) -> AuthContext | None:
-        """Before our last proof mix in the post-quantum key, if both ends have such; what it rests on without it."""
+        """Before our last proof mix in the post-quantum key, as both ends have such; what it rests on without it."""
         shake, connection = sa.handshake, sa.connection
         assert shake is not None and connection is not None
-        if not shake.uses_ppk or progress.ours + 1 != len(connection.local):
+        if progress.ours + 1 != len(connection.local):
             return None
         assert shake.ppk is not None and connection.ppk_id is not None
         without, progress.plain = progress.about, sa.keys
@@ -290,7 +290,7 @@ class IkeAuth(Exchange):
         alone = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
         if alone and not (eap.mutual and eap.msk):
             raise AuthenticationFailed("the EAP method proves us and not the peer, which has no other proof (RFC 5998)")
-        without = await self._mix(sa, progress)
+        without = await self._mix(sa, progress) if sa.uses_ppk else None
         if without is not None and not sa.connection.ppk_required:
             self._excuse(progress, keyed(without, eap.msk))
         progress.ours += 1

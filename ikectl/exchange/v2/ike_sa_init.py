@@ -109,7 +109,8 @@ class IkeSaInit(Exchange):
             self.method = ke_methods(self.offered)[0]
             sa.move(IkeState.CONNECTING)
             self.path = sa.path
-            self.said += await ppk.ours(sa)
+            if sa.connection.ppk_id is not None:
+                self.said += await ppk.ours(sa, sa.connection.ppk_id)
         if self.pair is None:
             self.pair = await GenerateKe(self.method, sa.random)
         first: list[Payload] = [Notify(NotifyType.COOKIE, self.cookie)] if self.cookie else []
@@ -254,9 +255,10 @@ class AnswerIkeSaInit(Answer):
         sa.extensions = extensions.agreed(sa.connection, request)
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
-        use_ppk = await ppk.echoed(request)
-        sa.handshake.uses_ppk = bool(use_ppk)
-        payloads += use_ppk
+        if request.notify(NotifyType.USE_PPK) is not None:
+            use_ppk = await ppk.echoed()
+            sa.handshake.uses_ppk = bool(use_ppk)
+            payloads += use_ppk
         payloads[3:3] = await request_certificates(fitting)
         return Reply(payloads)
 

@@ -33,15 +33,13 @@ def named(identity: Identity) -> Notify:
 # -- the initiator ------------------------------------------------------------
 
 
-async def ours(sa: IkeSa) -> list[Notify]:
-    """USE_PPK, if the connection has a key that is loaded. Raises CredentialError if it wants one that is not."""
+async def ours(sa: IkeSa, identity: Identity) -> list[Notify]:
+    """USE_PPK, if the key of our ppk_id is loaded. Raises CredentialError if it is not and has to be."""
     connection, shake = sa.connection, sa.handshake
     assert connection is not None and shake is not None
-    if connection.ppk_id is None:
-        return []
-    shake.ppk = await FindPpk(connection.ppk_id.data)
+    shake.ppk = await FindPpk(identity.data)
     if shake.ppk is None:
-        why = f"no post-quantum key of {connection.ppk_id} is loaded: add a secrets.ppk section with that id"
+        why = f"no post-quantum key of {identity} is loaded: add a secrets.ppk section with that id"
         if connection.ppk_required:
             raise CredentialError(why)
         sa.emit(Note(sa, f"{why}; going on without"))
@@ -76,9 +74,9 @@ def must_be_used(connection: Connection, used: bool) -> None:
 # -- the responder ------------------------------------------------------------
 
 
-async def echoed(request: Message) -> list[Notify]:
-    """USE_PPK, if the initiator said so and any such key is loaded here; which one it means is not known yet."""
-    return [USE_PPK] if request.notify(NotifyType.USE_PPK) is not None and await HasPpks() else []
+async def echoed() -> list[Notify]:
+    """USE_PPK to an initiator that said so, if any such key is loaded here; which one it means is not known yet."""
+    return [USE_PPK] if await HasPpks() else []
 
 
 async def found(connection: Connection, notify: Notify) -> Secret | None:
