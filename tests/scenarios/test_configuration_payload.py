@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from ikectl.config.model import Pool, PoolAttribute
+from ikectl.engine.commands import Rekey, Selection
 from ikectl.engine.v2.machine import Machine
 from ikectl.errors import BackendError
 from ikectl.exchange.v2.config_payload import AskConfig, SetConfig
 from ikectl.iana.v2 import CfgAttribute, CfgType, NotifyType
 from ikectl.sa import asks
 from ikectl.sa.association import IkeState
+from ikectl.sa.env import Settings
 from ikectl.sa.events import Banner, ChildFailed, NoInnerAddress, Note
 from ikectl.wire.v2.cp import CP, Attribute
 from ikectl.wire.v2.dns import EncryptedDns
@@ -124,6 +126,11 @@ def payloads(wire: Wiretap, kind: CfgType) -> list[CP]:
 
 def notes(host: Host) -> str:
     return "\n".join(note.why for note in host.saw(Note))
+
+
+def anew(made: Site) -> None:
+    """Let moon authenticate anew."""
+    made.moon.engine.command(Rekey(77, Selection("site"), reauth=True), made.world.now)
 
 
 def down(made: Site) -> None:
@@ -484,6 +491,61 @@ def test_addresses_go_to_the_rekeyed_ike_sa(who: str) -> None:
     assert len(made.moon.kernel.dns) == 1
     down(made)
     assert held(made.sun) == [] and not made.moon.kernel.addresses and not made.moon.kernel.dns
+
+
+@pytest.mark.conformance("v2-82")
+@pytest.mark.parametrize("first_break", [False, True], ids=["make before break", "break before make"])
+@pytest.mark.parametrize("seed", range(3))
+def test_authenticating_anew_keeps_the_address(first_break: bool, seed: int) -> None:
+    """While both SAs stand the same device has the same address twice; it goes back once."""
+    settings = {"settings": Settings(make_before_break=not first_break)}
+    late = {"late": 0.3 if seed else 0.0, **settings}
+    made, wire = site(seed=seed, moon_host=late, sun_host=late)
+    comes_up(made)
+    made.sun.pools.lease(asks.Lease(("road",), "somebody else", 4))
+    before = sa_of(made.moon)
+
+    anew(made)
+    wait(made, 60.0)
+
+    assert sa_of(made.moon) is not before
+    assert both_know(made, "10.3.0.1")
+    assert held(made.sun) == [("10.3.0.1", "moon.example.org"), ("10.3.0.2", "somebody else")]
+    if not first_break:
+        wish = Attribute(A.INTERNAL_IP4_ADDRESS, packed("10.3.0.1")[0])
+        assert wish in payloads(wire, T.REQUEST)[-1].attributes
+    assert len(made.moon.kernel.dns) == 1
+    down(made)
+    assert held(made.sun) == [("10.3.0.2", "somebody else")]
+    assert not made.moon.kernel.addresses and not made.moon.kernel.dns
+
+
+def test_authenticating_anew_may_bring_another_address() -> None:
+    """The gateway forgot who had what, and somebody else has it now."""
+    made, _ = site()
+    comes_up(made)
+    (machine,) = made.sun.machines
+    machine.close("lost its memory", made.world.now)
+    fill(made.sun, pool("road", "10.3.0.2", "10.3.0.14"))
+
+    anew(made)
+    wait(made, 900.0)
+
+    assert both_know(made, "10.3.0.2")
+    assert selectors(made.moon) == [("10.3.0.2/32", "10.2.0.0/16")]
+
+
+def test_an_address_of_the_sa_before_is_no_address() -> None:
+    made, wire = site()
+    comes_up(made)
+    rewrite(wire, which(IKE_AUTH, by=made.sun), lambda before: [one for one in before if not isinstance(one, CP)])
+
+    anew(made)
+    wait(made, 30.0)
+
+    assert any("the peer gave none" in event.text() for event in made.moon.saw(NoInnerAddress))
+    for host in (made.moon, made.sun):
+        assert all(str(each.ts_local[0]) != "0.0.0.0/0" for each in host.children)
 
 
 @pytest.mark.parametrize("who", ["moon", "sun"])

@@ -54,6 +54,7 @@ class RequestConfig(Rider):
     async def take(self, sa: IkeSa, reply: Message) -> None:
         said = reply.get(CP)
         attributes = said.attributes if said is not None and said.kind is CfgType.REPLY else ()
+        sa.own_vips = inner.of(sa).installed  # what an SA before this one had was a wish
         await vips.take(sa, configuration.read(attributes))
 
 

@@ -17,11 +17,12 @@ def own_offered(sa: IkeSa, config: Child) -> Selectors:
     """Our side's traffic in an offer. While we ask for inner addresses, `dynamic` is all of their families: the
     responder narrows it to those it gives. Raises TsUnacceptable.
     """
-    if not children.lacks_address(sa, config):
-        return children.own_selectors(sa, config)
-    if sa.state is not IkeState.CONNECTING:
-        raise TsUnacceptable(children.NO_ADDRESS)
     assert sa.connection is not None
+    asking = sa.state is IkeState.CONNECTING and sa.connection.vips
+    if not asking and children.lacks_address(sa, config):
+        raise TsUnacceptable(children.NO_ADDRESS)
+    if not asking:
+        return children.own_selectors(sa, config)
     families = dict.fromkeys(len(address) == 16 for address in sa.connection.vips)
     return tuple(dict.fromkeys(spec.anywhere(v6) for spec in config.local_ts for v6 in families))
 
