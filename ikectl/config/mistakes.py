@@ -14,6 +14,7 @@ from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Local, Mode, Remote, 
 from ikectl.config.read import Checked
 from ikectl.config.tree import Errors, Place
 from ikectl.crypto import transforms as table
+from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import Protocol, TransformType
 from ikectl.values.selector import SelectorSpec
 from ikectl.wire.v2.sa import Proposal
@@ -179,6 +180,10 @@ def _round_mistakes(side: Local | Remote) -> Iterator[str]:
         yield "xauth_id: belongs to a round with auth = xauth"
 
 
+_PROVES_BOTH = frozenset((EapType.TLS, EapType.TTLS, EapType.PEAP))
+"""Methods that show the server too, and let nobody look for the password (RFC 5998 §4)."""
+
+
 def _eap_rounds(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
     """EAP is IKEv2's, and goes with a certificate of the end that asks, unless it proves that one too (RFC 7296 §2.16,
     RFC 5998).
@@ -191,7 +196,12 @@ def _eap_rounds(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
         for side in ours:
             if side.auth.kind is not AuthKind.EAP:
                 continue
-            if not any(other.auth.kind in (AuthKind.PUBKEY, AuthKind.EAP) for other in theirs):
+            kinds = {other.auth.kind for other in theirs}
+            if AuthKind.PUBKEY in kinds:
+                continue
+            if AuthKind.EAP in kinds and not _PROVES_BOTH.intersection(side.auth.eap):
+                yield side, "EAP on both sides takes a method that proves both: eap-tls, eap-ttls or eap-peap"
+            elif AuthKind.EAP not in kinds:
                 what = "remote" if isinstance(side, Local) else "local"
                 yield (
                     side,

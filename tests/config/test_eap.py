@@ -34,6 +34,15 @@ def told(sections: str, version: int = 2) -> list[str]:
             "gw.local.auth: whoever answers could have the password, for remote.auth = psk proves no server; give the "
             "gateway a certificate (auth = pubkey in remote)",
         ),
+        (
+            "local { auth = eap-mschapv2\nid = carol }\nremote { auth = eap-mschapv2 }",
+            "gw.remote.auth: EAP on both sides takes a method that proves both: eap-tls, eap-ttls or eap-peap",
+        ),
+        (
+            "local { auth = psk }\nremote { auth = eap-mschapv2\neap_id = %any }",
+            "gw.remote.auth: whoever answers could have the password, for local.auth = psk proves no server; give the "
+            "gateway a certificate (auth = pubkey in local)",
+        ),
     ],
 )
 def test_mistakes(sections: str, error: str) -> None:
