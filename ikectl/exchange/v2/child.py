@@ -29,7 +29,7 @@ from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector, covers, meet, narrow
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import ESP_TFC_PADDING_NOT_SUPPORTED, USE_TRANSPORT_MODE
+from ikectl.wire.v2.notify import ADDITIONAL_TS_POSSIBLE, ESP_TFC_PADDING_NOT_SUPPORTED, USE_TRANSPORT_MODE
 from ikectl.wire.v2.sa import SA, Proposal
 from ikectl.wire.v2.ts import TSi, TSr
 
@@ -59,6 +59,8 @@ class ChildOffer:
     offered: tuple[Proposal, ...]
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
+    whole: bool = False
+    """The peer may not narrow it: a child is to be replaced (RFC 7296 §2.9.2)."""
 
     @property
     def transport(self) -> bool:
@@ -114,22 +116,19 @@ def _beside(transport: bool, esp: bool, cpi: int) -> list[Payload]:
     return payloads
 
 
-async def offer(sa: IkeSa, config: Child, *, without_ke: bool = False) -> ChildOffer:
+async def offer(
+    sa: IkeSa, config: Child, *, without_ke: bool = False, asked: Pair | None = None, whole: bool = False
+) -> ChildOffer:
     """Reserve SPIs and lay out the offer for a child of `config`.
 
     `without_ke`: inside IKE_AUTH no key exchange is negotiated (RFC 7296 §1.2).
+    `asked`: the traffic, where it is not all that the configuration says; `whole`: no less will do.
     Raises BackendError when the kernel gives no SPI, TsUnacceptable where an inner address is missing.
     """
     wanted = config.proposals
-    packet = sa.env.sentries.packet(sa.name, config.name)
-    made = ChildOffer(
-        config,
-        sa.path,
-        {},
-        (),
-        virtual.own_offered(sa, config),
-        children.peer_selectors(sa, config),
-    )
+    packet = sa.env.sentries.packet(sa.name, config.name) if asked is None else None
+    ts_local, ts_remote = asked or (virtual.own_offered(sa, config), children.peer_selectors(sa, config))
+    made = ChildOffer(config, sa.path, {}, (), ts_local, ts_remote, whole)
     if packet is not None:
         # RFC 7296 §2.9: the packet that wants the child goes first, so that a peer who narrows keeps it.
         made.ts_local = (packet.local, *made.ts_local)
@@ -178,6 +177,8 @@ class Agreed:
     """The peer's CPI; 0 without IPComp."""
     padded: bool = True
     """The peer takes TFC padding."""
+    further: bool = False
+    """There would be more of the offered traffic in children of their own."""
 
     @property
     def suite(self) -> ChildSuite:
@@ -220,8 +221,19 @@ def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
     if made.transport and not transport:
         # RFC 7296 §1.3.1: a responder may decline; we then must not keep the SA in tunnel mode.
         raise TsUnacceptable("the peer declined transport mode; set mode = tunnel here or transport there")
+    if reply.notify(NotifyType.ADDITIONAL_TS_POSSIBLE) is not None:
+        sa.emit(Note(sa, _more(made, ts_local, ts_remote)))
     cpi = compression.taken(reply, made.spis.get(Protocol.IPCOMP, 0))
     return Agreed(made.config, chosen, ts_local, ts_remote, transport, original, cpi, _takes_padding(reply))
+
+
+def _more(made: ChildOffer, ts_local: Selectors, ts_remote: Selectors) -> str:
+    """ADDITIONAL_TS_POSSIBLE: what an operator can make of it (RFC 7296 §2.9)."""
+    return (
+        f"child {made.config.name}: the peer took {_list(ts_local)} === {_list(ts_remote)} of "
+        f"{_list(made.ts_local)} === {_list(made.ts_remote)} and would take more of it in further children: "
+        "write a child for each"
+    )
 
 
 def _takes_padding(message: Message) -> bool:
@@ -255,15 +267,28 @@ def _answered(sa: IkeSa, made: ChildOffer, reply: Message, transport: bool) -> t
             f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, "
             f"which is not within our offer {_list(made.ts_local)} === {_list(made.ts_remote)}"
         )
+    if made.whole and not (covers(ts_local, made.ts_local) and covers(ts_remote, made.ts_remote)):
+        raise TsUnacceptable(
+            f"the peer answered {_list(ts_local)} === {_list(ts_remote)}, less than what is to be rekeyed, "
+            f"{_list(made.ts_local)} === {_list(made.ts_remote)} (RFC 7296 §2.9.2)"
+        )
     return ts_local, ts_remote, original
 
 
-def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, without_ke: bool = False) -> Agreed:
+def choose(
+    sa: IkeSa,
+    request: Message,
+    configured: tuple[Child, ...],
+    *,
+    without_ke: bool = False,
+    whole: Pair | None = None,
+) -> Agreed:
     """Which of `configured` the request is for, and on what terms.
 
     A child whose selectors equal the offered ones is preferred, then one that
     takes the first selectors offered, which may be those of the packet that
-    wanted it, then the first whose selectors meet them (RFC 7296 §2.9).
+    wanted it, then the first whose selectors meet them (RFC 7296 §2.9). It may
+    not have less than `whole`, which it is to replace (§2.9.2).
     Raises TsUnacceptable, NoProposalChosen, AddressRequired.
     """
     fitting = _fitting(sa, request, configured)
@@ -274,14 +299,33 @@ def choose(sa: IkeSa, request: Message, configured: tuple[Child, ...], *, withou
         except NoProposalChosen as refusal:
             failure = failure or refusal
             continue
+        if whole is not None and not (covers(fit.ts_local, whole[0]) and covers(fit.ts_remote, whole[1])):
+            raise TsUnacceptable(
+                f"the peer offers {_list(fit.ts_remote)} === {_list(fit.ts_local)} in a rekeying, and the child has "
+                f"{_list(whole[1])} === {_list(whole[0])} (RFC 7296 §2.9.2)"
+            )
         original = b""
         if fit.transport and sa.nat.found:
             original = children.original_address(sa, request.one(TSi).selectors)
         cpi = compression.offered(request) if fit.config.ipcomp else 0
         padded = _takes_padding(request)
-        return Agreed(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original, cpi, padded)
+        further = len(fitting) > 1 and _has_more(request, fit, fitting, without_ke)
+        return Agreed(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original, cpi, padded, further)
     assert failure is not None
     raise failure
+
+
+def _has_more(request: Message, chosen: _Fit, fitting: list[_Fit], without_ke: bool) -> bool:
+    """Whether another child of ours would take traffic of the offer that the chosen one leaves out."""
+    for other in fitting:
+        if covers(chosen.ts_local, other.ts_local) and covers(chosen.ts_remote, other.ts_remote):
+            continue
+        try:
+            proposals.select(request.one(SA).proposals, other.config.proposals, without_ke=without_ke)
+        except NoProposalChosen:
+            continue
+        return True
+    return False
 
 
 class _Fit(NamedTuple):
@@ -362,6 +406,8 @@ class Promise:
         number, protocol, _, transforms = self.choice.chosen
         chosen = Proposal(number, protocol, self.spi.to_bytes(4, "big"), transforms)
         beside = _beside(self.choice.transport, protocol is Protocol.ESP, self.cpi)
+        if self.choice.further:
+            beside.append(ADDITIONAL_TS_POSSIBLE)
         return SA((chosen,)), [TSi(self.choice.ts_remote), TSr(self.choice.ts_local), *beside]
 
     async def keep(self, sa: IkeSa, keying: Keying, *, outbound: bool = True) -> ChildSa:

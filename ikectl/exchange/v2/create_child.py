@@ -11,7 +11,7 @@ from ikectl.errors import BackendError, InvalidKe, NoAdditionalSas, PeerMisbehav
 from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
-from ikectl.exchange.v2.child import Agreed, ChildOffer, Keying, Promise, Stillborn
+from ikectl.exchange.v2.child import Agreed, ChildOffer, Keying, Pair, Promise, Stillborn
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.followup_ke import Creation, Plan, go_on, postpone
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
@@ -20,10 +20,11 @@ from ikectl.iana.v2 import KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa
-from ikectl.sa.events import ChildFailed
+from ikectl.sa.events import ChildFailed, Note
 from ikectl.sa.followups import Followup
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.secret import NO_SECRET, Secret
+from ikectl.values.selector import covers, meet
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
@@ -34,12 +35,19 @@ from ikectl.wire.v2.ts import TSi, TSr
 MAX_CORRECTIONS = 2
 """How often one CREATE_CHILD_SA follows INVALID_KE_PAYLOAD to another method (RFC 7296 §1.3)."""
 
+MAX_SINGLE = 16
+"""Children that stand for one where the peer takes single pairs of addresses: beyond it the operator should choose."""
+
 
 @dataclass(slots=True, eq=False)
 class ChildRequest:
     """The initiator's side of every CREATE_CHILD_SA that makes a child: offer, nonce, key exchange."""
 
     config: Child
+    asked: Pair | None = None
+    """The traffic to ask for; None: all that the configuration says."""
+    whole: bool = False
+    """The peer may not narrow it."""
     offer: ChildOffer | None = None
     nonce: bytes = b""
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
@@ -51,7 +59,7 @@ class ChildRequest:
 
     async def payloads(self, sa: IkeSa) -> list[Payload]:
         """SA, Ni, [KEi,] TSi, TSr (and the mode). Raises BackendError."""
-        self.offer = await agreement.offer(sa, self.config)
+        self.offer = await agreement.offer(sa, self.config, asked=self.asked, whole=self.whole)
         self.nonce = sa.random(NONCE_OCTETS)
         payloads: list[Payload] = [self.offer.sa_payload(), Nonce(self.nonce)]
         methods = self.offer.ke_methods
@@ -148,11 +156,13 @@ class CreateChild(ChildCreation):
     tries: int = 0
     losses: int = 0
     made: ChildRequest | None = None
+    asked: Pair | None = None
+    """The traffic to ask for; None: all that the configuration says."""
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         if sa.state is not IkeState.ESTABLISHED:
             return None
-        self.made = ChildRequest(self.child, method=self.method)
+        self.made = ChildRequest(self.child, self.asked, method=self.method)
         return await self.made.payloads(sa)
 
     async def on_created(self, sa: IkeSa, reply: Message) -> Next:
@@ -176,6 +186,16 @@ class CreateChild(ChildCreation):
         children.announce(sa, child)
         return Done()
 
+    async def on_single_pair(self, sa: IkeSa, reply: Message) -> Next:
+        """The peer takes one pair of addresses for each child (RFC 7296 §2.9): ask for one at a time."""
+        assert self.made is not None and self.made.offer is not None
+        single = singly(self.made.offer, self.token)
+        if not single:
+            return await self.on_refused(sa, reply)
+        await self.withdraw(sa)
+        sa.emit(Note(sa, f"child {self.child.name}: the peer takes a single pair of addresses; asking for each"))
+        return Done(follow=single)
+
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
         await self.withdraw(sa)
         why = refusal_text(first_error(reply))
@@ -188,7 +208,7 @@ class CreateChild(ChildCreation):
         return (DeleteChildren.of_offer(self.made.offer),)
 
     def again(self, method: KeyExchangeMethod, corrections: int, tries: int) -> CreateChild:
-        return CreateChild(self.child, self.token, method, corrections, tries, self.losses)
+        return CreateChild(self.child, self.token, method, corrections, tries, self.losses, asked=self.asked)
 
     def anew(self) -> CreateChild:
         return self.again(self.method, 0, self.tries + 1)
@@ -196,6 +216,7 @@ class CreateChild(ChildCreation):
     cases = (
         Case(ChildCreation.on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
         Case(ChildCreation.on_busy, notify=NotifyType.TEMPORARY_FAILURE),
+        Case(on_single_pair, notify=NotifyType.SINGLE_PAIR_REQUIRED),
         Case(on_refused, error=True),
         Case(on_created, required=(SA, Nonce, TSi, TSr)),
     )
@@ -203,6 +224,19 @@ class CreateChild(ChildCreation):
     @property
     def subject(self) -> str:
         return f"child {self.child.name}"
+
+
+def singly(offer: ChildOffer, token: int) -> tuple[CreateChild, ...]:
+    """What asks for an offer again with one pair of selectors each; nothing if it had but one, or too many.
+
+    A packet that wanted the child is asked for alone (RFC 7296 §2.9). The last exchange ends the command.
+    """
+    pairs = [((one,), (other,)) for one in offer.ts_local for other in offer.ts_remote if meet((one,), (other,))]
+    if len(pairs) > 1 and any(covers(one, pairs[0][0]) and covers(other, pairs[0][1]) for one, other in pairs[1:]):
+        pairs = pairs[:1]
+    elif not 1 < len(pairs) <= MAX_SINGLE:
+        return ()
+    return tuple(CreateChild(offer.config, token if pair is pairs[-1] else 0, asked=pair) for pair in pairs)
 
 
 @dataclass(slots=True, eq=False)
@@ -224,15 +258,19 @@ class ChildAnswer:
         return Followup(plan, additional, old, self.promise.reserved) if additional else None
 
 
-async def negotiate(sa: IkeSa, request: Message, configs: tuple[Child, ...], *, limit: int) -> ChildAnswer:
+async def negotiate(
+    sa: IkeSa, request: Message, configs: tuple[Child, ...], *, limit: int, whole: Pair | None = None
+) -> ChildAnswer:
     """Agree to a child of the peer's; no more than `limit` may stand after it.
+
+    `whole`: what it may not be narrower than.
 
     Raises NoProposalChosen, TsUnacceptable, InvalidKe, NoAdditionalSas, BackendError.
     """
     awaited = len(sa.followups.pending) if sa.followups is not None else 0
     if len(sa.living_children) + awaited >= limit:
         raise NoAdditionalSas(f"{len(sa.living_children)} children on one IKE SA are enough")
-    choice = agreement.choose(sa, request, configs)
+    choice = agreement.choose(sa, request, configs, whole=whole)
     assert sa.suite is not None
     nonce_i, method = nonce_of(request, sa.suite.prf), choice.suite.ke
     answer: list[Payload] = []

@@ -21,6 +21,7 @@ from ikectl.exchange.v2 import ppk
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
 from ikectl.exchange.v2.certreq import request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
+from ikectl.exchange.v2.create_child import singly
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
 from ikectl.exchange.v2.proofs import ANYBODY, MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import refusal_text
@@ -319,6 +320,10 @@ class IkeAuth(Exchange):
             return await self._undo(sa, offer, reply, str(failure))
         if offer is None:
             return Done()
+        single = singly(offer, self.token) if reply.notify(NotifyType.SINGLE_PAIR_REQUIRED) is not None else ()
+        if single:
+            await offer.withdraw()
+            return Done(follow=single)
         if first_error(reply) is not None or not reply.all(SA):
             return await self._undo(sa, offer, reply, refusal_text(first_error(reply)))
         try:

@@ -96,7 +96,7 @@ class AnswerInformational(Answer):
             follow = (*heard.follow, *follow, *([Liveness()] if heard.look else []))
         for notify in request.all(Notify):
             if sa.mobility is None or notify.type not in OF_MOBIKE:
-                sa.emit(Note(sa, f"the peer reports {notify.type}"))
+                sa.emit(Note(sa, _reported(sa, notify)))
         return Reply(payloads, follow=follow)
 
     async def _close(self, sa: IkeSa, child: ChildSa) -> bool:
@@ -118,3 +118,14 @@ class AnswerInformational(Answer):
                 other.successor = None
                 other.move(ChildState.INSTALLED)
         return not crossing
+
+
+def _reported(sa: IkeSa, notify: Notify) -> str:
+    """What a notify is about, for the log. INVALID_SELECTORS names the SA by what the peer receives on (§3.10.1)."""
+    text = f"the peer reports {notify.type}"
+    if notify.type is NotifyType.INVALID_SELECTORS:
+        child = sa.child_by_outbound(int.from_bytes(notify.spi, "big")) if notify.spi else None
+        if child is not None:
+            ends = " === ".join(" ".join(map(str, side)) for side in (child.ts_local, child.ts_remote))
+            text += f": it dropped a packet that came on child {child.name} and is not of {ends}"
+    return text

@@ -16,7 +16,9 @@ def refusal_text(error: Notify | None) -> str:
     hints = {
         NotifyType.TS_UNACCEPTABLE: "compare local_ts and remote_ts with the peer's, mirrored",
         NotifyType.NO_PROPOSAL_CHOSEN: "compare esp_proposals and ah_proposals with the peer's",
-        NotifyType.NO_ADDITIONAL_SAS: "the peer allows no more children on this IKE SA",
+        NotifyType.NO_ADDITIONAL_SAS: "the peer allows no more children on this IKE SA; raise its limit there",
+        NotifyType.SINGLE_PAIR_REQUIRED: "the peer takes one address at each end for a child: write these in "
+        "local_ts and remote_ts, or let packets ask for them (start_action = trap)",
         NotifyType.INTERNAL_ADDRESS_FAILURE: "the peer has no address to give",
         NotifyType.FAILED_CP_REQUIRED: "the peer wants us to ask for an address",
     }

@@ -49,7 +49,11 @@ class RekeyChild(ChildCreation):
         old = self.old
         if sa.children.get(old.spi_in) is not old or old.state is not ChildState.INSTALLED:
             return None  # gone, or replaced by the peer while this waited
-        self.made = ChildRequest(old.config, method=self.method or (old.suite.ke or KeyExchangeMethod.NONE))
+        # §2.9.2: what the old child has, and nothing of a packet's.
+        asked = old.ts_local, old.ts_remote
+        self.made = ChildRequest(
+            old.config, asked, True, method=self.method or (old.suite.ke or KeyExchangeMethod.NONE)
+        )
         payloads = await self.made.payloads(sa)
         old.move(ChildState.REKEYING)
         spi = old.spi_in.to_bytes(4, "big")
@@ -187,7 +191,7 @@ class AnswerRekeyChild(Answer):
         try:
             # Old and new stand side by side for a while; a peer that never deletes the old ones meets the limit.
             limit = 2 * sa.env.settings.max_children
-            answer = await negotiate(sa, request, (old.config,), limit=limit)
+            answer = await negotiate(sa, request, (old.config,), limit=limit, whole=(old.ts_local, old.ts_remote))
         except BackendError as failure:
             sa.emit(ChildFailed(sa, old.name, f"rekeying: {failure}"))
             raise TemporaryFailure(str(failure)) from failure
