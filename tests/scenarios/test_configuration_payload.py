@@ -17,8 +17,12 @@ from ikectl.sa import asks
 from ikectl.sa.association import IkeState
 from ikectl.sa.env import Settings
 from ikectl.sa.events import Banner, ChildFailed, NoInnerAddress, Note
+from ikectl.values.selector import TrafficSelector
 from ikectl.wire.v2.cp import CP, Attribute
 from ikectl.wire.v2.dns import EncryptedDns
+from ikectl.wire.v2.keying import Nonce
+from ikectl.wire.v2.sa import SA
+from ikectl.wire.v2.ts import TSi, TSr
 from tests.scenarios.stage import (
     CREATE_CHILD_SA,
     IKE_AUTH,
@@ -668,6 +672,25 @@ def test_a_request_after_the_first_finds_the_same_address() -> None:
 
     assert answer is not None
     assert answer.one(CP).values(A.INTERNAL_IP4_ADDRESS) == packed("10.3.0.1")
+    assert held(made.sun) == [("10.3.0.1", "moon.example.org")]
+
+
+@pytest.mark.conformance("v2-82")
+def test_an_address_may_come_with_a_later_child() -> None:
+    """HDR, SK {CP(CFG_REQUEST), SA, Ni, TSi, TSr} -->  <-- HDR, SK {CP(CFG_REPLY), SA, Nr, TSi, TSr}"""
+    made, wire = site(vips=())
+    assert "FAILED_CP_REQUIRED" in refused(made)
+    wanted = CP(T.REQUEST, (Attribute(A.INTERNAL_IP4_ADDRESS),))
+    inner = wire.messages(which(IKE_AUTH, by=made.moon))[0]
+    anywhere = TSi((TrafficSelector.ANY4,))
+
+    answer = Impostor(wire, made.moon).request(
+        CREATE_CHILD_SA, [wanted, inner.one(SA), Nonce(bytes(range(32))), anywhere, inner.one(TSr)]
+    )
+
+    assert answer is not None
+    assert answer.one(CP).values(A.INTERNAL_IP4_ADDRESS) == packed("10.3.0.1")
+    assert str(answer.one(TSi).selectors[0]) == "10.3.0.1/32"
     assert held(made.sun) == [("10.3.0.1", "moon.example.org")]
 
 

@@ -11,16 +11,13 @@ child. Whoever asks again finds the addresses it has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ikectl.config.model import PoolAttribute
-from ikectl.errors import NoAddress
 from ikectl.exchange import inner, vips
-from ikectl.exchange.configuration import ADDRESSES
 from ikectl.exchange.v2 import configuration
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next
+from ikectl.exchange.v2.config_reply import reply, reply_beside_child
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.rider import AnswerRider, Rider
@@ -67,28 +64,7 @@ class ReplyConfig(AnswerRider):
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         """Raises NoAddress where the client gets none of the addresses it asks for (§3.15.4)."""
-        said = request.one(CP)
-        if said.kind is not CfgType.REQUEST:
-            sa.emit(Note(sa, f"ignored a CFG_{said.kind}, which is no question"))
-            return []
-        wished = [kind for kind in ADDRESSES.values() if any(one.type == kind for one in said.attributes)]
-        reply = await _reply(sa, said.attributes)
-        if wished and not sa.peer_vips:
-            raise NoAddress(f"none of the addresses that {inner.tenant(sa)} asks for can be had")
-        return [reply]
-
-
-async def _reply(sa: IkeSa, asked: Sequence[Attribute]) -> CP:
-    """CFG_REPLY: addresses as far as there are any, and what goes with them."""
-    assert sa.connection is not None
-    wishes, notes = configuration.suggested(asked)
-    for note in notes:
-        sa.emit(Note(sa, note))
-    provided: tuple[PoolAttribute, ...] = ()
-    if sa.connection.pools:
-        provided = (await DescribePools(sa.connection.pools)).attributes
-    addresses = await vips.grant(sa, wishes)
-    return CP(CfgType.REPLY, configuration.answer(asked, addresses, provided, sa.path.remote))
+        return await reply_beside_child(sa, request)
 
 
 # -- what we send in INFORMATIONAL ---------------------------------------------------------
@@ -161,7 +137,7 @@ async def hear(sa: IkeSa, request: Message) -> tuple[list[Payload], tuple[Exchan
     if said is None or sa.connection is None:
         return [], ()
     if said.kind is CfgType.REQUEST:
-        return [await _reply(sa, said.attributes)], ()
+        return [await reply(sa, said.attributes)], ()
     if said.kind is not CfgType.SET:
         sa.emit(Note(sa, f"ignored a CFG_{said.kind}, which answers nothing"))
         return [], ()

@@ -12,6 +12,7 @@ from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply, first_error
 from ikectl.exchange.v2.child import Agreed, ChildOffer, Keying, Pair, Promise, Stillborn
+from ikectl.exchange.v2.config_reply import reply_beside_child
 from ikectl.exchange.v2.delete import DeleteChildren
 from ikectl.exchange.v2.followup_ke import Creation, Plan, go_on, postpone
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
@@ -315,6 +316,7 @@ class AnswerCreateChild(Answer):
         assert sa.connection is not None
         try:
             limit = sa.env.settings.max_children
+            config = await reply_beside_child(sa, request)
             answer = await negotiate(sa, request, sa.connection.negotiable, limit=limit)
         except InvalidKe:
             raise
@@ -327,6 +329,6 @@ class AnswerCreateChild(Answer):
         plan = NewChild(answer)
         followup = answer.followup(plan)
         if followup is not None:
-            return Reply([*answer.payloads, await postpone(sa, followup)])
+            return Reply([*config, *answer.payloads, await postpone(sa, followup)])
         await plan.finish(sa)
-        return Reply(answer.payloads)
+        return Reply([*config, *answer.payloads])
