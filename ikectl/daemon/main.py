@@ -159,7 +159,15 @@ class Daemon:
         shell.observe(socket.publish)
         shell.start()
         stack.callback(shell.stop)
-        whereabouts.observe(lambda: shell.command(AddressesChanged()))
+
+        async def moved() -> None:
+            # Inner addresses first: routes prefer them, and those follow the children.
+            await addresses.restore()
+            shell.command(AddressesChanged())
+            if options.routes:
+                routes.restore()
+
+        whereabouts.observe(moved)
         stack.callback(control.stop)
         control.load(self._loaded)
         await socket.start()

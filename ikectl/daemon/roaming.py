@@ -13,7 +13,7 @@ import asyncio
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from pyroute2 import AsyncIPRoute, NetlinkError
@@ -59,6 +59,9 @@ def matters(datagram: bytes) -> bool:
     return False
 
 
+Observer = Callable[[], Awaitable[None]]
+
+
 class Whereabouts:
     """See the module. `addresses` never waits; `observe` names who is told of changes."""
 
@@ -66,7 +69,7 @@ class Whereabouts:
         self._ip: AsyncIPRoute | None = None
         self._socket: socket.socket | None = None
         self._own: tuple[bytes, ...] = ()
-        self._observers: list[Callable[[], None]] = []
+        self._observers: list[Observer] = []
         self._changed = asyncio.Event()
         self._last = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -103,8 +106,8 @@ class Whereabouts:
         """
         return self._own
 
-    def observe(self, observer: Callable[[], None]) -> None:
-        """One more is told when something changed and has settled."""
+    def observe(self, observer: Observer) -> None:
+        """One more is told when something changed and has settled, and waited for."""
         self._observers.append(observer)
 
     def _readable(self) -> None:
@@ -130,7 +133,7 @@ class Whereabouts:
             except (NetlinkError, OSError) as error:
                 log.warning("cannot read addresses; going by those known before", why=str(error))
             for observer in self._observers:
-                observer()
+                await observer()
 
     async def _settled(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ikectl.engine.driver import Driver
+from ikectl.sa.association import IkeState
 
 AnyDriver = Driver[Any]
 
@@ -40,5 +41,7 @@ class Roaming:
 
     def _step(self, now: float) -> None:
         for _ in range(min(AT_ONCE, len(self._waiting))):
-            self._waiting.popleft().roam(now)
+            machine = self._waiting.popleft()
+            if machine.sa.state is not IkeState.CLOSED:
+                machine.roam(now)
         self._at = now + PAUSE if self._waiting else None

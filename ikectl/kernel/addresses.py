@@ -41,6 +41,8 @@ IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x02, 0x200
 class _Held:
     interface: int
     prefix: int
+    ask: InstallAddress | None = None
+    """Who wanted it first; None for what is swept."""
     holders: int = 1
     ours: bool = True
     """False: this host had it before, and keeps it."""
@@ -95,12 +97,42 @@ class InnerAddresses:
                 del self._held[ask.address]
                 await self._delete(ask.address, held)
 
+    async def restore(self) -> None:
+        """Links or routes changed: what went with its interface, or has its way over another one, comes back."""
+        async with self._turn:
+            try:
+                present = [message async for message in await self._route.get_addr()]
+            except (NetlinkError, OSError, BackendError) as error:
+                log.warning("cannot read addresses; inner ones stay as they are", why=str(error))
+                return
+            there = {
+                (ipaddress.ip_address(message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")).packed, message["index"])
+                for message in present
+            }
+            for address, held in list(self._held.items()):
+                if held.ours and held.ask is not None:
+                    await self._put_back(address, held, held.ask, there)
+
+    async def _put_back(self, address: bytes, held: _Held, ask: InstallAddress, there: set[tuple[bytes, int]]) -> None:
+        try:
+            interface = await self._interface(ask)
+            if (address, interface) in there:
+                return
+            await self._delete(address, held)
+            made = await self._add(ask)
+        except (BackendError, NetlinkError) as error:
+            log.info("an inner address is without an interface for now", address=_text(address), why=str(error))
+            return
+        made.holders = held.holders
+        self._held[address] = made
+        log.info("an inner address follows the way to its peer", address=_text(address))
+
     async def _add(self, ask: InstallAddress) -> _Held:
         """Raises BackendError."""
         text, width = _text(ask.address), 8 * len(ask.address)
         try:
             interface = await self._interface(ask)
-            held = _Held(interface, ask.prefix or width)
+            held = _Held(interface, ask.prefix or width, ask)
             arguments: dict[str, Any] = {"flags": IFA_F_NOPREFIXROUTE}
             if width == 32:
                 arguments |= _label(interface)

@@ -134,6 +134,7 @@ class SourceRoutes:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._ending = False
+        self._restoring = False
         self._own: list[Own] = []
         self._of: dict[Routed, tuple[Route, ...]] = {}
         self._holders: dict[tuple[bytes, int], list[Route]] = {}
@@ -177,6 +178,11 @@ class SourceRoutes:
         self._jobs.append((child, False))
         self._news.set()
 
+    def restore(self) -> None:
+        """Links or routes changed: those of ours that went with an interface are set again."""
+        self._restoring = True
+        self._news.set()
+
     def interface_of(self, address: bytes) -> int | None:
         """Index of the interface that has `address` (packed), as far as is known."""
         return next((own.interface for own in self._own if own.address == address), None)
@@ -187,7 +193,7 @@ class SourceRoutes:
         while not self._ending:
             await self._news.wait()
             self._news.clear()
-            if not self._jobs:
+            if not self._jobs and not self._restoring:
                 continue
             try:
                 await self._learn()
@@ -199,6 +205,25 @@ class SourceRoutes:
                     await (self._add(child) if wanted else self._remove(child))
                 except (NetlinkError, OSError) as error:
                     log.warning("a route was not set", child=child.name, why=str(error))
+            if self._restoring and not self._ending:
+                self._restoring = False
+                try:
+                    await self._set_again()
+                except (NetlinkError, OSError) as error:
+                    log.warning("routes that went with an interface were not all set again", why=str(error))
+
+    async def _set_again(self) -> None:
+        """What should stand in our table and does not."""
+        assert self._ip is not None
+        there: set[tuple[bytes, int]] = set()
+        for family, width in ((socket.AF_INET, 4), (socket.AF_INET6, 16)):
+            async for route in await self._ip.get_routes(family=family, table=TABLE):
+                text = route.get("RTA_DST")
+                network = ipaddress.ip_address(text).packed if text else bytes(width)
+                there.add((network, route["dst_len"]))
+        lost = [holders[-1] for key, holders in self._holders.items() if key not in there]
+        for route in sorted(lost, key=lambda route: bool(route.source)):
+            await self._set(route)
 
     async def _learn(self) -> None:
         assert self._ip is not None

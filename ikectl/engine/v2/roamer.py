@@ -49,7 +49,7 @@ class Roamer(Driver[IkeSa]):
         self._transmit(datagrams, self.sa.path)
 
     def roam(self, now: float) -> None:
-        if mobike.movable(self.sa) and self.sa.state is not IkeState.CLOSED:
+        if mobike.movable(self.sa):
             self.begin_after(partial(mobike.bearings, self.sa), self._oriented, now)
         else:
             super().roam(now)
