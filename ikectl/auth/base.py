@@ -46,6 +46,8 @@ class AuthContext:
     """Whether CERT payloads go out with our AUTH (send_cert, and whether the peer asked)."""
     send_ocsp: bool = False
     """Whether an OCSP response about our certificate goes out with it (RFC 4806)."""
+    send_raw_key: bool = False
+    """Whether a raw public key goes out with our AUTH: only to peers that ask for such (RFC 7670 §3), or always."""
     hear_ocsp: bool = False
     """Whether the peer's OCSP responses are looked at: only where we ask for them."""
     sk_local: Secret = NO_SECRET

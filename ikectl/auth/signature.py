@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from ikectl.auth.base import AuthContext, Proof
 from ikectl.auth.peer import demand_unrevoked
+from ikectl.auth.raw import verify_raw
 from ikectl.config.model import Local, Remote
-from ikectl.crypto.signature import auth_payload_data
-from ikectl.errors import AuthenticationFailed, CredentialError
+from ikectl.crypto.signature import Scheme, auth_payload_data
+from ikectl.errors import AuthenticationFailed, BackendError, CredentialError
 from ikectl.iana.v2 import AuthMethod, CertEncoding
 from ikectl.pki.certificate import key_bits
-from ikectl.pki.chain import MAX_PEER_CERTIFICATES
+from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer
 from ikectl.pki.constraints import scheme_fits
+from ikectl.pki.signer import Signer
 from ikectl.sa.asks import CheckChain, ChooseKey, OwnResponse, Sign, Verify
 from ikectl.wire.v2.identity import AUTH, CERT
 
@@ -36,16 +38,23 @@ class Signature:
             signature = await Sign(signer.key_id, signer.scheme, context.octets_local)
         except CredentialError as error:
             raise AuthenticationFailed(f"cannot prove ourselves: {error}") from error
-        certificates = signer.certificates if context.send_certs else ()
-        certs = [CERT(CertEncoding.X509_SIGNATURE, der) for der in certificates]
-        if certs and context.send_ocsp:
-            response = await OwnResponse(signer.certificates)
+        auth = AUTH(signer.scheme.method, auth_payload_data(signer.scheme, signature))
+        return Proof(auth, await self._certificates(signer, context), signer.scheme.name)
+
+    async def _certificates(self, signer: Signer, context: AuthContext) -> list[CERT]:
+        """What tells the peer our key, as far as it wants to be told."""
+        if signer.public_key:
+            return [CERT(CertEncoding.RAW_PUBLIC_KEY, signer.public_key)] if context.send_raw_key else []
+        if not context.send_certs:
+            return []
+        certs = [CERT(CertEncoding.X509_SIGNATURE, der) for der in signer.certificates]
+        if context.send_ocsp:
+            try:
+                response = await OwnResponse(signer.certificates)
+            except BackendError:
+                response = b""  # the peer may do without, and says so if not
             certs += [CERT(CertEncoding.OCSP_CONTENT, response)] if response else []
-        return Proof(
-            AUTH(signer.scheme.method, auth_payload_data(signer.scheme, signature)),
-            certs,
-            signer.scheme.name,
-        )
+        return certs
 
     async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
         if auth.method not in _METHODS:
@@ -54,13 +63,8 @@ class Signature:
             raise AuthenticationFailed(
                 "the peer used the Digital Signature method, which needs SIGNATURE_HASH_ALGORITHMS from both"
             )
-        chain = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.X509_SIGNATURE)
-        responses = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.OCSP_CONTENT)
         try:
-            peer = await CheckChain(
-                chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id, responses if context.hear_ocsp else ()
-            )
-            scheme = await Verify(peer.spki, auth.method, auth.data, context.octets_remote, context.our_hashes)
+            peer, scheme = await self._signed(remote, context, auth, certs)
         except CredentialError as error:
             raise AuthenticationFailed(str(error)) from error
         if context.peer_hashes is not None and scheme.hash not in context.our_hashes:
@@ -74,3 +78,20 @@ class Signature:
         except CredentialError as error:
             raise AuthenticationFailed(str(error)) from error
         return scheme.name
+
+    async def _signed(
+        self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]
+    ) -> tuple[Peer, Scheme]:
+        """Who signed, and how. Raises AuthenticationFailed, CredentialError."""
+        if remote.pubkeys:
+            found = await verify_raw(remote, context, auth, certs)
+            if found is not None:
+                return Peer(found[0], ()), found[1]
+            if not (remote.certs or remote.cacerts):
+                raise AuthenticationFailed(f"the signature of {context.remote_id} is by none of {remote.name}.pubkeys")
+        chain = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.X509_SIGNATURE)
+        responses = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.OCSP_CONTENT)
+        peer = await CheckChain(
+            chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id, responses if context.hear_ocsp else ()
+        )
+        return peer, await Verify(peer.spki, auth.method, auth.data, context.octets_remote, context.our_hashes)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ikectl.config import mistakes, traps
 from ikectl.config.attributes import build_pool
-from ikectl.config.credentials import read_certificate, read_crl, read_key, subject_of
+from ikectl.config.credentials import read_certificate, read_crl, read_key, read_public_key, subject_of
 from ikectl.config.kinds import MAX_NAME, U32, raw_secret
 from ikectl.config.model import (
     AuthKind,
@@ -25,6 +25,7 @@ from ikectl.config.model import (
     Local,
     Pool,
     PrivateKey,
+    PublicKey,
     Remote,
     SecretKind,
     SharedSecret,
@@ -118,19 +119,21 @@ def need_users(owners: Sequence[IdentityPattern]) -> None:
             raise ValueError(f"{str(owner)!r} is a pattern, and a password needs the name of its user")
 
 
-def certificate_from_vici(message: ViciTree) -> Certificate | Crl:
+def certificate_from_vici(message: ViciTree) -> Certificate | Crl | PublicKey:
     """What a load-cert message carries. Raises ConfigErrors."""
     kind = _message_word(
         message,
         "type",
-        ("x509", "x509ca", "x509ocsp", "x509_crl", "x509crl"),
-        ("x509_ac", "x509aa", "x509ac", "pubkey", "ocsp_response"),
+        ("x509", "x509ca", "x509ocsp", "x509_crl", "x509crl", "pubkey"),
+        ("x509_ac", "x509aa", "x509ac", "ocsp_response"),
     )
     flag = _message_word(message, "flag", ("none", "ca", "ocsp"), ("aa",), default="none")
     data = _message_octets(message, "data")
     try:
         if kind in ("x509_crl", "x509crl"):
             return Crl(read_crl(data), "a client")
+        if kind == "pubkey":
+            return PublicKey(read_public_key(data))
         der = read_certificate(data)
     except ValueError as error:
         raise _refused(f"certificate: {error}") from None
@@ -244,7 +247,7 @@ def _build_local(section: Section, label: str, errors: Errors, read_file: ReadFi
     eap_id = checked.values["eap_id"]
     if eap_id is not None and eap_id.is_any:
         eap_id = None
-    return Local(section.name, auth, identity, certs, user, eap_id, checked.values["aaa_id"])
+    return Local(section.name, auth, identity, certs, user, checked.values["pubkeys"], eap_id, checked.values["aaa_id"])
 
 
 def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadFile | None) -> Remote:
@@ -264,6 +267,7 @@ def _build_remote(section: Section, label: str, errors: Errors, read_file: ReadF
         revocation=checked.values["revocation"],
         ca_id=checked.values["ca_id"],
         cert_policy=checked.values["cert_policy"],
+        pubkeys=checked.values["pubkeys"],
     )
 
 

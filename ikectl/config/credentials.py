@@ -15,8 +15,11 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_der_private_key,
+    load_der_public_key,
     load_pem_private_key,
+    load_pem_public_key,
     pkcs12,
 )
 
@@ -65,6 +68,21 @@ def read_certificates(octets: bytes) -> tuple[bytes, ...]:
 def read_certificate(octets: bytes) -> bytes:
     """DER of the first certificate. Raises ValueError."""
     return read_certificates(octets)[0]
+
+
+def read_public_key(octets: bytes) -> bytes:
+    """SubjectPublicKeyInfo (DER) of a key that signs, from that or PKCS#1, PEM or DER. Raises ValueError."""
+    if len(octets) > MAX_CERTIFICATE:
+        raise ValueError("too large")
+    load = load_pem_public_key if b"-----BEGIN" in octets else load_der_public_key
+    try:
+        key = load(octets)
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("not a public key in PEM or DER") from None
+    for _, _, kind, _ in KEY_TYPES:
+        if isinstance(key, kind):
+            return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    raise ValueError("a public key of a type that does not sign in IKE")
 
 
 def read_crl(octets: bytes) -> bytes:

@@ -29,7 +29,6 @@ _CERTIFICATE_FOLDERS = (
 _LATER_FOLDERS = (
     ("x509aa", "attribute authorities"),
     ("x509ac", "attribute certificates"),
-    ("pubkey", "raw public keys"),
 )
 
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ikectl.config.auth import read_auth
+from ikectl.config.credentials import read_public_key
 from ikectl.config.model import (
     TFC_MTU,
     Action,
@@ -385,6 +386,7 @@ TFC           = Kind("padding", "a number up to 65535, or mtu", _of_text(_tfc))
 REPLAY        = Kind("number", "a number up to 4096", _of_text(_replay))
 INTERFACE     = Kind("interface", "the name of a network interface", _of_text(_interface))
 CERT          = Kind("certificate", "a file in PEM or DER", bytes, raw=True)
+PUBKEY        = Kind("public key", "a file in PEM or DER", read_public_key, raw=True)
 SECRET        = Kind("secret", "text, 0x hex or 0s Base64", _secret)
 NT_HASH       = Kind("secret", "0x hex or 0s Base64 of 16 octets", _nt_hash)
 PASSPHRASE    = Kind("secret", "text", raw_secret)

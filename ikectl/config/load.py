@@ -45,8 +45,8 @@ from ikectl.values.secret import Secret
 
 _CERTIFICATE_LISTS = (
     # sections  options with the folder their files are in
-    ("local",   {"certs": "x509"}),
-    ("remote",  {"certs": "x509", "cacerts": "x509ca"}),
+    ("local",   {"certs": "x509", "pubkeys": "pubkey"}),
+    ("remote",  {"certs": "x509", "cacerts": "x509ca", "pubkeys": "pubkey"}),
 )  # fmt: skip
 
 
@@ -243,6 +243,9 @@ class _Loader:
         for name in filter(None, (name.strip() for name in names)):
             text = name.decode(errors="replace")
             path = posixpath.join(self.directory, folder, text)
+            if folder == "pubkey":
+                blobs += filter(None, [self._folders.read(path, value.place, label)])
+                continue
             ders = self._folders.certificates(
                 self._folders.read(path, value.place, label), f"{label}: {path}", value.place
             )
@@ -281,10 +284,10 @@ def _message(section: Section, connection: Connection) -> dict[str, Any]:
         if name == "children":
             message[name] = {key: _plain(value, CHILD) for key, value in child.sections.items()}
         elif name in local:
-            message[name] = _plain(child, LOCAL) | _blobs(certs=local[name].certs)
+            message[name] = _plain(child, LOCAL) | _blobs(certs=local[name].certs, pubkeys=local[name].pubkeys)
         else:
             peer = remote[name]
-            message[name] = _plain(child, REMOTE) | _blobs(certs=peer.certs, cacerts=peer.cacerts)
+            message[name] = _plain(child, REMOTE) | _blobs(certs=peer.certs, cacerts=peer.cacerts, pubkeys=peer.pubkeys)
     return message
 
 

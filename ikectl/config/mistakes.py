@@ -21,6 +21,9 @@ from ikectl.wire.v2.sa import Proposal
 
 _V1_RSA = (AuthKind.RSA_ENCRYPTION, AuthKind.RSA_ENCRYPTION_REVISED)
 _IKEV1_KINDS = (AuthKind.XAUTH, *_V1_RSA)
+MAX_PUBKEYS = 16
+"""Raw public keys of one peer: each costs a verification where the peer does not send its own."""
+
 _IKEV2_KINDS = (AuthKind.EAP, AuthKind.NULL)
 
 _NEEDS_V1 = ("life_bytes", "dhcp", "dhcp_server")
@@ -128,6 +131,7 @@ def rounds(checked: Checked, found: Rounds, errors: Errors) -> None:
     if checked.values["aggressive"] and version != 2 and psk and not checked.values["aggressive_psk"]:
         _add(checked, "aggressive", _AGGRESSIVE_PSK, errors)
     _null(checked, found, errors)
+    _pubkeys(checked, found, errors)
     for side, why in _eap_rounds(found) if version != 1 else ():
         errors.add(f"{label}.{side.name}.auth: {why}", found.place(side.name, section.place))
     foreign, other = (_IKEV2_KINDS, 2) if version == 1 else (_IKEV1_KINDS, 1)
@@ -141,6 +145,25 @@ def rounds(checked: Checked, found: Rounds, errors: Errors) -> None:
         errors.add(f"{label}.{name}: {why}", found.place(name, section.place))
     for side, why in _v1_signatures(found):
         errors.add(f"{label}.{side.name}.auth: {why}", found.place(side.name, section.place))
+
+
+def _pubkeys(checked: Checked, found: Rounds, errors: Errors) -> None:
+    """Raw public keys name nobody: who has one is whoever `id` lets it be (RFC 7670 §4)."""
+    for side in found.all:
+        why = ""
+        if side.pubkeys and checked.values["version"] == 1:
+            why = "raw public keys are for IKEv2; set version = 2"
+        elif side.pubkeys and side.auth.kind is not AuthKind.PUBKEY:
+            why = f"no public key is looked at with auth = {side.auth.kind.value}; set auth = pubkey or leave it out"
+        elif len(side.pubkeys) > MAX_PUBKEYS:
+            why = f"at most {MAX_PUBKEYS} are tried; write a connection for each of the peers"
+        elif isinstance(side, Remote) and len(side.pubkeys) > 1 and side.id.identity is None:
+            why = (
+                f"each of these peers could give the name of another, for id = {side.id} lets them; write a connection "
+                "with an exact id for each"
+            )
+        if why:
+            errors.add(f"{checked.label}.{side.name}.pubkeys: {why}", found.place(side.name, checked.section.place))
 
 
 def _null(checked: Checked, found: Rounds, errors: Errors) -> None:

@@ -326,6 +326,7 @@ class Local:
     id: Identity | None = None
     certs: tuple[bytes, ...] = field(default=(), repr=False)
     xauth_id: str = ""
+    pubkeys: tuple[bytes, ...] = field(default=(), repr=False)
     eap_id: Identity | None = None
     aaa_id: IdentityPattern | None = None
 
@@ -355,6 +356,8 @@ class Remote:
     revocation: Revocation = Revocation.RELAXED
     ca_id: Identity | None = None
     cert_policy: tuple[str, ...] = ()
+    pubkeys: tuple[bytes, ...] = field(default=(), repr=False)
+    """SubjectPublicKeyInfo, DER, as `Local.pubkeys`; without any a certificate is wanted."""
 
 
 class Fresh(StrEnum):
@@ -549,6 +552,7 @@ class Connection:
         if self.version == 0 and version == 1:
             kind = self.local[0].auth.kind
             same = self.remote[0].auth.kind is kind and len(self.local) == len(self.remote) == 1
+            same = same and not (self.local[0].pubkeys or self.remote[0].pubkeys)
             return same and kind in (AuthKind.PSK, AuthKind.PUBKEY)
         return self.version in (0, version)
 
@@ -655,6 +659,13 @@ class Crl:
 
     data: bytes = field(repr=False)
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A raw public key (SubjectPublicKeyInfo, DER) to be listed; `remote.pubkeys` alone says whose it is."""
+
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,8 @@ LOCAL = Group(
                                                 "`rsa-encryption`, `rsa-encryption-revised`."),
         O("id",       kinds.IDENTITY, "(subject of the certificate, or the address)",
                                                 "Own IKE identity."),
-        O("pubkeys",  kinds.TEXT,     "",       "Raw public keys.", NO, many=True),
+        O("pubkeys",  kinds.PUBKEY,   "",       "IKEv2: raw public keys (RFC 7670), files relative to pubkey/; the first "
+                                                "one is used, and its private key must be loaded.", many=True),
         O("eap_id",   kinds.IDENTITY, "(id)",   "Who we are to an EAP server; its password is in `secrets`."),
         O("aaa_id",   kinds.PATTERN,  "(the peer's id)",
                                                 "Whom the server's certificate must name in EAP-TLS, EAP-TTLS and "
@@ -154,7 +155,8 @@ REMOTE = Group(
         O("cert_policy", kinds.OID,     "",        "Certificate policies, all of which the certificate and the CAs above it "
                                                    "must assert.", many=True),
         O("ca_id",       kinds.IDENTITY, "",       "Identity some CA of the chain must carry; it need not be known here."),
-        O("pubkeys",     kinds.TEXT,    "",        "Raw public keys accepted.", NO, many=True),
+        O("pubkeys",     kinds.PUBKEY,  "",        "IKEv2: raw public keys accepted (RFC 7670), files relative to pubkey/; "
+                                                   "whoever has one of them is who `id` names.", many=True),
     ),
     (("cert*", CERT), ("cacert*", CERT)),
 )  # fmt: skip

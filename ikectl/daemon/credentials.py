@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ikectl.config.model import Authority, Certificate, Crl, Loaded, PrivateKey, SecretKind, SharedSecret
+from ikectl.config.model import Authority, Certificate, Crl, Loaded, PrivateKey, PublicKey, SecretKind, SharedSecret
 from ikectl.pki import certificate as pki
 from ikectl.pki.revocation import Kind, Sources
 from ikectl.pki.store import Store
@@ -24,6 +24,7 @@ class Credentials:
         self._keys: dict[str, str] = {}
         self._authorities: dict[str, Authority] = {}
         self._file_authorities: set[str] = set()
+        self._public_keys: dict[bytes, None] = {}
 
     # -- over the control protocol
 
@@ -32,6 +33,12 @@ class Credentials:
 
     async def load_crl(self, crl: Crl) -> None:
         self._store.revocations.add_crl(crl.data, CLIENTS, crl.origin)
+
+    async def load_public_key(self, key: PublicKey) -> None:
+        self._public_keys[key.data] = None
+
+    def public_keys(self) -> Iterable[bytes]:
+        return tuple(self._public_keys)
 
     async def load_key(self, key: PrivateKey) -> str:
         return self._add_key(key, CLIENTS)
@@ -80,6 +87,7 @@ class Credentials:
         self._store.revocations.flush(kind for kind, wanted in ((Kind.CRL, crls), (Kind.OCSP, responses)) if wanted)
 
     async def clear(self) -> None:
+        self._public_keys.clear()
         self._forget(CLIENTS)
 
     # -- from the configuration file

@@ -20,7 +20,9 @@ class Signer:
     identity: Identity
     """Subject DN of the leaf, for configurations that name no identity."""
     certificates: tuple[bytes, ...] = field(repr=False)
-    """DER: the leaf, then the intermediate CAs above it; no root."""
+    """DER: the leaf, then the intermediate CAs above it; no root. None for a raw public key."""
+    public_key: bytes = field(default=b"", repr=False)
+    """SubjectPublicKeyInfo (DER) of a raw public key (RFC 7670); empty where there are certificates."""
 
 
 class Fingerprint(NamedTuple):

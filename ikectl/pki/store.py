@@ -18,8 +18,8 @@ from ikectl.crypto import signature
 from ikectl.crypto.mschapv2 import HASH_OCTETS, nt_hash
 from ikectl.crypto.signature import PrivateKey, PublicKey, Scheme
 from ikectl.errors import CredentialError
-from ikectl.iana.v2 import HashAlgorithm
-from ikectl.pki.certificate import Certificate, is_pem, key_digest
+from ikectl.iana.v2 import HashAlgorithm, IdType
+from ikectl.pki.certificate import Certificate, is_pem, key_bits, key_digest
 from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer, Verdict, build_path, check
 from ikectl.pki.constraints import AuthConstraints, Trust, scheme_fits
 from ikectl.pki.passwords import Passwords
@@ -48,6 +48,10 @@ class Own(Protocol):
     @property
     def certs(self) -> tuple[bytes, ...]:
         """The certificates to choose from, DER; empty: any that speaks for `id`."""
+
+    @property
+    def pubkeys(self) -> tuple[bytes, ...]:
+        """Raw public keys (SubjectPublicKeyInfo, DER), the first of which is used instead of any certificate."""
 
     @property
     def auth(self) -> AuthConstraints:
@@ -303,10 +307,12 @@ class Store:
         Raises:
             CredentialError: no certificate, no key, or no scheme both ends know.
         """
+        if local.pubkeys:
+            return self._raw(local, local.pubkeys[0], hashes)
         wanted = frozenset(ca.authority for ca in self._cas()).intersection(authorities)
 
         def make(certificate: Certificate, key: PublicKey, sent: tuple[bytes, ...]) -> Signer:
-            scheme = _scheme(certificate, key, hashes, local.auth)
+            scheme = _scheme(certificate.key_bits, key, hashes, local.auth)
             if scheme is None:
                 raise CredentialError(f"no signature scheme of {certificate} suits the peer and local.auth")
             return Signer(certificate.key_id.hex(), scheme, certificate.subject, sent)
@@ -315,6 +321,17 @@ class Store:
             return not wanted or not wanted.isdisjoint(member.authority for member in path)
 
         return self.first(local, (wanted, hashes), make, liked)
+
+    def _raw(self, local: Own, spki: bytes, hashes: tuple[HashAlgorithm, ...] | None) -> Signer:
+        """To prove ourselves by a key without a certificate."""
+        key = signature.load_public_key(spki)
+        key_id = key_digest(key).hex()
+        if key_id not in self._keys:
+            raise CredentialError(f"the private key of local.pubkeys ({key_id}) is not loaded")
+        scheme = _scheme(key_bits(spki), key, hashes, local.auth)
+        if scheme is None:
+            raise CredentialError("no signature scheme of local.pubkeys suits the peer and local.auth")
+        return Signer(key_id, scheme, local.id or Identity(IdType.KEY_ID, bytes.fromhex(key_id)), (), spki)
 
     def first(
         self,
@@ -399,7 +416,7 @@ class Store:
 
 
 def _scheme(
-    certificate: Certificate,
+    bits: int,
     key: PublicKey,
     hashes: tuple[HashAlgorithm, ...] | None,
     auth: AuthConstraints,
@@ -408,7 +425,7 @@ def _scheme(
     schemes = signature.schemes_for(key, hashes)
     if any(rule.key == "rsa" and not rule.pss for rule in auth.ike):
         schemes.sort(key=lambda scheme: scheme.pss)
-    return next((s for s in schemes if scheme_fits(s, certificate.key_bits, auth.ike)), None)
+    return next((s for s in schemes if scheme_fits(s, bits, auth.ike)), None)
 
 
 def _load_key(octets: bytes, passphrase: bytes | None) -> PrivateKey:

@@ -19,7 +19,7 @@ from ikectl.config.build import (
     pool_from_vici,
     secret_from_vici,
 )
-from ikectl.config.model import Connection, Crl, Mode
+from ikectl.config.model import Connection, Crl, Mode, PublicKey
 from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
@@ -263,7 +263,9 @@ NAMELESS = "(no id) "  # begins the names we give to secrets that came without o
 
 async def load_cert(context: Context, request: requests.Raw) -> Shape:
     loaded = certificate_from_vici(request.tree)
-    if isinstance(loaded, Crl):
+    if isinstance(loaded, PublicKey):
+        await context.control.credentials.load_public_key(loaded)
+    elif isinstance(loaded, Crl):
         await context.control.credentials.load_crl(loaded)
     else:
         await context.control.credentials.load_certificate(loaded)
@@ -340,6 +342,8 @@ async def list_certs(context: Context, request: requests.ListCerts) -> Shape:
         certificates = sorted(credentials.certificates(), key=lambda each: each.ca)
         listed += [shapes.certificate(each) for each in certificates if _is_of(each.der, subject)]
         listed += [shapes.der("X509", der, "OCSP") for der in credentials.signers() if _is_of(der, subject)]
+    if kind in ("ANY", "PUBKEY") and subject is None:
+        listed += [shapes.der("PUBKEY", spki) for spki in credentials.public_keys()]
     if kind in ("ANY", "X509_CRL") and subject is None:
         listed += [shapes.der("X509_CRL", der) for der in credentials.crls() if len(der) <= MAX_VALUE]
     if kind in ("ANY", "OCSP_RESPONSE") and subject is None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from ikectl.config.model import Authority, Certificate, Connection, Crl, Pool, PrivateKey, SharedSecret
+from ikectl.config.model import Authority, Certificate, Connection, Crl, Pool, PrivateKey, PublicKey, SharedSecret
 from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pools.pool import Pool as LeasedPool
@@ -76,6 +76,11 @@ class Credentials(Protocol):
     async def load_certificate(self, certificate: Certificate) -> None: ...
 
     async def load_crl(self, crl: Crl) -> None: ...
+
+    async def load_public_key(self, key: PublicKey) -> None: ...
+
+    def public_keys(self) -> Iterable[bytes]:
+        """SubjectPublicKeyInfo (DER) of the raw public keys that clients loaded."""
 
     async def load_key(self, key: PrivateKey) -> str:
         """The key's id: hex SHA-1 of its subjectPublicKey bits."""

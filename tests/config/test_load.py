@@ -3,7 +3,13 @@
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PublicFormat,
+    pkcs12,
+)
 
 from ikectl.config.build import (
     authority_from_vici,
@@ -18,7 +24,7 @@ from ikectl.errors import ConfigErrors
 from ikectl.values.secret import Secret
 from tests.config.conftest import Pki
 from tests.config.trees import files_of, load_text, mistakes
-from tests.pki.certs import Authority, Identified, Listed
+from tests.pki.certs import Authority, Identified, Listed, key
 
 SITE = """
 # A site-to-site gateway as one finds it in the field.
@@ -379,3 +385,52 @@ def test_uris_of_an_authority_are_sent_along(pki: Pki) -> None:
     assert (authority.crl_uris, authority.ocsp_uris) == (("http://a/b", "file:///c"), ("https://d",))
     message = made.requests[-1].message["ca"]
     assert authority_from_vici("ca", message) == authority
+
+
+# -- raw public keys ------------------------------------------------------------------------
+
+RAW = """connections { gw { version = 2
+  local { id = moon
+          pubkeys = moon.pem }
+  remote { id = sun
+           pubkeys = sun.der } } }
+"""
+
+
+def raw_keys() -> tuple[bytes, bytes, dict[str, bytes]]:
+    """Two keys as SubjectPublicKeyInfo (DER), and the files they are in: PEM, and PKCS#1."""
+    moon, sun = key("ecdsa-256", "raw").public_key(), key("rsa-2048", "raw").public_key()
+    form = PublicFormat.SubjectPublicKeyInfo
+    files = {
+        "pubkey__moon.pem": moon.public_bytes(Encoding.PEM, form),
+        "pubkey__sun.der": sun.public_bytes(Encoding.DER, PublicFormat.PKCS1),
+    }
+    return moon.public_bytes(Encoding.DER, form), sun.public_bytes(Encoding.DER, form), files
+
+
+def test_raw_public_keys_are_files_of_their_folder() -> None:
+    moon, sun, files = raw_keys()
+    made = load_text(RAW, **files)
+    (connection,) = made.loaded.connections
+    assert connection.local[0].pubkeys == (moon,) and connection.remote[0].pubkeys == (sun,)
+    assert not connection.speaks(1)
+    (request,) = made.requests
+    assert connection_from_vici("gw", request.message["gw"]) == connection
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("version = 2", "version = 1", "gw.remote.pubkeys: raw public keys are for IKEv2; set version = 2"),
+        ("{ id = sun", "{ auth = psk\nid = sun", "gw.remote.pubkeys: no public key is looked at with auth = psk"),
+        ("id = sun\n           pubkeys = sun.der", "pubkeys = sun.der, moon.pem", "gw.remote.pubkeys: each of these"),
+        ("sun.der", "gw.pem", "gw.remote.pubkeys: not a public key in PEM or DER"),
+        ("sun.der", "none.pem", "gw.remote.pubkeys: cannot read pubkey/none.pem: No such file or directory"),
+        ("sun.der", ",".join(["moon.pem"] * 17), "gw.remote.pubkeys: at most 16 are tried"),
+    ],
+)
+def test_mistakes_with_raw_public_keys(old: str, new: str, error: str, pki: Pki) -> None:
+    *_, files = raw_keys()
+    assert old in RAW
+    found = mistakes(RAW.replace(old, new), **files, **{"pubkey__gw.pem": pki.gw_pem})
+    assert any(error in line for line in found), found

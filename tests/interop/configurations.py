@@ -26,6 +26,8 @@ class Gateway:
     auth: str = "psk"
     peer_auth: str = ""
     """How the peer proves itself; empty: as this end does."""
+    certificates: bool = True
+    """Whether auth = pubkey names the certificate of `id`."""
     ike: str = "aes256gcm16-prfsha384-x25519"
     esp: str = "aes256gcm16"
     ah: str = ""
@@ -53,7 +55,7 @@ class Gateway:
 
     def conf(self) -> str:
         """The text of swanctl.conf."""
-        certificate = f"certs = {self.id}.pem" if self.auth == "pubkey" else ""
+        certificate = f"certs = {self.id}.pem" if self.auth == "pubkey" and self.certificates else ""
         protocol = f"ah_proposals = {self.ah}" if self.ah else f"esp_proposals = {self.esp}"
         return f"""
 connections {{

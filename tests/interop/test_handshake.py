@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.interop.configurations import MOON, SUN
 from tests.interop.conftest import Site
 from tests.lab.certificates import Authority, Credential
 
@@ -64,4 +65,19 @@ def test_ciphers(site: Site, initiator: str, ike: str, esp: str) -> None:
 @pytest.mark.parametrize("group", ["x25519", "ecp256", "ecp384", "modp2048"])
 def test_groups(site: Site, initiator: str, group: str) -> None:
     site.configure(ike=f"aes256-sha256-{group}", esp=f"aes256-sha256-{group}")
+    tunnel_carries(site, initiator)
+
+
+@pytest.mark.conformance("v2-62", "v2-66")
+def test_raw_public_keys(site: Site, initiator: str, credentials: list[Credential]) -> None:
+    """strongSwan sends none, and recognises ours by the signature."""
+    for peer in (site.moon, site.sun):
+        for credential in credentials:
+            peer.write_public_key(credential)
+    ends = {"moon": MOON, "sun": SUN}
+    changed = {
+        name: gateway.but(local=f"pubkeys = {gateway.id}.pub", remote=f"pubkeys = {gateway.peer}.pub")
+        for name, gateway in ends.items()
+    }
+    site.configure(**changed, auth="pubkey", peer_auth="pubkey", certificates=False, credentials=credentials)
     tunnel_carries(site, initiator)

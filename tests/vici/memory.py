@@ -12,7 +12,17 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from ikectl.config.model import Authority, Certificate, Child, Connection, Crl, Mode, PrivateKey, SharedSecret
+from ikectl.config.model import (
+    Authority,
+    Certificate,
+    Child,
+    Connection,
+    Crl,
+    Mode,
+    PrivateKey,
+    PublicKey,
+    SharedSecret,
+)
 from ikectl.crypto.proposal import ChildSuite, IkeSuite, parse_proposal
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.vici_socket import ViciSocket
@@ -58,10 +68,17 @@ class MemoryCredentials:
         self.loaded_authorities: dict[str, Authority] = {}
         self.loaded_certificates: dict[bytes, bool] = {}
         self.loaded_crls: list[bytes] = []
+        self.loaded_public_keys: list[bytes] = []
         self.responses: list[bytes] = []
 
     async def load_certificate(self, certificate: Certificate) -> None:
         self.loaded_certificates[certificate.data] = certificate.ca
+
+    async def load_public_key(self, key: PublicKey) -> None:
+        self.loaded_public_keys.append(key.data)
+
+    def public_keys(self) -> Iterable[bytes]:
+        return self.loaded_public_keys
 
     async def load_crl(self, crl: Crl) -> None:
         self.loaded_crls.append(crl.data)

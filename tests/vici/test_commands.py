@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import vici
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from vici.exception import CommandException, EventUnknownException
 
 from ikectl.config.model import SecretKind
@@ -425,6 +427,15 @@ def test_a_certificate_that_is_none(session: vici.Session) -> None:
         session.load_cert({"type": "X509_CRL", "data": b"nonsense"})
     with pytest.raises(CommandException, match=r"(?i)x509_ac.*not built yet"):
         session.load_cert({"type": "X509_AC", "data": b"nonsense"})
+
+
+def test_raw_public_keys_are_listed(session: vici.Session) -> None:
+    public = x509.load_pem_x509_certificate(made().certificate).public_key()
+    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    session.load_cert({"type": "pubkey", "data": spki})
+    assert [(event["type"], event["data"]) for event in session.list_certs({"type": "PUBKEY"})] == [(b"PUBKEY", spki)]
+    with pytest.raises(CommandException, match="not a public key"):
+        session.load_cert({"type": "pubkey", "data": b"nonsense"})
 
 
 def test_crls_and_ocsp_responses(session: vici.Session, served: Served) -> None:

@@ -34,9 +34,12 @@ async def request_certificates(connections: Sequence[Connection]) -> list[CERTRE
     remotes = [remote for connection in asking for remote in connection.remote if remote.auth.kind is AuthKind.PUBKEY]
     if not remotes:
         return []
-    trusted = await Authorities(tuple(remotes))
+    certified = tuple(remote for remote in remotes if not remote.pubkeys or remote.cacerts)
+    trusted = await Authorities(certified) if certified else ()
     requests = [CERTREQ(CertEncoding.X509_SIGNATURE, trusted)] if trusted else []
     if trusted and any(connection.ocsp.requests for connection in asking):
         # No responder is named: any that the CA vouches for will do (RFC 4806 §3.1).
         requests.append(CERTREQ(CertEncoding.OCSP_CONTENT, ()))
+    if any(remote.pubkeys for remote in remotes):
+        requests.append(CERTREQ(CertEncoding.RAW_PUBLIC_KEY, ()))  # names no authority (RFC 7670 §3)
     return requests

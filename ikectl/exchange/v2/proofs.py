@@ -58,6 +58,8 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         or (connection.send_cert is SendCert.IFASKED and shake.asked),
         send_ocsp=connection.ocsp.replies and CertEncoding.OCSP_CONTENT in shake.encodings,
         hear_ocsp=connection.ocsp.requests,
+        send_raw_key=connection.send_cert is SendCert.ALWAYS
+        or (connection.send_cert is SendCert.IFASKED and CertEncoding.RAW_PUBLIC_KEY in shake.encodings),
         sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
         sk_remote=keys.sk_pr if sa.initiator else keys.sk_pi,
     )
@@ -94,7 +96,7 @@ async def own_identity(sa: IkeSa, local: Local) -> Identity:
         return NOBODY
     if local.id is not None:
         return local.id
-    if local.auth.kind is not AuthKind.PUBKEY:
+    if local.auth.kind is not AuthKind.PUBKEY or local.pubkeys:
         return Identity.of_address(sa.path.local.address)
     signer = await ChooseKey(local, sa.handshake.authorities, sa.handshake.hashes)
     return signer.identity

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import vici
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from vici.exception import CommandException
 
 from tests.lab.certificates import Credential
@@ -150,6 +151,12 @@ class Peer(Program):
         (self.swanctl / "swanctl.conf").write_text(conf)
         for credential in credentials:
             credential.install(self.swanctl)
+
+    def write_public_key(self, credential: Credential) -> None:
+        """Lay the raw public key of a credential into pubkey/, as NAME.pub."""
+        key = credential.key.public_key()
+        octets = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (self.swanctl / "pubkey" / f"{credential.name}.pub").write_bytes(octets)
 
     @abstractmethod
     def load(self, conf: str, credentials: Sequence[Credential] = ()) -> None:
