@@ -425,6 +425,8 @@ class Child:
     copy_dscp: CopyDscp = CopyDscp.OUT
     icmp: bool = False
     ipcomp: bool = False
+    inactivity: int = 0
+    """Seconds without a packet after which it is closed; 0: never."""
     tfc_padding: int = 0
     """Octets to which ESP packets are padded at least; TFC_MTU: as far as the path goes; 0: not at all."""
     bundle: bool = False

@@ -193,7 +193,8 @@ CHILD = Group(
         O("ipcomp",        kinds.BOOL,       "no",         "Negotiate IPComp, which the peer may leave out."),
         O("bundle",        kinds.BOOL,       "no",         "IKEv1: with both ah_proposals and esp_proposals, AH around ESP "
                                                            "instead of one or the other.", own=True),
-        O("inactivity",    kinds.TIME,       "0",          "Close after this much idle time.", ("0",)),
+        O("inactivity",    kinds.TIME,       "0",          "Close the child after this much time without a packet either way; 0 is "
+                                                           "never. Rekeyings do not count."),
         O("reqid",         kinds.U32,        "0",          "Fixed reqid; 0 takes a free one."),
         O("priority",      kinds.U32,        "0",          "Fixed policy priority; 0 works it out from the selectors."),
         O("interface",     kinds.INTERFACE,  "",           "Restrict policies to this network interface."),

@@ -42,6 +42,9 @@ ASK_TIMEOUT = 60.0
 LINGER = 30.0
 """Seconds a closed SA stays to repeat its last reply, in case that was lost."""
 
+LOOKED_LATELY = 60.0
+"""Seconds for which it holds when a child was used last: longer than a rekeying takes, on most networks."""
+
 LIVE = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED, IkeState.DELETING})
 STANDING = frozenset({IkeState.ESTABLISHED, IkeState.REKEYING})
 
@@ -414,8 +417,12 @@ class Driver(Generic[S]):
         child = self.sa.children.get(number)
         if child is None:
             return
-        if name == "rekey":
+        if name == "rekey" and child.config.inactivity:
+            self._errands += ((partial(self._idle_at, child), partial(self._judge_use, child, True)),)
+        elif name == "rekey":
             self.rekey_child(child, self.now)
+        elif name == "idle":
+            self._errands += ((partial(self._idle_at, child), partial(self._judge_use, child, False)),)
         elif name == "expire":
             self.expire_child(child, self.now)
         elif name == "linger" and child.state is ChildState.DELETED:
@@ -455,16 +462,55 @@ class Driver(Generic[S]):
             elif not child.installed_at:
                 lifetimes.begin_child(child, self.now, self.sa.random)
                 self._watch(child)
+                if child.config.inactivity:
+                    self._errands += ((partial(self._inherit_use, child), self._errand_done),)
 
     def _watch(self, child: ChildSa) -> None:
         if child.rekey_at:
             self._set(("rekey", child.spi_in), child.rekey_at)
         if child.expire_at:
             self._set(("expire", child.spi_in), child.expire_at)
+        if child.config.inactivity:
+            self._set(("idle", child.spi_in), (child.used_at or child.installed_at) + child.config.inactivity)
+
+    async def _idle_at(self, child: ChildSa) -> float:
+        """When a child will have been idle for too long, if it stays so."""
+        try:
+            await errands.look(child, self.now)
+        except BackendError as failure:
+            self.sa.emit(Note(self.sa, str(failure)))
+            return self.now + child.config.inactivity
+        return child.used_at + child.config.inactivity
+
+    def _judge_use(self, child: ChildSa, rekey: bool, idle_at: float | None, failure: BaseException | None) -> None:
+        """Close a child that nobody used for long; else look again when that may be, or `rekey` it now as is due."""
+        if failure is not None or idle_at is None:
+            self._errand_done(None, failure)
+        elif not child.usable:
+            return
+        elif idle_at <= self.now:
+            why = f"no packet for {self.now - child.used_at:.0f} s"
+            self.delete_children((child,), why, 0, self.now)
+        else:
+            self._set(("idle", child.spi_in), idle_at)
+            if rekey:
+                self.rekey_child(child, self.now)
+
+    async def _inherit_use(self, child: ChildSa) -> None:
+        """A rekeyed child is as idle as the one it replaced, as far as that is known."""
+        old = next((each for each in self.sa.children.values() if each.successor is child), None)
+        if old is None:
+            return
+        if old.outbound:
+            await errands.look(old, self.now)
+        if old.looked_at and self.now - old.looked_at <= LOOKED_LATELY:
+            child.used_at = old.used_at
+            self._set(("idle", child.spi_in), child.used_at + child.config.inactivity)
 
     def _unwatch(self, child: ChildSa) -> None:
         self.schedule.clear(("rekey", child.spi_in))
         self.schedule.clear(("expire", child.spi_in))
+        self.schedule.clear(("idle", child.spi_in))
 
     def _errand_done(self, _: None, failure: BaseException | None) -> None:
         if isinstance(failure, IkectlError):

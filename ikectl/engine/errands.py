@@ -44,6 +44,17 @@ async def octets_in(sa: Association) -> int:
     return used
 
 
+async def look(child: ChildSa, now: float) -> None:
+    """Note when a child last carried a packet, either way; one that never did counts from its installation.
+
+    Raises BackendError.
+    """
+    usage = await QueryUse(child)
+    idle = [each for each in (usage.idle_in_for, usage.idle_out_for) if each is not None]
+    known = child.used_at or child.installed_at
+    child.used_at, child.looked_at = max(known, now - min(idle)) if idle else known, now
+
+
 async def teardown(sa: Association, pending: Sequence[Callable[[], Awaitable[None]]], why: str) -> None:
     """Take back what exchanges had set up, all children, then inner addresses; a failure keeps nothing else."""
     for take_back in pending:

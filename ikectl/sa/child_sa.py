@@ -112,6 +112,9 @@ class ChildSa:
     """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
     rekey_at: float = 0.0
     expire_at: float = 0.0
+    used_at: float = 0.0
+    """When it, or what it replaced, last carried a packet, and when somebody looked; kept where `inactivity` counts."""
+    looked_at: float = 0.0
     life_time: int = 0
     """Seconds that both ends agreed on at most (IKEv1, RFC 2407 §4.5.4); 0: the configuration alone counts."""
     life_bytes: int = 0
