@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ikectl.config.match import AddressTable
 from ikectl.config.model import Child, Connection, Unique
 from ikectl.config.traps import why_no_trap
+from ikectl.config.warnings import warnings
 from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
@@ -103,6 +104,8 @@ class Connections:
             for machine in self.of(connection.name):
                 if old.same_ike(connection):
                     machine.sa.connection = connection
+        for warning in warnings(connection):
+            self._engine.env.events.append(Note(None, warning))
         for child in connection.children:
             if child.start_action.traps and child not in kept:
                 self.traps.install(connection, child, 0, now, own=True)
@@ -234,9 +237,10 @@ class Connections:
         """The machines of a connection, oldest first."""
         return list(self._machines.get(name, {}).values())
 
-    def connected(self, local: Identity, remote: Identity, user: str) -> bool:
-        """Whether an SA stands between these two, with that user."""
-        return (local, None if user else remote, user) in self._ends
+    def connected(self, local: Identity, remote: Identity, user: str = "") -> int:
+        """How many SAs stand between these two, of that user."""
+        found = self._ends.get((local, None if user else remote, user))
+        return len(found) if isinstance(found, dict) else int(found is not None)
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
         """The other SAs of the same version that stand between the very ends of `sa`, the newest first.
@@ -321,6 +325,8 @@ class Connections:
                     other.delete("replaced by a newer one of the same peer", 0, now)
         elif connection.unique is Unique.KEEP and isinstance(machine, IsakmpMachine):
             self._keep_older(machine, now)
+        elif isinstance(machine, IsakmpMachine):
+            self._keep_few(machine, now)
         self._contacts.pop(sa.uniqueid, None)
         self.calls.established(machine, now)
 
@@ -336,6 +342,14 @@ class Connections:
             who = f"user {sa.user!r}" if sa.user else str(sa.remote_id)
             machine.queue.clear()  # nothing of it is to come before the end
             machine.delete(f"{who} is connected already, and unique = keep keeps the older SA", 0, now)
+
+    def _keep_few(self, machine: IsakmpMachine, now: float) -> None:
+        """What IKEv2 refuses in IKE_AUTH: more SAs of one peer than anybody needs."""
+        sa, most = machine.sa, self._engine.env.settings.max_sas_of_peer
+        assert sa.local_id is not None and sa.remote_id is not None
+        if not sa.initiator and self.connected(sa.local_id, sa.remote_id, sa.user) > most:
+            machine.queue.clear()
+            machine.delete(f"{sa.remote_id} has {most} SAs already", 0, now)
 
     def _succeed(self, machine: AnyDriver, now: float) -> None:
         """A newer ISAKMP SA with the very same peer takes over the children of the older ones (RFC 2409 §5.5).

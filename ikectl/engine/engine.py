@@ -72,7 +72,7 @@ class Engine:
         self._roaming = Roaming()
         self.dhcp = DhcpWaits(self.commands)
         env.is_first_contact = self.connections.first_contact
-        env.is_connected = self.connections.connected
+        env.connected = self.connections.connected
         env.kin = self.connections.kin
         env.expecting = self.connections.expecting
         self._outside.again = self.connections.again

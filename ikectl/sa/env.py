@@ -55,6 +55,9 @@ class Settings:
     """How long the inbound half of a replaced child stays for packets under way."""
     max_children: int = 256
     """Children of one IKE SA; NO_ADDITIONAL_SAS beyond (RFC 7296 §1.3)."""
+    max_sas_of_peer: int = 1024
+    """IKE SAs of one peer: of its identity, and user where one logged in. Where `unique` lets several stand, one peer
+    that may log in could otherwise fill the memory; a group that shares an identity and a secret is smaller, too."""
     max_queue: int = 64
     """Exchanges that may wait for the window of one IKE SA."""
     make_before_break: bool = True
@@ -94,8 +97,8 @@ class Env:
     is_taken: Callable[[bytes], bool] = lambda spi: False
     """Whether an IKE SPI is in use on this host; set by the engine."""
 
-    is_connected: Callable[[Identity, Identity, str], bool] = lambda local, remote, user: False
-    """Whether an SA stands between our and a peer's identity, with that user; set by the engine."""
+    connected: Callable[[Identity, Identity, str], int] = lambda local, remote, user: 0
+    """How many SAs stand between our and a peer's identity, of that user; set by the engine."""
 
     is_first_contact: Callable[[Association], bool] = lambda sa: False
     """Whether nobody else here has or calls the peer of this SA by the same identities; set by the engine."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ikectl.config.model import Unique
 from ikectl.engine.engine import Engine
-from ikectl.sa.env import Env
+from ikectl.sa.env import Env, Settings
+from ikectl.sa.events import AuthFailed, Note
 from tests.sim.host import Host
 from tests.sim.site import Site, child, connection
 from tests.sim.tape import Tape
@@ -87,3 +90,44 @@ def test_keep_believes_a_first_contact() -> None:
     site.up()
     assert again(site) is None
     assert len(site.sun.machines) == 1
+
+
+@pytest.mark.parametrize("unique", [Unique.NO, Unique.NEVER])
+def test_one_peer_has_only_so_many(unique: Unique) -> None:
+    """Who may log in may not fill the memory: beyond the limit AUTHENTICATION_FAILED, and all that stood stands."""
+    most = Settings(max_sas_of_peer=3)
+    site = Site(sun={"unique": unique}, moon={"unique": Unique.NEVER}, sun_host={"settings": most})
+    (made,) = site.moon.engine.connections.all
+    outcomes = []
+    for number in range(5):
+        site.moon.load(replace(made, name=f"site-{number}"))
+        token = site.moon.initiate(f"site-{number}", "net", site.world.now)
+        site.world.run(site.world.now + 5)
+        outcomes.append(site.moon.done[token].error)
+    assert outcomes[:3] == [None] * 3 and all(outcomes[3:]) and len(site.sun.machines) == 3
+    assert "all that one peer may have" in site.sun.saw(AuthFailed)[-1].why
+    site.moon.terminate(site.world.now, "site-1")
+    site.world.run(site.world.now + 60)
+    token = site.moon.initiate("site-4", "net", site.world.now)
+    site.world.run(site.world.now + 5)
+    assert site.moon.done[token].error is None and len(site.sun.machines) == 3
+    site.world.settled()
+
+
+def test_first_contact_is_let_in_beyond_it() -> None:
+    """The others are dead, and go: a crashed peer is not kept out by its own past."""
+    site = Site(sun_host={"settings": Settings(max_sas_of_peer=1)})
+    site.up()
+    for _ in range(3):
+        assert again(site) is None and len(site.sun.machines) == 1
+
+
+def test_a_key_for_whoever_answers_is_warned_of() -> None:
+    site = Site(moon={"remote_id": "%any"}, sun={"remote_id": "%any"})
+    site.world.run(1)
+    for host in (site.moon, site.sun):
+        (warning,) = [note.why for note in host.saw(Note) if "whoever answers" in note.why]
+        assert "connection site" in warning and "set remote.id" in warning
+    site = Site()
+    site.world.run(1)
+    assert not [note for note in site.moon.saw(Note) if "whoever" in note.why]

@@ -288,13 +288,17 @@ class AnswerIkeAuth(Answer):
         if admission.theirs != len(admission.connection.remote):
             raise AuthenticationFailed(f"{admission.theirs} rounds are not those of {admission.connection.name}")
         ppk.must_be_used(admission.connection, sa.ppk)
-        if (
-            admission.connection.unique is Unique.KEEP
-            and admission.opening.notify(NotifyType.INITIAL_CONTACT) is None
-            and sa.env.is_connected(sa.local_id, sa.remote_id, admission.user)
-        ):
-            who = f"user {admission.user!r}" if admission.user else str(sa.remote_id)
+        unique, already = admission.connection.unique, sa.env.connected(sa.local_id, sa.remote_id, admission.user)
+        if not already or (unique is not Unique.NEVER and admission.opening.notify(NotifyType.INITIAL_CONTACT)):
+            return
+        who = f"user {admission.user!r}" if admission.user else str(sa.remote_id)
+        if unique is Unique.KEEP:
             raise AuthenticationFailed(f"{who} is connected already, and unique = keep keeps the older SA")
+        if unique is not Unique.REPLACE and already >= sa.env.settings.max_sas_of_peer:
+            raise AuthenticationFailed(
+                f"{who} has {already} IKE SAs already, which is all that one peer may have; unique = replace lets the "
+                "latest stand"
+            )
 
     async def _settle(self, sa: IkeSa, request: Message, keying: Keying) -> list[Payload]:
         """What riders say, and SA, TSi, TSr, or the notify that says why not; the IKE SA stands either way."""
