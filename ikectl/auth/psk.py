@@ -41,7 +41,8 @@ class Psk:
         expected = context.prf.compute(context.shared_key or await _shared_key(context), context.octets_remote)
         if not compare_digest(expected, auth.data):
             raise AuthenticationFailed(
-                f"the pre-shared keys of {context.local_id} and {context.remote_id} differ (MAC mismatch)"
+                f"the pre-shared keys of {context.local_id} and {context.remote_id} differ (MAC mismatch): compare the "
+                "secrets of both ends that have these ids, and mind blanks and quotes"
             )
         return "pre-shared key"
 

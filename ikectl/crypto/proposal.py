@@ -47,6 +47,10 @@ MAX_REMEMBERED_TRANSFORMS = 64
 """A peer's longer proposals are judged afresh each time, so that what strangers leave here is bounded in octets too."""
 
 KNOWN_TYPES = frozenset(TransformType)
+MAX_ADVISED = 16
+"""Transforms of a peer's proposal that are worth showing in a line."""
+MAX_WORDS = 100
+"""Characters of a proposal of ours that are worth saying twice."""
 
 
 def offer(configured: Iterable[Proposal], spi: bytes = b"", *, without_ke: bool = False) -> tuple[Proposal, ...]:
@@ -157,7 +161,36 @@ def _select(
     failed, index, ours = nearest
     having, wanted = theirs[index][1], _by_type(ours.transforms, without_ke)
     why = "; ".join(_differ(kind, having.get(kind, []), wanted.get(kind, [])) for kind in failed[:8])
-    return f"nearest are the peer's proposal {index + 1} and our {format_proposal(ours)}: {why}"
+    advice = _advice(Proposal(1, ours.protocol, b"", offered[index][1]), ours, without_ke)
+    return f"nearest are the peer's proposal {index + 1} and our {format_proposal(ours)}: {why}; {advice}" + _rest(
+        offered, configured, ours
+    )
+
+
+def _advice(theirs: Proposal, ours: Proposal, without_ke: bool) -> str:
+    """What makes the nearest two meet, at either end."""
+    key = "proposals" if ours.protocol is Protocol.IKE else f"{ours.protocol.name.lower()}_proposals"
+    own = format_proposal(ours)
+    advice = "let the peer offer " + (own if len(own) <= MAX_WORDS else "something of that")
+    wanted = _without_ke(theirs.transforms) if without_ke else theirs.transforms
+    words = format_proposal(theirs._replace(transforms=wanted)) if len(wanted) <= MAX_ADVISED else ":"
+    if ":" in words:  # something of it has no keyword, or it is not worth a line
+        return advice
+    return f"{advice}, or take {words} into {key}"
+
+
+def _rest(
+    offered: Sequence[tuple[Protocol, tuple[Transform, ...]]], configured: Sequence[Proposal], nearest: Proposal
+) -> str:
+    """What else there is at either end, where that is more than what was compared; bounded."""
+    told = ""
+    if len(offered) > 1:
+        shown = ["/".join(name_of(transform) for transform in ts[:MAX_ADVISED]) for _, ts in offered[:3]]
+        told += f"; offered in all: {', '.join(shown)}" + (", ..." if len(offered) > 3 else "")
+    others = [format_proposal(proposal) for proposal in configured[:3] if proposal is not nearest]
+    if others:
+        told += f"; configured as well: {', '.join(others)}" + (", ..." if len(configured) > 3 else "")
+    return told
 
 
 def _by_type(transforms: tuple[Transform, ...], without_ke: bool) -> dict[TransformType, list[Transform]]:

@@ -272,7 +272,8 @@ class Calls:
             Endpoint(old.sa.path.remote.address, connection.remote_port),
         )
         machine = self._new(call, connection, path, 1, now)
-        machine.earlier = old.why
+        machine.earlier = old.why  # told along with what comes of IKEv1
+        call.failures = [failure for failure in call.failures if failure != old.why]
         self._begin(call, machine)
         return True
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from ikectl.config.model import Connection
@@ -232,23 +233,34 @@ class Engine:
             machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
             assert isinstance(machine, Machine)
             self._router.add_half_open(machine, stranger.datagram)
+            if not candidates:
+                machine.sa.emit(Note(machine.sa, self._nobody_for(path, 2)))
             machine.answer_init(AnswerIkeSaInit(candidates), message, stranger.datagram, path, now)
             return
         isakmp = self.new_machine(False, path, message.cookie_i, now, candidates[0] if candidates else None, 1)
         assert isinstance(isakmp, IsakmpMachine)
         self._router.add_half_open(isakmp, stranger.datagram)
         if not candidates:
-            isakmp.sa.emit(Note(isakmp.sa, self._nobody_for(path)))
+            isakmp.sa.emit(Note(isakmp.sa, self._nobody_for(path, 1)))
         isakmp.answer_first(PHASE_1[message.exchange](candidates), message, stranger.datagram, path, now)
 
-    def _nobody_for(self, path: Path) -> str:
-        """Why no connection answers a peer that calls by IKEv1."""
-        others = self.connections.for_addresses(path.local.address, path.remote.address, 2)
-        calls = f"{path.remote.host} calls {path.local.host} by IKEv1"
-        if not others:
-            return f"{calls}, and no connection has these addresses: compare local_addrs and remote_addrs"
-        names = ", ".join(each.name for each in others[:5])
-        return f"{calls}, and what has these addresses ({names}) speaks IKEv2 alone: set version = 0, or 2 at the peer"
+    def _nobody_for(self, path: Path, version: int) -> str:
+        """Why no connection answers a peer that calls by that version of IKE."""
+        ends = path.local.address, path.remote.address
+        others = self.connections.for_addresses(*ends, 3 - version)
+        calls = f"{path.remote.host} calls {path.local.host} by IKEv{version}"
+        if others:
+            names, other = ", ".join(each.name for each in others[:5]), 3 - version
+            return (
+                f"{calls}, and what has these addresses ({names}) speaks IKEv{other} alone: set version = 0, or "
+                f"{other} at the peer"
+            )
+        some = [
+            f"{each.name} ({' '.join(map(str, each.local_addrs[:3]))} with {' '.join(map(str, each.remote_addrs[:3]))})"
+            for each in islice(self.connections.all, 3)
+        ]
+        known = f"; there is {', '.join(some)}" if some else "; none is loaded"
+        return f"{calls}, and no connection has these addresses: compare local_addrs and remote_addrs{known}"
 
     def _born(self, driver: AnyDriver) -> None:
         """An SA was made by another one and stands already."""

@@ -322,6 +322,6 @@ def _value_text(attribute: Attribute) -> str:
     )
     if out[:1] in ("#", " "):
         out = "\\" + out
-    if out.endswith(" ") and len(out) > 1:
+    if out.endswith(" ") and len(text) > 1:  # else it is escaped already
         out = out[:-1] + "\\ "
     return out

@@ -10,6 +10,7 @@ from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import (
     AuthFailed,
     ChildDown,
+    ChildFailed,
     ChildRekeyed,
     ChildUp,
     Event,
@@ -73,7 +74,8 @@ def _one(view: IkeSaView, child: ChildSa, control: Control) -> tuple[ChildSaView
 def _alert(kind: str) -> Story:
     def shape(event: Event, control: Control) -> Shape:
         sa = event.ike
-        return {"type": kind, **({"ike-sa": shapes.ike_sa(control.view(sa), None)} if sa is not None else {})}
+        about: Shape = {} if sa is None else {"ike-sa": shapes.ike_sa(control.view(sa), None)}
+        return {"type": kind, "msg": event.text(), **about}
 
     return shape
 
@@ -98,6 +100,7 @@ BROADCASTS: dict[type[Event], tuple[str, Story]] = {
     ProposalMismatch:  ("alert",        _proposal_mismatch),
     TsMismatch:        ("alert",        _alert("ts-mismatch")),
     NoInnerAddress:    ("alert",        _alert("vip-failure")),
+    ChildFailed:       ("alert",        _alert("keep-on-child-sa-failure")),
     Retransmitted:     ("alert",        _alert("retransmit-send")),
     RetransmitTimeout: ("alert",        _alert("retransmit-send-timeout")),
 }

@@ -198,8 +198,8 @@ class CreateChild(ChildCreation):
         return Done(follow=single)
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
+        why = refusal_text(first_error(reply), None if self.made is None else self.made.offer)
         await self.withdraw(sa)
-        why = refusal_text(first_error(reply))
         sa.emit(ChildFailed(sa, self.child.name, why))
         return Done(failed=f"child {self.child.name} not established: {why}")
 

@@ -325,7 +325,7 @@ class IkeAuth(Exchange):
             await offer.withdraw()
             return Done(follow=single)
         if first_error(reply) is not None or not reply.all(SA):
-            return await self._undo(sa, offer, reply, refusal_text(first_error(reply)))
+            return await self._undo(sa, offer, reply, refusal_text(first_error(reply), offer))
         try:
             child = await agreement.accept(sa, offer, reply, keying)
         except (Refused, BackendError, PeerMisbehaved) as failure:

@@ -35,6 +35,7 @@ from ikectl.iana.v2 import (
 )
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
+from ikectl.sa.events import ProposalMismatch
 from ikectl.sa.ike_sa import Handshake, IkeSa
 from ikectl.values.path import Path
 from ikectl.wire.payload import Payload
@@ -152,7 +153,10 @@ class IkeSaInit(Exchange):
         assert error is not None and sa.connection is not None
         if error.type is NotifyType.NO_PROPOSAL_CHOSEN:
             ours = ", ".join(proposals.format_proposal(proposal) for proposal in sa.connection.proposals)
-            return Doubt(f"the peer accepts none of our IKE proposals ({ours}): compare with its configuration")
+            return Doubt(
+                f"the peer answered NO_PROPOSAL_CHOSEN: it accepts none of our IKE proposals ({ours}), or has no "
+                f"connection for {sa.path.local.host}: compare with its configuration; its log names what differs"
+            )
         return Doubt(f"the peer answered IKE_SA_INIT with {error.type}")
 
     async def on_redirect(self, sa: IkeSa, reply: Message) -> Next:
@@ -231,7 +235,12 @@ class AnswerIkeSaInit(Answer):
         """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
         ke = request.one(KE)
         rounds = request.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is not None
-        chosen, fitting = self._select(request.one(SA), rounds)
+        try:
+            chosen, fitting = self._select(request.one(SA), rounds)
+        except NoProposalChosen as refusal:
+            if self.candidates:
+                sa.emit(ProposalMismatch(sa, "", str(refusal)))
+            raise
         suite = IkeSuite.of(chosen)
         if suite.ke != ke.method:
             raise InvalidKe(suite.ke)
@@ -274,13 +283,16 @@ class AnswerIkeSaInit(Answer):
             try:
                 chosen = proposals.select(offer.proposals, _on_the_table(ours, rounds))
             except NoProposalChosen as refusal:
-                failure = failure or refusal
+                failure = failure or NoProposalChosen(f"connection {self._first_with(ours)}: {refusal}")
                 continue
             if len(distinct) == 1:
                 return chosen, self.candidates
             allowing = {key for key, others in distinct.items() if others is ours or _allows(others, chosen)}
             return chosen, tuple([each for each in self.candidates if id(each.proposals) in allowing])
         raise failure or NoProposalChosen("no connection is configured for these addresses")
+
+    def _first_with(self, ours: tuple[Proposal, ...]) -> str:
+        return next(each.name for each in self.candidates if each.proposals is ours)
 
 
 def _has_rounds(offered: Sequence[Proposal]) -> bool:

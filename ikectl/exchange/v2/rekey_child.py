@@ -120,8 +120,8 @@ class RekeyChild(ChildCreation):
         return Done(follow=(CreateChild(self.old.config, self.token),))
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
+        why = refusal_text(first_error(reply), None if self.made is None else self.made.offer)
         await self.withdraw(sa)
-        why = refusal_text(first_error(reply))
         sa.emit(ChildFailed(sa, self.old.name, f"rekeying: {why}"))
         if self.old.state is not ChildState.INSTALLED:
             return Done(failed=why)
