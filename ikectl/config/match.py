@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from ikectl.config.model import EXACT_ADDRESS_MATCH, NO_ADDRESS_MATCH, AddressSpec, AuthKind, Connection
@@ -145,27 +146,105 @@ def _own_closeness(connection: Connection, ours: Identity | None) -> int:
 
 
 def _why_none(candidates: Sequence[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
+    """What kept each of them from fitting; those that came closest are told of first. At most SHOWN are."""
     if not candidates:
         return "no connection fits the addresses"
+    far: list[tuple[int, Connection]] = []
+    for connection in candidates:
+        far.append((_stage(connection, peer, ours, now), connection))
+    deepest = max(stage for stage, _ in far)
+    nearest = [connection for stage, connection in far if stage == deepest]
+    why = _EXPLAIN[deepest](nearest, peer, ours, now)
+    others = [connection for stage, connection in far if stage != deepest]
+    if others:
+        told = (f"{each.name}: {_short(each, peer, ours, now)}" for each in others[:SHOWN])
+        why += f"; others do not fit either: {', '.join(told)}" + (", ..." if len(others) > SHOWN else "")
+    return why
+
+
+SHOWN = 5
+"""Connections that a line tells of."""
+MAX_SHOWN_ID = 256
+"""Characters of a stranger's identity that are compared so."""
+MAX_COMPARED = 64
+"""Identities that a stranger's is compared with, to find what may have been mistyped."""
+
+_ROUND, _PEER, _OWN, _PROOF, _MORE = range(5)
+"""How far a connection fits: the number of rounds, the peer's identity, ours, the method of proof, what follows."""
+
+
+def _stage(connection: Connection, peer: Identity, ours: Identity | None, now: Round | None) -> int:
+    """The first thing that does not fit."""
     done = 0 if now is None else now.done
-    asking = [connection for connection in candidates if len(connection.remote) > done]
-    if not asking:
-        return f"{str(peer)!r} begins round {done + 1} of authentication, and {_names(candidates)} wants {done}"
-    fitting = [connection for connection in asking if connection.remote[done].id.match(peer)]
-    if not fitting:
-        expected = _listed(str(connection.remote[done].id) for connection in asking)
-        return f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
-    named = [connection for connection in fitting if _own_closeness(connection, ours)]
-    if not named:
-        known = _listed(str(connection.local[0].id) for connection in fitting)
-        return f"{str(peer)!r} asks for the identity {str(ours)!r}; connections for it have {known}"
+    if len(connection.remote) <= done:
+        return _ROUND
+    if not connection.remote[done].id.match(peer):
+        return _PEER
+    if not _own_closeness(connection, ours):
+        return _OWN
+    return _PROOF if now is None or connection.remote[done].auth.kind is not now.proof else _MORE
+
+
+def _short(connection: Connection, peer: Identity, ours: Identity | None, now: Round | None) -> str:
+    """The same of one that is farther away."""
+    done = 0 if now is None else now.done
+    stage = _stage(connection, peer, ours, now)
+    if stage == _ROUND:
+        return f"wants {len(connection.remote)} rounds of authentication"
+    if stage == _PEER:
+        return f"expects {connection.remote[done].id}"
+    return f"is {connection.local[0].id}" if stage == _OWN else f"wants {connection.remote[done].auth.kind}"
+
+
+def _why_round(nearest: list[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
+    done = 0 if now is None else now.done
+    return f"{str(peer)!r} begins round {done + 1} of authentication, and {_names(nearest)} wants {done}"
+
+
+def _why_peer(nearest: list[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
+    done = 0 if now is None else now.done
+    expected = _listed(str(connection.remote[done].id) for connection in nearest)
+    why = f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
+    patterns = [connection.remote[done].id for connection in nearest[:MAX_COMPARED]]
+    for pattern in patterns:
+        exact = pattern.identity
+        if exact is not None and exact.kind != peer.kind and str(exact).lower() == str(peer).lower():
+            return (
+                f"{why}; the peer sends {peer} as {peer.kind}, and remote.id means it as {exact.kind}: write the kind "
+                "in front at one end, such as fqdn: or keyid:"
+            )
+    known = [str(pattern) for pattern in patterns if pattern.identity is not None]
+    close = get_close_matches(str(peer)[:MAX_SHOWN_ID], known, 1, 0.8)
+    if close:
+        return f"{why}; nearest is {close[0]}: is one of them mistyped?"
+    return f"{why}; set remote.id here, or local.id at the peer"
+
+
+def _why_own(nearest: list[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
+    known = _listed(str(connection.local[0].id) for connection in nearest)
+    return (
+        f"{str(peer)!r} asks for the identity {str(ours)!r}; connections for it have {known}: let the peer's remote.id "
+        "be our local.id"
+    )
+
+
+def _why_proof(nearest: list[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
     assert now is not None
-    proving = [connection for connection in named if connection.remote[done].auth.kind is now.proof]
-    if not proving:
-        return f"{str(peer)!r} proves itself by {now.proof}, but {_names(named)} wants another proof"
+    wanted = _listed(str(connection.remote[now.done].auth.kind) for connection in nearest)
+    return (
+        f"{str(peer)!r} proves itself by {now.proof}, but {_names(nearest)} wants another proof ({wanted}): "
+        "let local.auth there and remote.auth here be the same"
+    )
+
+
+def _why_more(nearest: list[Connection], peer: Identity, ours: Identity | None, now: Round | None) -> str:
+    assert now is not None
     if now.more:
-        return f"{str(peer)!r} announces another round of authentication, and {_names(proving)} wants {done + 1}"
-    return f"{str(peer)!r} ends with round {done + 1} of authentication, and {_names(proving)} wants more"
+        return f"{str(peer)!r} announces another round of authentication, and {_names(nearest)} wants {now.done + 1}"
+    return f"{str(peer)!r} ends with round {now.done + 1} of authentication, and {_names(nearest)} wants more"
+
+
+_EXPLAIN = {_ROUND: _why_round, _PEER: _why_peer, _OWN: _why_own, _PROOF: _why_proof, _MORE: _why_more}
 
 
 def _names(connections: Iterable[Connection]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from ikectl.crypto import transforms as table
 from ikectl.crypto.keywords import (
@@ -79,8 +80,10 @@ def select(offered: Sequence[Proposal], configured: Sequence[Proposal], *, witho
     """
     search = _select if _worth_remembering(offered) else _select.__wrapped__
     found = search(tuple([(protocol, ts) for _, protocol, _, ts in offered]), tuple(configured), without_ke)
-    if isinstance(found, str):
-        raise NoProposalChosen(found)
+    if isinstance(found, _Misfit):
+        refusal = NoProposalChosen(found.why)
+        refusal.distance = found.distance
+        raise refusal
     index, transforms = found
     number, protocol, spi, _ = offered[index]
     return Proposal(number, protocol, spi, transforms)
@@ -135,12 +138,20 @@ def _without_ke(transforms: tuple[Transform, ...]) -> tuple[Transform, ...]:
     return tuple(transform for transform in transforms if transform.type not in table.KEY_EXCHANGES)
 
 
+class _Misfit(NamedTuple):
+    """Nothing fits."""
+
+    distance: int
+    """Types of transforms that failed in the nearest pair."""
+    why: str
+
+
 @lru_cache(REMEMBERED_SELECTIONS)
 def _select(
     offered: tuple[tuple[Protocol, tuple[Transform, ...]], ...],
     configured: tuple[Proposal, ...],
     without_ke: bool,
-) -> tuple[int, tuple[Transform, ...]] | str:
+) -> tuple[int, tuple[Transform, ...]] | _Misfit:
     """Index of the offered proposal and the chosen transforms, or why there is none."""
     theirs = [(protocol, _by_type(transforms, without_ke)) for protocol, transforms in offered]
     nearest: tuple[list[TransformType], int, Proposal] | None = None
@@ -157,14 +168,13 @@ def _select(
     if nearest is None:
         kinds = ", ".join(dict.fromkeys(str(protocol) for protocol, _ in offered)) or "nothing"
         wanted_kinds = ", ".join(dict.fromkeys(str(p.protocol) for p in configured)) or "nothing"
-        return f"the peer offers {kinds}; configured is {wanted_kinds}"
+        return _Misfit(len(TransformType), f"the peer offers {kinds}; configured is {wanted_kinds}")
     failed, index, ours = nearest
     having, wanted = theirs[index][1], _by_type(ours.transforms, without_ke)
     why = "; ".join(_differ(kind, having.get(kind, []), wanted.get(kind, [])) for kind in failed[:8])
     advice = _advice(Proposal(1, ours.protocol, b"", offered[index][1]), ours, without_ke)
-    return f"nearest are the peer's proposal {index + 1} and our {format_proposal(ours)}: {why}; {advice}" + _rest(
-        offered, configured, ours
-    )
+    told = f"nearest are the peer's proposal {index + 1} and our {format_proposal(ours)}: {why}; {advice}"
+    return _Misfit(len(failed), told + _rest(offered, configured, ours))
 
 
 def _advice(theirs: Proposal, ours: Proposal, without_ke: bool) -> str:

@@ -106,7 +106,10 @@ def test_the_identity_the_peer_asks_for_must_be_ours() -> None:
     assert for_identities(candidates, moon, Identity.parse("venus")).connection is candidates[0]
     chosen = for_identities(candidates[1:], moon, Identity.parse("venus"))
     assert chosen.connection is None
-    assert chosen.why == "'moon' asks for the identity 'venus'; connections for it have sun, mars"
+    assert chosen.why == (
+        "'moon' asks for the identity 'venus'; connections for it have sun, mars: let the peer's remote.id be our "
+        "local.id"
+    )
 
 
 def test_the_method_of_proof_counts() -> None:
@@ -115,15 +118,53 @@ def test_the_method_of_proof_counts() -> None:
     assert for_identities(candidates, moon, now=Round(AuthKind.PUBKEY)).connection is candidates[1]
     assert for_identities(candidates, moon, now=Round(AuthKind.PSK)).connection is candidates[0]
     chosen = for_identities(candidates[:1], moon, now=Round(AuthKind.PUBKEY))
-    assert chosen.why == "'moon' proves itself by pubkey, but psk wants another proof"
+    assert chosen.why == (
+        "'moon' proves itself by pubkey, but psk wants another proof (psk): let local.auth there and remote.auth here "
+        "be the same"
+    )
 
 
 def test_the_reason_says_who_was_expected() -> None:
     assert for_identities([], Identity.parse("moon")).why == "no connection fits the addresses"
     chosen = for_identities([conn("a", peer=f"p{n}") for n in range(9)], Identity.parse("moon"))
     assert chosen.why == (
-        "no connection expects the identity 'moon'; those for these addresses expect p0, p1, p2, p3, p4, ..."
+        "no connection expects the identity 'moon'; those for these addresses expect p0, p1, p2, p3, p4, ...; "
+        "set remote.id here, or local.id at the peer"
     )
+
+
+def why(candidates: list[Connection], peer: str, ours: str | None = None, now: Round | None = None) -> str:
+    return for_identities(candidates, Identity.parse(peer), Identity.parse(ours) if ours else None, now).why
+
+
+def test_the_reason_names_each_that_did_not_fit() -> None:
+    """Those that came closest first, the others in short."""
+    candidates = [
+        conn("far", peer="venus"),
+        conn("near", peer="moon", own="mars"),
+        conn("cert", peer="moon", own="sun"),
+    ]
+    told = why(candidates, "moon", "sun", Round(AuthKind.PSK))
+    assert told.startswith("'moon' proves itself by psk, but cert wants another proof (pubkey)")
+    assert told.endswith("others do not fit either: far: expects venus, near: is mars")
+
+
+def test_what_may_be_mistyped_is_pointed_at() -> None:
+    candidates = [conn("a", peer="venus.example.org"), conn("b", peer="moon.example.org")]
+    assert "nearest is moon.example.org: is one of them mistyped?" in why(candidates, "mon.example.org")
+    assert "nearest" not in why(candidates, "something.else")
+
+
+def test_the_same_name_of_another_kind_is_pointed_at() -> None:
+    told = why([conn("a", peer="keyid:moon")], "fqdn:moon")
+    assert "the peer sends moon as FQDN, and remote.id means it as KEY_ID" in told
+
+
+def test_the_reason_is_bounded_whatever_is_configured_and_sent() -> None:
+    candidates = [conn(f"c{n}", peer=f"p{n}.example.org", own=f"o{n % 7}") for n in range(3000)]
+    assert len(why(candidates, "x" * 2000)) < 2600
+    candidates += [conn(f"d{n}", peer="moon", own=f"o{n}") for n in range(3000)]
+    assert len(why(candidates, "moon", "y")) < 600
 
 
 def test_a_replaced_connection_is_not_the_same_ike() -> None:

@@ -297,7 +297,9 @@ def choose(
         try:
             chosen = proposals.select(request.one(SA).proposals, fit.config.proposals, without_ke=without_ke)
         except NoProposalChosen as refusal:
-            failure = failure or refusal
+            if failure is None or refusal.distance < failure.distance:
+                failure = refusal
+                failure.subject = fit.config.name
             continue
         if whole is not None and not (covers(fit.ts_local, whole[0]) and covers(fit.ts_remote, whole[1])):
             raise TsUnacceptable(

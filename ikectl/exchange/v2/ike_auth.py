@@ -270,7 +270,10 @@ class IkeAuth(Exchange):
         named = reply.one(IDr)
         claimed = named.identity
         if not remote.id.match(claimed):
-            raise AuthenticationFailed(f"the peer is {claimed}; {remote.name}.id wants {remote.id}")
+            raise AuthenticationFailed(
+                f"the peer is {claimed}, and {remote.name}.id wants {remote.id}: set remote.id to {claimed} if "
+                "that is whom you mean, or let the peer have the identity that is wanted"
+            )
         progress.named = named
         if not progress.theirs:
             sa.remote_id = claimed

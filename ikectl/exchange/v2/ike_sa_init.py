@@ -283,7 +283,9 @@ class AnswerIkeSaInit(Answer):
             try:
                 chosen = proposals.select(offer.proposals, _on_the_table(ours, rounds))
             except NoProposalChosen as refusal:
-                failure = failure or NoProposalChosen(f"connection {self._first_with(ours)}: {refusal}")
+                if failure is None or refusal.distance < failure.distance:
+                    failure = NoProposalChosen(f"connection {self._first_with(ours)}: {refusal}")
+                    failure.distance = refusal.distance
                 continue
             if len(distinct) == 1:
                 return chosen, self.candidates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ikectl.crypto.keywords import format_proposal
-from ikectl.errors import Refused, TsUnacceptable
+from ikectl.errors import NoProposalChosen, Refused, TsUnacceptable
 from ikectl.exchange.v2.child import ChildOffer
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa.events import ChildFailed, ProposalMismatch, TsMismatch
@@ -54,6 +54,8 @@ def _list(selectors: tuple[TrafficSelector, ...]) -> str:
 
 def mismatch(sa: IkeSa, refusal: Refused, child: str = "") -> TsMismatch | ProposalMismatch | ChildFailed:
     """The event that tells operators of our refusal of a child."""
+    if isinstance(refusal, NoProposalChosen):
+        child = child or refusal.subject
     if isinstance(refusal, TsUnacceptable):
         return TsMismatch(sa, child, str(refusal))
     if refusal.notify is NotifyType.NO_PROPOSAL_CHOSEN:
