@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ikectl.config.model import AddressSpec, Child, Connection
-from ikectl.engine.driver import Driver
+from ikectl.engine.driver import Driver, End
 from ikectl.engine.transmit import fraction
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import ExchangeType
@@ -211,7 +211,7 @@ class Calls:
         if error is None:
             self._settle(call, want, None)
             self._drop_if_idle(call)
-        elif call.machine is machine and machine.gave_up is None:
+        elif call.machine is machine and machine.gave_up is None and machine.end is not End.UPROOTED:
             # The peer's word, or ours: the same would come of it elsewhere.
             parts, want.parts = want.parts, []
             if machine.sa.state in STANDING or not want.own:
@@ -254,6 +254,8 @@ class Calls:
             call.machine = standing  # rekeyed: what waited goes on there
         elif standing is not None:
             self._alarm(call, now + LOOK_AGAIN)
+        elif machine.end is End.UPROOTED and call.wants:
+            self._attempt(call, connection, now)  # nothing is wrong with the peer, and another address leads to it
         elif machine.gave_up is ExchangeType.IKE_SA_INIT and self._by_ikev1(call, connection, machine, now):
             return
         elif machine.gave_up is not None and call.left and call.wants:

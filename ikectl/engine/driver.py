@@ -77,6 +77,7 @@ class Driver(Generic[S]):
         "_running",
         "began_at",
         "earlier",
+        "end",
         "gave_up",
         "last_heard",
         "last_sent",
@@ -105,6 +106,8 @@ class Driver(Generic[S]):
         """Octets that came in on children when liveness was last judged."""
         self.why = ""
         """Why it closed."""
+        self.end: End | None = None
+        """How; set when that begins."""
         self.earlier = ""
         """Why what was tried before this SA, for the same purpose, came to nothing."""
         self.gave_up: Registry | None = None

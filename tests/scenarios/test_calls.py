@@ -55,6 +55,8 @@ def test_addresses_are_tried_in_turn_until_one_answers() -> None:
 def test_our_own_addresses_are_tried_in_turn_too() -> None:
     """Two addresses of ours: the first leads nowhere."""
     site, wire = calling(SUN, locals_=("192.0.2.77", MOON))
+    site.world.move(site.moon, MOON, "192.0.2.77")
+    site.world.taps.append(lambda host, transmit: transmit.path.local.host != "192.0.2.77")
     token = site.up(within=900)
     assert site.moon.done[token].error is None and stands(site)
     sources = dict.fromkeys(seen.transmit.path.local.host for seen in wire.all(which(IKE_SA_INIT, by=site.moon)))

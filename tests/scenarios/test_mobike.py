@@ -288,6 +288,20 @@ def test_moving_amid_the_handshake(instant: float) -> None:
 
 
 @pytest.mark.conformance("v2-107")
+@pytest.mark.parametrize("instant", [0.01, 0.03, 0.05, 0.07])
+def test_an_address_that_is_gone_amid_the_handshake(instant: float) -> None:
+    """The handshake begins again from the new address, and what was wanted comes up."""
+    site, _ = gateways(moon={"mobike": True, "local": "%any"}, sun={"mobike": True, "local": "%any", "remote": "%any"})
+    token = site.moon.initiate("site", "net", site.world.now)
+    wait(site, instant)
+    site.world.move(site.moon, ELSEWHERE)
+    wait(site, 10)
+    assert site.moon.done[token].error is None
+    assert sa_of(site.moon).path.local == Endpoint.parse(ELSEWHERE, 4500) and len(site.moon.children) == 1
+    assert site.world.carries(site.moon, site.sun)
+
+
+@pytest.mark.conformance("v2-107")
 @pytest.mark.parametrize("seed", range(12))
 def test_moving_on_a_bad_link(seed: int) -> None:
     """A third lost, some twice, out of order: three moves and two rekeyings, and in the end both ends agree."""

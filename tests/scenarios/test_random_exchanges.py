@@ -20,7 +20,7 @@ from ikectl.values.identity import Identity, IdentityPattern
 from tests.scenarios.stage import bare
 from tests.sim.host import Host
 from tests.sim.link import Link
-from tests.sim.site import Site, child
+from tests.sim.site import MOON, Site, child
 from tests.sim.users import user_answers
 
 CHILDREN = ("net", "lab")
@@ -68,6 +68,8 @@ class Exchanges(RuleBasedStateMachine):
             sun_children=children(esp, True),
             moon_host=host,
             sun_host=host,
+            moon={"mobike": True, "local": "%any"},
+            sun={"mobike": True, "remote": "%any"},
         )
         prove_by(self.site, proof)
         self.world = self.site.world
@@ -92,6 +94,10 @@ class Exchanges(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.005, 0.03, 0.2, 3.0, 40.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.run(self.world.now + seconds)
+
+    @rule(place=st.sampled_from([MOON, "192.0.2.77", "192.0.2.78"]))
+    def roam(self, place: str) -> None:
+        self.world.move(self.site.moon, place)
 
     @rule(loss=st.sampled_from([0.0, 0.2, 0.4]), twice=st.sampled_from([0.0, 0.3]), jitter=st.sampled_from([0.0, 0.4]))
     def weather(self, loss: float, twice: float, jitter: float) -> None:

@@ -1,4 +1,4 @@
-"""A life of a road warrior, drawn from one seed: EAP or two proofs, inner addresses, children, reauthentication.
+"""A life of a road warrior, drawn from one seed: EAP or two proofs, inner addresses, reauthentication, roaming.
 
 Its gateway has address pools, so every life ends with the question whether all
 leases are given back. Fragments are needed where the path is narrow.
@@ -19,7 +19,7 @@ from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.mixed import MAX_LOSS, Life
 from tests.sim.nat import Nat
-from tests.sim.site import MOON, Site, child
+from tests.sim.site import MOON, SUN, Site, child
 from tests.sim.tape import Tape
 from tests.sim.users import user_answers
 
@@ -27,6 +27,8 @@ CAROL = Identity.parse("carol")
 METHODS = (EapType.MD5, EapType.MSCHAPV2, EapType.GTC)
 POOLS = (("road", "10.3.0.1", "10.3.0.6"), ("six", "2001:db8:3::1", "2001:db8:3::6"))
 CHILDREN = ("net", "lab")
+PLACES = (MOON, "192.0.2.77", "192.0.2.78")
+"""Where moon may be. The first is behind a translator, in some lives."""
 
 
 class RoadLife(Life):
@@ -42,7 +44,11 @@ class RoadLife(Life):
         users = {"answers": user_answers({"carol": b"of carol alone"}), "settings": settings, **late}
         vips = tuple(bytes(octets) for octets in (4, 16) if draw.chance(0.6)) or (bytes(4),)
         nat = Nat(frozenset({MOON}), "203.0.113.9") if draw.chance(0.4) else None
-        unique = {"unique": Unique.REPLACE} if draw.chance(0.3) else {}
+        self.roams = draw.chance(0.5)
+        roaming: dict[str, Any] = {"mobike": True, "local": "%any"} if self.roams else {}
+        # A client that roams amid a handshake leaves an SA behind that only the gateway knows of.
+        roaming |= {"dpd_delay": 60}
+        unique: dict[str, Any] = {"unique": Unique.REPLACE} if draw.chance(0.3) else {}
         esp = "aes128gcm16-x25519" if draw.chance(0.3) else "aes128gcm16"
         nets = {"net": "10.1.0.0/16,2001:db8:1::/64", "lab": "10.2.0.0/16,2001:db8:2::/64"}
         self.site = Site(
@@ -52,8 +58,8 @@ class RoadLife(Life):
             sun_children=tuple(child(name, esp=esp, local=nets[name], remote="dynamic") for name in CHILDREN),
             moon_host=users,
             sun_host=users,
-            moon={"vips": vips, **unique},
-            sun={"pools": tuple(name for name, _, _ in POOLS), "remote": "%any", **unique},
+            moon={"vips": vips, **unique, **roaming},
+            sun={"pools": tuple(name for name, _, _ in POOLS), **unique, **roaming, "remote": "%any", "local": SUN},
             nats=(nat,) if nat else (),
         )
         self.world, self.moon, self.sun = self.site.world, self.site.moon, self.site.sun
@@ -83,6 +89,9 @@ class RoadLife(Life):
 
     def _act(self) -> None:
         draw, start = self.tape, self.world.now
+        if self.roams and draw.chance(0.4):
+            place = PLACES[int(len(PLACES) * draw.fraction())]
+            self.world.at(start + 0.4 * draw.fraction(), lambda: self.world.move(self.moon, place))
         for order in range(1 + int(2 * draw.fraction())):
             host = self.moon if draw.chance(0.5) else self.sun
             name = CHILDREN[int(2 * draw.fraction())]

@@ -456,6 +456,7 @@ class IsakmpMachine(Talk):
         sa = self.sa
         if sa.state is IkeState.CLOSED:
             return
+        self.end = end
         kin = next(iter(sa.env.kin(sa)), None) if hand_over and sa.state in LIVE else None
         if kin is None and hand_over and end is End.DELETED and sa.living_children:
             kin = self.outside.revive(sa, self.now)

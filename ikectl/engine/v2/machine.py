@@ -760,6 +760,7 @@ class Machine(Roamer):
         sa = self.sa
         if sa.state is IkeState.CLOSED:
             return
+        self.end = end
         made = sa.rival.made if sa.rival is not None else None
         sa.rival = None
         if made is not None and made.state is IkeState.ESTABLISHED:
