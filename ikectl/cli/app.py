@@ -120,6 +120,18 @@ def rekey(
 
 
 @app.command()
+def configure(
+    context: typer.Context,
+    name: AliveName,
+    ask: Annotated[bool, typer.Option("--ask", help="Ask the peers about themselves instead.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send clients what their address pools have now (CFG_SET of IKEv2)."""
+    with daemon(socket_of(context)) as client:
+        up_command.configure(client, name, ask, as_json)
+
+
+@app.command()
 def install(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Let the next packet bring a child up (trap), or pass or drop its packets (shunt)."""
     from ikectl.cli import policies as policies_command

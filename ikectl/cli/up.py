@@ -144,6 +144,28 @@ def rekey(client: Client, name: str, number_of: int, reauth: bool, as_json: bool
         show(f"{meant}: rekeying {count(matches, what)}; watch it with: ikectl sas --watch {meant}")
 
 
+def configure(client: Client, name: str, ask: bool, as_json: bool) -> None:
+    """Send a connection's clients what their pools have now; `ask`: ask its peers about themselves."""
+    known = together(configured(client), alive(client))
+    meant = resolve(name, known)
+    story: list[dict[str, Any]] = []
+    try:
+        response = _story(
+            client, "configure", {"ike": meant.connection} | ({"ask": "yes"} if ask else {}), as_json, story
+        )
+    except CommandFailed as error:
+        if number(error.response.get("matches")) == 0:
+            raise Failure(
+                ExitCode.NO_SUCH_NAME, f"{meant.connection} is not up", f"bring it up with: ikectl up {meant}"
+            ) from error
+        raise Failure(ExitCode.REFUSED, f"{meant.connection}: {error}") from error
+    matches = number(response.get("matches")) or 0
+    if as_json:
+        show_json({"name": meant.connection, "success": True, "matches": matches, "log": story})
+    else:
+        show(f"{meant.connection}: {'asked' if ask else 'told'} on {count(matches, 'IKE SA')}")
+
+
 def _request(meant: Meant, number_of: int) -> dict[str, str]:
     request = {"ike": meant.connection}
     if meant.child:

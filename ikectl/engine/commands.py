@@ -53,6 +53,16 @@ class Rekey:
 
 
 @dataclass(frozen=True, slots=True)
+class Configure:
+    """Tell the clients on what is selected what their pools have now (CFG_SET); `ask`: ask the peers about themselves
+    (CFG_REQUEST)."""
+
+    token: int
+    selection: Selection = field(default_factory=Selection)
+    ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Install:
     """Let the policies of child `child` of connection `ike` stand without an SA: a trap or a shunt."""
 
@@ -134,6 +144,7 @@ Command = (
     Initiate
     | Terminate
     | Rekey
+    | Configure
     | Install
     | Uninstall
     | Acquired

@@ -15,6 +15,7 @@ from ikectl.engine.commands import (
     Acquired,
     AddressesChanged,
     Command,
+    Configure,
     Expire,
     Initiate,
     InnerAddress,
@@ -39,6 +40,7 @@ from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.engine.v2.machine import Machine
 from ikectl.exchange.v1.base import Exchange
 from ikectl.exchange.v1.table import PHASE_1
+from ikectl.exchange.v2.config_payload import AskConfig, SetConfig
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa
@@ -149,6 +151,8 @@ class Engine:
                 self.connections.initiate(token, ike, child, now)
             case Terminate(token, selection, force):
                 self._terminate(token, selection, force, now)
+            case Configure(token, selection, ask):
+                self._configure(token, selection, ask, now)
             case Rekey(token, selection, reauth):
                 self._rekey(token, selection, reauth, now)
             case Resolved(host, addresses):
@@ -368,6 +372,16 @@ class Engine:
                 machine.rekey(part, now)
             else:
                 machine.rekey_child(child, now, part)
+
+    def _configure(self, token: int, selection: Selection, ask: bool, now: float) -> None:
+        selected = self._selected(selection)
+        part = self.commands.begin(token, len(selected), "no SA matches: `ikectl sas` lists what there is")
+        for machine, _ in selected:
+            if isinstance(machine, Machine):
+                machine.begin(AskConfig(part) if ask else SetConfig(part), now)
+            else:
+                why = "IKEv1 tells its configuration after phase 1 alone; `ikectl rekey` runs that again"
+                self.commands.settle(part, why)
 
     def _expire(self, child: ChildSa, hard: bool, now: float) -> None:
         machine = self.machine_of(child.ike)

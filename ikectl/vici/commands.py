@@ -20,7 +20,7 @@ from ikectl.config.build import (
     secret_from_vici,
 )
 from ikectl.config.model import Connection, Crl, Mode, PublicKey
-from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
+from ikectl.engine.commands import Configure, Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
 from ikectl.sa.events import CommandDone, Event
@@ -126,6 +126,22 @@ async def rekey(context: Context, request: requests.Rekey) -> Shape:
     done = await _follow(context, lambda token: Rekey(token, selection, request.reauth), lambda event: False, 0)
     if done is not None and done.error is not None:
         return shapes.failed(f"rekeying failed: {done.error}", matches=done.matches)
+    return shapes.succeeded(matches=matches)
+
+
+async def configure(context: Context, request: requests.Configure) -> Shape:
+    """Ours alone: clients hear what their pools have now, or peers are asked about themselves."""
+    selection = _selection(request, "configure")
+    ids, matches = await _find(context, selection)
+    if not matches:
+        return shapes.failed("no matching SAs to configure found", matches=0)
+
+    def concerns(event: Event) -> bool:
+        return event.ike is not None and event.ike.uniqueid in ids and event.level <= 1
+
+    done = await _follow(context, lambda token: Configure(token, selection, request.ask), concerns, 0)
+    if done is not None and done.error is not None:
+        return shapes.failed(done.error, matches=done.matches)
     return shapes.succeeded(matches=matches)
 
 
@@ -425,6 +441,7 @@ COMMANDS: dict[str, Command] = {
     "initiate":         Command(requests.Initiate,   initiate,         "control-log"),
     "terminate":        Command(requests.Terminate,  terminate,        "control-log"),
     "rekey":            Command(requests.Rekey,      rekey),
+    "configure":        Command(requests.Configure,  configure,        "control-log"),
     "install":          Command(requests.Install,    install),
     "uninstall":        Command(requests.Install,    uninstall),
     "list-policies":    Command(requests.ListPolicies, list_policies,  "list-policy"),

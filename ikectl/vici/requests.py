@@ -156,6 +156,11 @@ class Rekey(Select):
 
 
 @dataclass(frozen=True, slots=True)
+class Configure(Select):
+    ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ListSas(Select):
     noblock: bool = False
     """Do not wait for busy SAs: no SA of ours is ever waited for."""

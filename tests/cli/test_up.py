@@ -142,6 +142,22 @@ def test_rekey(run: Run) -> None:
     assert json.loads(run("rekey", "branch", "--json").out) == {"name": "branch", "success": True, "matches": 1}
 
 
+def test_configure(run: Run) -> None:
+    run("up", "branch/lan")
+    ran = run("configure", "branch")
+    assert ran.code == 0
+    assert ran.out.endswith("branch: told on 1 IKE SA\n") and "took its configuration" in ran.out
+    asked = json.loads(run("configure", "branch", "--ask", "--json").out.splitlines()[-1])
+    assert (asked["name"], asked["success"], asked["matches"]) == ("branch", True, 1)
+    assert "the peer is 'ikectl'" in asked["log"][0]["msg"]
+
+
+def test_configure_of_what_is_down(run: Run) -> None:
+    ran = run("configure", "office")
+    assert ran.code == 4
+    assert "office is not up" in ran.err
+
+
 def test_rekey_of_what_is_down(run: Run) -> None:
     ran = run("rekey", "office")
     assert ran.code == 4

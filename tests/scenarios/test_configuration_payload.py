@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from ikectl.config.model import Pool, PoolAttribute
-from ikectl.engine.commands import Rekey, Selection
-from ikectl.engine.v2.machine import Machine
+from ikectl.engine.commands import Configure, Rekey, Selection
 from ikectl.errors import BackendError
-from ikectl.exchange.v2.config_payload import AskConfig, SetConfig
 from ikectl.iana.v2 import CfgAttribute, CfgType, NotifyType
 from ikectl.sa import asks
 from ikectl.sa.association import IkeState
@@ -639,10 +637,9 @@ def test_unknown_attributes_and_those_of_ikev1_are_left_out() -> None:
 # -- INFORMATIONAL -----------------------------------------------------------------------------------
 
 
-def machine_of(host: Host) -> Machine:
-    (machine,) = host.machines
-    assert isinstance(machine, Machine)
-    return machine
+def configure(made: Site, ask: bool = False) -> None:
+    """Let sun send its clients what its pools have now, or ask its peers about themselves."""
+    made.sun.engine.command(Configure(78, Selection("site"), ask), made.world.now)
 
 
 @pytest.mark.conformance("v2-82")
@@ -652,7 +649,7 @@ def test_an_end_asks_the_other_for_its_version() -> None:
     comes_up(made)
     mark = len(wire.seen)
 
-    machine_of(made.sun).begin(AskConfig(), made.world.now)
+    configure(made, ask=True)
     wait(made, 1.0)
 
     asked, told = wire.messages(which(INFORMATIONAL), since=mark)
@@ -702,7 +699,7 @@ def test_a_gateway_sets_what_its_pools_have_now() -> None:
     other = ip_address("10.2.0.11").packed
     fill(made.sun, pool("road", "10.3.0.1", "10.3.0.14", PoolAttribute(A.INTERNAL_IP4_DNS, other)))
 
-    machine_of(made.sun).begin(SetConfig(), made.world.now)
+    configure(made)
     wait(made, 1.0)
 
     (told,), (taken,) = payloads(wire, T.SET), payloads(wire, T.ACK)
@@ -762,7 +759,8 @@ def test_a_peer_that_ignores_a_set_is_told_of() -> None:
     comes_up(made)
     rewrite(wire, which(INFORMATIONAL, by=made.moon, response=True), lambda before: [])
 
-    machine_of(made.sun).begin(SetConfig(), made.world.now)
+    configure(made)
     wait(made, 5.0)
 
+    assert made.sun.done[78].error == "the peer takes no configuration that it did not ask for"
     assert both_know(made, "10.3.0.1")

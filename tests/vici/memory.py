@@ -26,7 +26,7 @@ from ikectl.config.model import (
 from ikectl.crypto.proposal import ChildSuite, IkeSuite, parse_proposal
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.vici_socket import ViciSocket
-from ikectl.engine.commands import Initiate, Install, Rekey, Selection, Terminate, Uninstall
+from ikectl.engine.commands import Configure, Initiate, Install, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
@@ -253,6 +253,11 @@ class Memory:
                 found = self._matching(command.selection)
                 for sa, children in found:
                     self._terminate(sa, children if command.selection.of_children else None)
+                self._done(command.token, found, command.selection)
+            case Configure():
+                found = self._matching(command.selection)
+                for sa, _ in found:
+                    self.tell(Note(sa, "the peer is 'ikectl'" if command.ask else "the peer took its configuration"))
                 self._done(command.token, found, command.selection)
             case Rekey():
                 found = self._matching(command.selection)

@@ -107,11 +107,14 @@ class SetConfig(Exchange):
     token: int = 0
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
-        if sa.connection is None or not sa.connection.pools or sa.state is not IkeState.ESTABLISHED:
+        if sa.connection is None or sa.state is not IkeState.ESTABLISHED:
             return None
         provided = (await DescribePools(sa.connection.pools)).attributes
         given = configuration.push(sa.peer_vips, provided)
-        return [CP(CfgType.SET, given)] if given else None
+        if given:
+            return [CP(CfgType.SET, given)]
+        sa.emit(Note(sa, "there is nothing to send: the connection has no pools, or they have no attributes"))
+        return None
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
         said = reply.get(CP)
