@@ -159,6 +159,19 @@ def policies(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
+def redirect(
+    context: typer.Context,
+    name: AliveName,
+    gateway: Annotated[str, typer.Option("--to", metavar="GATEWAY", help="Address or name of the other gateway.")],
+    number: Number = 0,
+    as_json: Json = False,
+) -> None:
+    """Send a connection's clients to another gateway."""
+    with daemon(socket_of(context)) as client:
+        up_command.redirect(client, name, gateway, number, as_json)
+
+
+@app.command()
 def sas(
     context: typer.Context,
     name: AliveName = "",

@@ -166,6 +166,21 @@ def configure(client: Client, name: str, ask: bool, as_json: bool) -> None:
         show(f"{meant.connection}: {'asked' if ask else 'told'} on {count(matches, 'IKE SA')}")
 
 
+def redirect(client: Client, name: str, gateway: str, number_of: int, as_json: bool) -> None:
+    """Send the clients of a connection to another gateway."""
+    meant = resolve(name, together(configured(client), alive(client)))
+    request = {"ike": meant.connection, "gateway": gateway} | ({"ike-id": str(number_of)} if number_of else {})
+    try:
+        response = client.request("redirect", request)
+    except CommandFailed as error:
+        raise Failure(ExitCode.REFUSED, f"{meant}: {error}") from error
+    matches = number(response.get("matches")) or 0
+    if as_json:
+        show_json({"name": str(meant), "success": True, "matches": matches})
+    else:
+        show(f"{meant}: {count(matches, 'client')} told to go to {gateway}")
+
+
 def _request(meant: Meant, number_of: int) -> dict[str, str]:
     request = {"ike": meant.connection}
     if meant.child:

@@ -153,6 +153,17 @@ def _if_id(text: str) -> int:
     return parse_number(text)
 
 
+def gateway(text: str) -> str:
+    """An address or a name, as REDIRECT may carry it (RFC 5685 §8.1). Raises ValueError."""
+    try:
+        spec = AddressSpec.parse(text)
+    except ValueError:
+        spec = AddressSpec("")
+    if spec.concrete is None and not (spec.hostname is not None and is_domain(spec.hostname)):
+        raise ValueError(f"{text[:80]!r} is neither an address nor a name")
+    return spec.text
+
+
 def _packed(text: str) -> bytes:
     try:
         return ipaddress.ip_address(text).packed
@@ -395,6 +406,7 @@ USER          = Kind("text", "a user name", _of_text(_user))
 DOMAIN_NAME   = Kind("domain", "a domain", _of_text(_domain))
 RESOLVER      = Kind("resolver", "address#name", _of_text(lambda text: (_resolver(text),)))
 TRUST_ANCHOR  = Kind("anchor", "a domain and its DS record", _of_text(_trust_anchor))
+GATEWAY       = Kind("gateway", "an address or a name", _of_text(gateway))
 HOST_ADDRESS  = Kind("address", "an address", _of_text(_packed))
 IPV4_ADDRESS  = Kind("address", "an IPv4 address", _of_text(_packed_v4))
 NETWORK       = Kind("network", "a network", _of_text(_network))

@@ -500,6 +500,8 @@ class Connection:
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES
     qcd: bool = False
+    follow_redirects: bool = False
+    redirect_to: str | None = None
     send_certreq: bool = True
     send_cert: SendCert = SendCert.IFASKED
     ocsp: Ocsp = Ocsp.REPLY

@@ -260,6 +260,10 @@ CONNECTION = Group(
         O("childless",    kinds.CHILDLESS,     "allow",   "IKEv2: IKE SAs without a child (RFC 6023): `allow` takes them, `prefer` "
                                                           "begins with one where the peer takes it, `force` has no others, "
                                                           "`never` takes none."),
+        O("follow_redirects", kinds.BOOL,      "no",      "IKEv2 client: go where the gateway sends us (RFC 5685).",
+          own=True),
+        O("redirect_to",  kinds.GATEWAY,       "",        "IKEv2 gateway: send clients that follow to this address or name "
+                                                          "(RFC 5685).", own=True),
         O("qcd",          kinds.BOOL,          "no",      "IKEv2: learn at once that a restarted peer has lost the IKE SA, "
                                                           "and let it learn the same of us (RFC 6290).", own=True),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),

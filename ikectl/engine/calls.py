@@ -24,6 +24,7 @@ from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.asks import Resolve, SourceAddress
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import Note
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Endpoint, Path
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ MAX_PLACES = 16
 """Pairs of addresses tried in one round: with the usual retransmissions that is three quarters of an hour."""
 MAX_PARTS = 64
 """Commands that may wait for one child."""
+MAX_REDIRECTS = 5
+"""Gateways that may send us on within REDIRECT_PERIOD (RFC 5685 §7)."""
+REDIRECT_PERIOD = 300.0
+"""Seconds."""
 NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
 
 STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
@@ -75,6 +80,8 @@ class Call:
     """That came to nothing so far."""
     failures: list[str] = field(default_factory=list)
     """Why, of this round; one for each place tried."""
+    redirects: list[float] = field(default_factory=list)
+    """When gateways sent us to others."""
     at: float | None = None
     """When the next round begins; None while one is under way."""
 
@@ -250,6 +257,8 @@ class Calls:
         standing = self._engine.connections.standing(call.name)
         if connection is None:
             self.cancel(call.name, machine.why)
+        elif self._redirected(call, connection, machine, now):
+            return
         elif standing is not None and machine.sa.heir is not None:
             call.machine = standing  # rekeyed: what waited goes on there
         elif standing is not None:
@@ -262,6 +271,24 @@ class Calls:
             self._next(call, connection, machine, now)
         else:
             self._round_over(call, connection, machine, now)
+
+    def _redirected(self, call: Call, connection: Connection, old: AnyDriver, now: float) -> bool:
+        """Try the gateway that this one sends us to, unless we are sent to and fro (RFC 5685 §7)."""
+        sa = old.sa
+        if not isinstance(sa, IkeSa) or not sa.redirect or not call.wants:
+            return False
+        call.redirects = [at for at in call.redirects if now - at < REDIRECT_PERIOD]
+        if len(call.redirects) >= MAX_REDIRECTS:
+            call.failures = [f"sent to another gateway {MAX_REDIRECTS} times within {REDIRECT_PERIOD / 60:.0f} minutes"]
+            return False
+        call.redirects.append(now)
+        sa.emit(Note(sa, f"going to {sa.redirect}"))
+        machine = self._new(call, connection, NOWHERE, 2, now)
+        assert isinstance(machine.sa, IkeSa)
+        machine.sa.redirected_from = sa.path.remote.address
+        places = partial(self.places, connection, (AddressSpec.parse(sa.redirect),))
+        machine.begin_after(places, partial(self._found, call, machine), now)
+        return True
 
     def _by_ikev1(self, call: Call, connection: Connection, old: AnyDriver, now: float) -> bool:
         """Try IKEv1 where the peer gave no usable answer to IKEv2 and the connection takes either."""
@@ -353,10 +380,11 @@ class Calls:
 
     # -- where to call -------------------------------------------------------------------
 
-    async def places(self, connection: Connection) -> tuple[Path, ...]:
-        """The pairs of addresses to try, in order: each of the peer's, from each of ours. Raises BackendError."""
+    async def places(self, connection: Connection, peers: tuple[AddressSpec, ...] = ()) -> tuple[Path, ...]:
+        """The pairs of addresses to try, in order: each of the peer's, from each of ours; `peers` in the place of the
+        configured ones. Raises BackendError."""
         failures: list[str] = []
-        remotes = await self._addresses(connection.remote_addrs, failures)
+        remotes = await self._addresses(peers or connection.remote_addrs, failures)
         locals_ = await self._addresses(connection.local_addrs, failures)
         found: dict[Path, None] = {}
         for remote in remotes:

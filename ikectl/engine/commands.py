@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ikectl.config.model import Connection
+from ikectl.config.model import AddressSpec, Connection
+from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.sentries import Packet, Sentry
+from ikectl.values.identity import IdentityPattern
 from ikectl.values.path import Endpoint
 
 
@@ -89,6 +91,24 @@ class Acquired:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send clients to another gateway, an address or a name; what is not given matches all (RFC 5685 §5)."""
+
+    token: int
+    gateway: str
+    ike: str = ""
+    ike_id: int = 0
+    peer: AddressSpec | None = None
+    identity: IdentityPattern | None = None
+
+    def means(self, sa: Association) -> bool:
+        """Whether the peer of that SA is one of those."""
+        fits = self.peer is None or self.peer.match(sa.path.remote.address)
+        named = sa.remote_id is not None and (self.identity is None or self.identity.match(sa.remote_id))
+        return bool(fits and named)
+
+
+@dataclass(frozen=True, slots=True)
 class LoadConnection:
     """Add a connection, or replace the one of that name."""
 
@@ -145,6 +165,7 @@ Command = (
     | Terminate
     | Rekey
     | Configure
+    | Redirect
     | Install
     | Uninstall
     | Acquired

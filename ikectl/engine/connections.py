@@ -202,6 +202,11 @@ class Connections:
         """Replace an IKE SA of IKEv2 by one made from scratch, for that part of a command."""
         self.reauthentications.begin(old, part, old.now)
 
+    def redirected(self, old: AnyDriver) -> None:
+        """The peer sends us to another gateway: make an SA there, and then delete the one that stands."""
+        if old.sa.state in STANDING:
+            self.reauthentications.go_elsewhere(old, old.now)
+
     def beside(self, old: AnyDriver, version: int) -> AnyDriver:
         """A driver for another SA with the peer of `old`, from where connections begin."""
         sa = old.sa

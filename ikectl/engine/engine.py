@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 from ikectl.config.model import Connection
+from ikectl.engine.calls import STANDING
 from ikectl.engine.commands import (
     Acquired,
     AddressesChanged,
@@ -21,6 +22,7 @@ from ikectl.engine.commands import (
     InnerAddress,
     Install,
     LoadConnection,
+    Redirect,
     Rekey,
     Remapped,
     Resolved,
@@ -42,6 +44,7 @@ from ikectl.exchange.v1.base import Exchange
 from ikectl.exchange.v1.table import PHASE_1
 from ikectl.exchange.v2.config_payload import AskConfig, SetConfig
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
+from ikectl.iana.v2 import NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
@@ -80,6 +83,7 @@ class Engine:
         env.expecting = self.connections.expecting
         self._outside.again = self.connections.again
         self._outside.reauthenticate = self.connections.reauthenticate
+        self._outside.redirected = self.connections.redirected
         self._outside.expired = self.connections.reauthentications.expired
         self._outside.revive = self.connections.revive
         self._outside.hand_over = self._handed_over
@@ -153,6 +157,8 @@ class Engine:
                 self._terminate(token, selection, force, now)
             case Configure(token, selection, ask):
                 self._configure(token, selection, ask, now)
+            case Redirect():
+                self._redirect(command, now)
             case Rekey(token, selection, reauth):
                 self._rekey(token, selection, reauth, now)
             case Resolved(host, addresses):
@@ -360,6 +366,19 @@ class Engine:
         for name in called:
             calls.cancel(name, "terminated by command")
         return resting
+
+    def _redirect(self, command: Redirect, now: float) -> None:
+        """Send clients on: those of IKEv2 that follow."""
+        selected = [
+            machine
+            for machine, _ in self._selected(Selection(command.ike, ike_id=command.ike_id))
+            if isinstance(machine, Machine) and machine.sa.state in STANDING and command.means(machine.sa)
+        ]
+        able = [each for each in selected if NotifyType.REDIRECT_SUPPORTED in each.sa.extensions and not each.sa.caller]
+        none = "no client matches" if not selected else "none of these clients follows redirects (RFC 5685)"
+        part = self.commands.begin(command.token, len(able), none)
+        for machine in able:
+            machine.send_away(command.gateway, part, now)
 
     def _rekey(self, token: int, selection: Selection, reauth: bool, now: float) -> None:
         selected = self._selected(selection)

@@ -91,6 +91,8 @@ class Outside:
     """Told to run phase 1 of IKEv1 again beside this SA, for the command of that number."""
     reauthenticate: Callable[[AnyDriver, int], None] = lambda driver, token: None
     """Told to replace this IKE SA by one that is made from scratch, for the command of that number."""
+    redirected: Callable[[AnyDriver], None] = lambda driver: None
+    """Told that the peer of this established SA sends us to another gateway."""
     expired: Callable[[AnyDriver], None] = lambda driver: None
     """Told that the hard lifetime of this SA ended, before it is deleted."""
     revive: Callable[[Association, float], Association | None] = lambda sa, now: None

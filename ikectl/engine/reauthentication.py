@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ikectl.config.model import Child, Connection
-from ikectl.engine.calls import BEGINNING, STANDING
+from ikectl.config.model import AddressSpec, Child, Connection
+from ikectl.engine.calls import BEGINNING, NOWHERE, STANDING
 from ikectl.engine.driver import Driver
 from ikectl.engine.transmit import fraction
 from ikectl.engine.v2.machine import Machine
 from ikectl.sa.association import Association
 from ikectl.sa.events import Note
+from ikectl.values.path import Path
 
 if TYPE_CHECKING:
     from ikectl.engine.engine import Engine
@@ -43,6 +44,8 @@ class Renewal:
     names: tuple[str, ...]
     """All that the old one had."""
     part: int
+    gateway: str = ""
+    """Where the new one is, if the peer sent us elsewhere (RFC 5685 §5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,6 @@ class Return:
 
     names: tuple[str, ...] = ()
     part: int = 0
-    wanted: bool = False
-    """The SA goes in order to authenticate anew, not because its time ended."""
 
 
 class Reauthentications:
@@ -64,6 +65,8 @@ class Reauthentications:
         """By the unique id of the old SA."""
         self._returning: dict[int, Return] = {}
         """By the unique id of the SA that goes."""
+        self._leaving: dict[int, str] = {}
+        """SAs that we delete, and why: by unique id. Whatever replaces them meanwhile has to go, too."""
 
     def begin(self, old: AnyDriver, part: int, now: float) -> None:
         """Replace `old`, its time is over or a command wants it; `part` is that of the command."""
@@ -82,8 +85,39 @@ class Reauthentications:
             self._make(old, connection, names, part)
         else:
             # Without children nobody needs a new one just now.
-            self._returning[sa.uniqueid] = Return(names, part, wanted=True)
-            old.delete("to authenticate anew", 0, now)
+            self._returning[sa.uniqueid] = Return(names, part)
+            self._delete(old, "to authenticate anew", now)
+
+    def go_elsewhere(self, old: AnyDriver, now: float) -> None:
+        """The peer of `old` sends us to another gateway: the same is made there (RFC 5685 §5)."""
+        sa, connection = old.sa, self._engine.connections.get(old.sa.name)
+        gateway, sa.redirect = sa.redirect, ""
+        names = tuple(dict.fromkeys(child.name for child in sa.living_children))
+        if connection is None or sa.uniqueid in self._renewals or sa.uniqueid in self._returning:
+            sa.emit(Note(sa, f"not going to {gateway}: the IKE SA is being replaced, or not configured any more"))
+            return
+        children = [child for child in map(connection.child, names) if child is not None]
+        if not children:
+            self._delete(old, f"the gateway sends us to {gateway}, and there is nothing to bring along", now)
+            return
+        new = self._engine.new_machine(True, NOWHERE, b"", now, connection, 2)
+        self._engine.connections.joined(new)
+        assert isinstance(new, Machine)
+        new.sa.own_vips, new.sa.redirected_from = sa.own_vips, sa.path.remote.address
+        renewal = Renewal(old, new, children, names, 0, gateway)
+        self._renewals[sa.uniqueid] = renewal
+        places = partial(self._engine.connections.calls.places, connection, (AddressSpec.parse(gateway),))
+        new.begin_after(places, partial(self._found, renewal), now)
+
+    def _found(self, renewal: Renewal, places: tuple[Path, ...] | None, failure: BaseException | None) -> None:
+        new = renewal.new
+        if failure is not None or not places:
+            self._failed(renewal, str(failure))
+            new.close(str(failure), new.now)
+            return
+        new.sa.path = places[0]
+        step = self._engine.commands.step(partial(self._asked, renewal))
+        new.initiate(renewal.left.pop(0), step, new.now)
 
     def expired(self, old: AnyDriver) -> None:
         """The hard lifetime of `old` ended, and it will be deleted: see to what the configuration wants to be up."""
@@ -110,15 +144,16 @@ class Reauthentications:
         if renewal is not None:
             renewal.old = heir
             self._renewals[heir.sa.uniqueid] = renewal
-        returning = self._returning.pop(old.uniqueid, None)
-        if returning is not None and returning.wanted:
-            # The delete that waits there is of the old SA alone.
+        returning, why = self._returning.pop(old.uniqueid, None), self._leaving.pop(old.uniqueid, None)
+        if returning is not None and why is not None:  # else its lifetime was over, and now it goes on
             self._returning[heir.sa.uniqueid] = returning
-            heir.delete("to authenticate anew", 0, heir.now)
+        if why is not None:
+            self._delete(heir, why, heir.now)
 
     def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: bring up what was to come after it."""
         uniqueid = machine.sa.uniqueid
+        self._leaving.pop(uniqueid, None)
         if uniqueid in self._renewals:
             machine.restart = ()  # its successor sees to its children, and if that fails so do we
         returning = self._returning.pop(uniqueid, Return())
@@ -142,7 +177,7 @@ class Reauthentications:
     def _asked(self, renewal: Renewal, error: str | None) -> None:
         """One child came up on the new SA, or not; or there is no new SA."""
         new = renewal.new
-        if new.sa.state not in STANDING:
+        if new.sa.state not in STANDING or new.sa.redirect:
             self._failed(renewal, error or new.why)
         elif renewal.left:
             step = self._engine.commands.step(partial(self._asked, renewal))
@@ -150,14 +185,21 @@ class Reauthentications:
         else:
             self._renewals.pop(renewal.old.sa.uniqueid, None)
             renewal.old.restart = ()
-            renewal.old.delete("authenticated anew", 0, new.now)
+            why = f"gone to {renewal.gateway}" if renewal.gateway else "authenticated anew"
+            self._delete(renewal.old, why, new.now)
             self._engine.commands.settle(renewal.part, None)
+
+    def _delete(self, machine: AnyDriver, why: str, now: float) -> None:
+        self._leaving[machine.sa.uniqueid] = why
+        machine.delete(why, 0, now)
 
     def _failed(self, renewal: Renewal, why: str) -> None:
         old, new = renewal.old, renewal.new
         self._renewals.pop(old.sa.uniqueid, None)
         self._engine.commands.settle(renewal.part, f"reauthentication: {why}")
-        if old.sa.state in STANDING and isinstance(old, Machine):
+        if old.sa.state in STANDING and renewal.gateway:
+            old.sa.emit(Note(old.sa, f"not gone to {renewal.gateway}: {why}; staying here"))
+        elif old.sa.state in STANDING and isinstance(old, Machine):
             wait = RETRY * (1 - fraction(old.sa.random) / 4)
             new.sa.emit(Note(new.sa, f"no reauthentication: {why}; the old IKE SA stays, next attempt in {wait:.0f} s"))
             old.reauthenticate_at(new.now + wait, new.now)

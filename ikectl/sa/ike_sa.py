@@ -99,6 +99,10 @@ class IkeSa(Association):
     reauth_at: float = 0.0
     """When we begin to authenticate anew, and when what was proven is worth nothing any more. Instants; 0: never."""
     reauth_by: float = 0.0
+    redirect: str = ""
+    """The gateway that the peer sends us to, an address or a name (RFC 5685)."""
+    redirected_from: bytes = b""
+    """Packed address of the gateway that sent us to this one."""
     crash_token: bytes = b""
     """What the peer would show, had it lost this SA (RFC 6290)."""
     mobility: Mobility | None = None

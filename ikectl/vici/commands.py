@@ -19,14 +19,15 @@ from ikectl.config.build import (
     pool_from_vici,
     secret_from_vici,
 )
-from ikectl.config.model import Connection, Crl, Mode, PublicKey
-from ikectl.engine.commands import Configure, Initiate, Install, Rekey, Selection, Terminate, Uninstall
+from ikectl.config.kinds import gateway
+from ikectl.config.model import AddressSpec, Connection, Crl, Mode, PublicKey
+from ikectl.engine.commands import Configure, Initiate, Install, Redirect, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
 from ikectl.sa.events import CommandDone, Event
 from ikectl.sa.sentries import Sentry
 from ikectl.values.duration import format_time
-from ikectl.values.identity import Identity
+from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.vici import requests, shapes
 from ikectl.vici.feed import BROADCAST_NAMES
 from ikectl.vici.message import MAX_VALUE
@@ -143,6 +144,27 @@ async def configure(context: Context, request: requests.Configure) -> Shape:
     if done is not None and done.error is not None:
         return shapes.failed(done.error, matches=done.matches)
     return shapes.succeeded(matches=matches)
+
+
+async def redirect(context: Context, request: requests.Redirect) -> Shape:
+    """Send clients to another gateway (RFC 5685)."""
+    if not any((request.ike, request.ike_id, request.peer_ip, request.peer_id)):
+        raise RequestError("say whom to redirect: ike, ike-id, peer-ip or peer-id")
+    try:
+        to = gateway(request.gateway)
+        peer = AddressSpec.parse(request.peer_ip) if request.peer_ip else None
+        identity = IdentityPattern.parse(request.peer_id) if request.peer_id else None
+    except ValueError as failure:
+        raise RequestError(str(failure)) from None
+    done = await _follow(
+        context,
+        lambda token: Redirect(token, to, request.ike, request.ike_id, peer, identity),
+        lambda event: False,
+        0,
+    )
+    if done is not None and done.error is not None:
+        return shapes.failed(f"not redirected: {done.error}", matches=done.matches)
+    return shapes.succeeded(matches=0 if done is None else done.matches)
 
 
 def _selection(request: requests.Select, verb: str) -> Selection:
@@ -442,6 +464,7 @@ COMMANDS: dict[str, Command] = {
     "terminate":        Command(requests.Terminate,  terminate,        "control-log"),
     "rekey":            Command(requests.Rekey,      rekey),
     "configure":        Command(requests.Configure,  configure,        "control-log"),
+    "redirect":         Command(requests.Redirect,   redirect),
     "install":          Command(requests.Install,    install),
     "uninstall":        Command(requests.Install,    uninstall),
     "list-policies":    Command(requests.ListPolicies, list_policies,  "list-policy"),

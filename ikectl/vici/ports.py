@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from ikectl.config.model import Authority, Certificate, Connection, Crl, Pool, PrivateKey, PublicKey, SharedSecret
-from ikectl.engine.commands import Configure, Initiate, Install, Rekey, Selection, Terminate, Uninstall
+from ikectl.engine.commands import Configure, Initiate, Install, Redirect, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pools.pool import Pool as LeasedPool
 from ikectl.sa.association import Association
@@ -138,7 +138,7 @@ class AddressPools(Protocol):
         """In the order of loading."""
 
 
-Begun = Initiate | Terminate | Rekey | Configure | Install | Uninstall
+Begun = Initiate | Terminate | Rekey | Redirect | Configure | Install | Uninstall
 """Commands that take time."""
 
 

@@ -161,6 +161,17 @@ class Configure(Select):
 
 
 @dataclass(frozen=True, slots=True)
+class Redirect(Request):
+    ike: str = ""
+    ike_id: int = 0
+    peer_ip: str = ""
+    """An address, a network or a range."""
+    peer_id: str = ""
+    """With wildcards."""
+    gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ListSas(Select):
     noblock: bool = False
     """Do not wait for busy SAs: no SA of ours is ever waited for."""

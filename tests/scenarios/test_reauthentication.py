@@ -278,6 +278,21 @@ def test_a_rekeying_amid_it_changes_nothing() -> None:
     site.world.settled()
 
 
+@pytest.mark.parametrize("host", [{}, BREAK_FIRST])
+def test_a_rekeying_of_ours_that_ends_late_leaves_nothing(host: dict[str, Any]) -> None:
+    """Our own rekeying is not answered until the new SA stands: what it made has to go as well."""
+    site, wire = both_up(moon=ANEW, moon_host=host)
+    (old,) = spis(site)
+    site.moon.rekey(site.world.now, "site")
+    rule = wire.hold(which(CREATE_CHILD_SA, by=site.sun), times=1)
+    site.moon.engine.command(Rekey(77, Selection("site"), reauth=True), site.world.now)
+    wait(site, 3)
+    wire.release(rule)
+    wait(site, 60)
+    assert old not in spis(site) and together(site)
+    site.world.settled()
+
+
 @pytest.mark.conformance("v2-100")
 @pytest.mark.parametrize("host", [{}, BREAK_FIRST])
 def test_on_a_bad_network_from_both_ends_at_once(host: dict[str, Any]) -> None:

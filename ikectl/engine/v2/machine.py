@@ -33,7 +33,7 @@ from ikectl.errors import (
     UnsupportedCritical,
     WireError,
 )
-from ikectl.exchange.v2 import crash_token
+from ikectl.exchange.v2 import crash_token, redirect
 from ikectl.exchange.v2.base import Again, Answer, Birth, Done, Doubt, Exchange, Ignore, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke
@@ -193,6 +193,10 @@ class Machine(Roamer):
         super().established(now)
         lifetimes.begin_proof(self.sa, now)
         self._watch_proof()
+
+    def send_away(self, gateway: str, token: int, now: float) -> None:
+        """Tell the client to go to another gateway."""
+        self.begin(redirect.SendAway(gateway, token), now)
 
     def reauthenticate_at(self, at: float, now: float) -> None:
         """Try to authenticate anew at that instant."""
@@ -390,11 +394,15 @@ class Machine(Roamer):
         self.schedule.clear("retransmit")
         self.active = None
         self.doubt = None
+        if self.sa.redirect:
+            self.gave_up = exchange.type  # it is another gateway that is to be tried now
         if done.close is not None:
             self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else done.close)
             self._close(done.close)
             return
         self.queue[:0] = done.follow
+        if self.sa.redirect and isinstance(exchange, IkeAuth):
+            self.queue.append(DeleteIke(f"the gateway sends us to {self.sa.redirect}"))
         if done.retry is not None:
             self._later(done.retry)
         if done.failed is not None:
@@ -573,6 +581,8 @@ class Machine(Roamer):
             self._keys_before, self.sa.keys = self.sa.keys, reply.keys
         self.queue[:0] = reply.follow
         self._bear(reply.born)
+        if self.sa.redirect:
+            self.outside.redirected(self)
         if self.sa.auth_lifetime and self.sa.established_at:
             lifetimes.limit_proof(self.sa, self.now)
             self._watch_proof()

@@ -29,9 +29,10 @@ def announced(connection: Connection) -> list[Notify]:
     return [_notify(kind) for kind, allows in ROWS if allows(connection)]
 
 
-def agreed(connection: Connection, heard: Message) -> frozenset[NotifyType]:
-    """What is in use: the peer's message says it, and the connection allows it."""
-    return _shared(tuple([kind for kind, allows in ROWS if heard.notify(kind) is not None and allows(connection)]))
+def agreed(connection: Connection, heard: Message, *also: NotifyType) -> frozenset[NotifyType]:
+    """What is in use: the peer's message says it, and the connection allows it; `also` by rules of their own."""
+    kinds = [kind for kind, allows in ROWS if heard.notify(kind) is not None and allows(connection)]
+    return _shared((*kinds, *also))
 
 
 def echoed(agreed_on: frozenset[NotifyType]) -> list[Notify]:

@@ -17,7 +17,7 @@ from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
-from ikectl.exchange.v2 import childless, extensions, ppk
+from ikectl.exchange.v2 import childless, extensions, ppk, redirect
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import authorities, encodings, request_certificates
 from ikectl.exchange.v2.child import one_proposal
@@ -56,6 +56,7 @@ HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
 KNOWN_HASHES = tuple(HashAlgorithm)
 OUR_HASHES = tuple([known for known in KNOWN_HASHES if known in ANNOUNCED_HASHES])
 """What `peer_hashes` makes of a list that is the same as ours."""
+REDIRECTABLE = (NotifyType.REDIRECT_SUPPORTED,)
 
 
 def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
@@ -125,6 +126,7 @@ class IkeSaInit(Exchange):
             *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) else ()),
             *extensions.announced(sa.connection),
             *self.said,
+            *redirect.announced(sa),
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
@@ -160,8 +162,13 @@ class IkeSaInit(Exchange):
         return Doubt(f"the peer answered IKE_SA_INIT with {error.type}")
 
     async def on_redirect(self, sa: IkeSa, reply: Message) -> Next:
-        # RFC 5685 §3: only a client that said REDIRECT_SUPPORTED may be redirected; we never say so.
-        return Ignore("a REDIRECT, which we did not offer to follow")
+        """Nobody has proven to be the gateway; but the next one has to, and there are not many (RFC 5685 §3)."""
+        assert sa.handshake is not None
+        gateway = redirect.hear(sa, reply, sa.handshake.nonce_i)
+        if not gateway:
+            return Ignore("a REDIRECT that we did not offer to follow, or without our nonce")
+        sa.redirect = gateway
+        return Done(close=f"the gateway sends us to {gateway}")
 
     async def on_chosen(self, sa: IkeSa, reply: Message) -> Next:
         """The only way on. What it concludes is doubtful until IKE_AUTH proves it."""
@@ -245,9 +252,12 @@ class AnswerIkeSaInit(Answer):
         if suite.ke != ke.method:
             raise InvalidKe(suite.ke)
         nonce_i = nonce_of(request, suite.prf)
+        sa.connection = fitting[0]
+        away = redirect.send_away(sa, request, nonce_i)
+        if away is not None:
+            return away
         public, shared = await AnswerKe(ke.method, ke.public, sa.random)
         nonce_r = sa.random(NONCE_OCTETS)
-        sa.connection = fitting[0]
         sa.handshake = Handshake(nonce_i=nonce_i, nonce_r=nonce_r, hashes=peer_hashes(request), candidates=fitting)
         sa.suite = suite
         sa.keys = derive_ike(suite, shared, nonce_i, nonce_r, sa.spi_i, sa.spi_r)
@@ -261,7 +271,7 @@ class AnswerIkeSaInit(Answer):
         if suite.additional:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         payloads.append(MULTIPLE_AUTH_SUPPORTED)
-        sa.extensions = extensions.agreed(sa.connection, request)
+        sa.extensions = extensions.agreed(sa.connection, request, *(REDIRECTABLE if redirect.follows(request) else ()))
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
         if request.notify(NotifyType.USE_PPK) is not None:

@@ -10,6 +10,7 @@ from ikectl.exchange.v2.auth_lifetime import AnswerAuthLifetime, AuthLifetime
 from ikectl.exchange.v2.config_payload import ReplyConfig, RequestConfig
 from ikectl.exchange.v2.crash_token import AnswerCrashToken, CrashToken
 from ikectl.exchange.v2.mobike import AnswerMobike, Mobike
+from ikectl.exchange.v2.redirect import AnswerRedirect, FollowRedirect
 from ikectl.exchange.v2.rider import AnswerRider, Rider
 from ikectl.iana.v2 import IdType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
@@ -49,11 +50,12 @@ class AnswerInitialContact(AnswerRider):
         return []
 
 
-RIDERS: tuple[type[Rider], ...] = (Mobike, InitialContact, AuthLifetime, RequestConfig, CrashToken)
+RIDERS: tuple[type[Rider], ...] = (Mobike, InitialContact, AuthLifetime, RequestConfig, CrashToken, FollowRedirect)
 ANSWERS: tuple[type[AnswerRider], ...] = (
     AnswerMobike,
     AnswerInitialContact,
     AnswerAuthLifetime,
     ReplyConfig,
     AnswerCrashToken,
+    AnswerRedirect,
 )
