@@ -375,7 +375,12 @@ class Driver(Generic[S]):
         self.outside.transmit(octets, path)
 
     def _follow(self, path: Path) -> None:
-        """What proved itself came on another path: go there, if the peer is behind a NAT (RFC 7296 §2.23)."""
+        """What proved itself came on another path: go there, if the peer is behind a NAT (RFC 7296 §2.23).
+
+        Only then, and only who is behind none itself: somebody on the way could otherwise send a message on from
+        elsewhere and turn the traffic there. Behind a NAT this cannot be told from the NAT's own changes; it lasts
+        until the peer's next message, and costs packets, never what is in them. MOBIKE does without (RFC 4555 §3.8).
+        """
         sa = self.sa
         if path != sa.path and sa.nat.remote and not sa.nat.local:
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))

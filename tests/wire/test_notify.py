@@ -24,6 +24,23 @@ from ikectl.wire.v2.notify import Delete, Notify
 SPI = bytes.fromhex("c0ffee01")
 
 
+@pytest.mark.conformance("v2-107")
+@pytest.mark.parametrize("octets", [4, 16])
+def test_what_mobike_says_of_addresses(octets: int) -> None:
+    """RFC 4555 §4.2.2, §4.2.6: the address alone; source, destination, and their ports."""
+    here, there = bytes(range(octets)), bytes(range(100, 100 + octets))
+    told = views.additional_address_notify(here)
+    kinds = {4: NotifyType.ADDITIONAL_IP4_ADDRESS, 16: NotifyType.ADDITIONAL_IP6_ADDRESS}
+    assert (told.type, told.data) == (kinds[octets], here)
+    assert views.additional_address(told) == here
+    ends = views.Ends(here, there, 4500, 500)
+    notify = views.no_nats_notify(ends)
+    assert notify.data == here + there + bytes.fromhex("1194 01f4") and views.no_nats(notify) == ends
+    for wrong in (notify.data[:-1], notify.data + b"\0", b"", bytes(20)):
+        with pytest.raises(WireError):
+            views.no_nats(Notify(NotifyType.NO_NATS_ALLOWED, wrong))
+
+
 @pytest.mark.parametrize(
     ("notify", "octets"),
     [
