@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ikectl.config.model import Childless, Mode
 from ikectl.sa.env import Settings
 from ikectl.sa.events import IkeUp
 from ikectl.values.identity import Identity
@@ -16,6 +17,16 @@ QUIET = Link(delay=0.01)
 MAX_LOSS = 0.3
 ROUNDS = ("", "-ke1_mlkem768", "-ke1_ecp384", "-ke1_ecp384-ke1_none-ke2_x448", "-ke3_ecp384-ke4_mlkem768")
 """Additional key exchanges (RFC 9370) that some lives have, in the IKE SA or in children."""
+
+
+def _child_of(draw: Tape) -> dict[str, Any]:
+    """Transport mode, IPComp, several selectors, or a bit of each."""
+    found: dict[str, Any] = {"ipcomp": draw.chance(0.6)}
+    if draw.chance(0.5):
+        found |= {"mode": Mode.TRANSPORT, "local": "dynamic", "remote": "dynamic"}
+    elif draw.chance(0.5):
+        found |= {"local": "10.1.0.0/16,10.3.0.0/24[tcp]", "remote": "10.2.0.0/16,10.4.0.1-10.4.0.9[tcp/80]"}
+    return found
 
 
 class Life:
@@ -32,23 +43,28 @@ class Life:
         nat = Nat(frozenset({MOON}), "203.0.113.9") if draw.chance(0.2) else None
         esp = "aes128gcm16-x25519" if draw.chance(0.3) else "aes128gcm16"
         sun_groups = "aes128gcm16-prfsha256-ecp256" if draw.chance(0.2) else groups
-        ppk: dict[str, Any] = {}
+        about: dict[str, Any] = {}
         if seed % 4 == 3:  # of a tape of their own: the other lives stay as they were
             rounds = Tape(seed, "additional key exchanges")
             esp = "aes128gcm16-x25519" + ROUNDS[int(len(ROUNDS) * rounds.fraction())]
             more = ROUNDS[int(len(ROUNDS) * rounds.fraction())]
             groups, sun_groups = groups + more, sun_groups + more
             if rounds.chance(0.5):
-                ppk = {"ppk_id": Identity.parse("quantum")}
+                about = {"ppk_id": Identity.parse("quantum")}
                 late["ppks"] = {"quantum": b"a key of both"}
+        shape: dict[str, Any] = {}
+        if seed % 4 == 1:
+            kinds = Tape(seed, "kinds of children")
+            shape = _child_of(kinds)
+            about = {"childless": Childless.PREFER} if kinds.chance(0.5) else {}
         self.site = Site(
             seed,
             link=link,
             ike=groups,
             sun_ike=sun_groups,
-            moon_children=(child(esp=esp),),
-            sun_children=(child(esp=esp, mirror=True),),
-            moon=ppk,
+            moon_children=(child(esp=esp, **shape),),
+            sun_children=(child(esp=esp, mirror=True, **shape),),
+            moon=about,
             moon_host=dict(late),
             sun_host={**late, "settings": busy},
             sun={"remote": "%any"} if nat else None,
