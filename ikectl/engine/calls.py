@@ -200,9 +200,11 @@ class Calls:
         assert connection is not None
         if not first and machine.sa.path is NOWHERE:
             return  # addresses are looked for; then all that is wanted is asked for
+        if not want.child and not first:
+            return  # it is there as soon as the IKE SA is
         child = connection.child(want.child) if want.child else None
         step = self._engine.commands.step(partial(self._ended, call, want, machine))
-        if child is None and (want.child or not first):
+        if child is None and want.child:
             self._engine.commands.settle(step, f"connection {connection.name} has no child {want.child!r} any more")
             return
         planned = self._engine.dhcp.before(machine.sa, connection, child, step)
@@ -239,6 +241,10 @@ class Calls:
         ours = call.machine
         if ours is machine:
             call.rounds, call.failures, call.left = 0, [], []
+            alone = call.wants.get("")
+            if alone is not None:
+                self._settle(call, alone, None)
+                self._drop_if_idle(call)
             return
         if ours is not None and ours.sa.VERSION == 2 and ours.sa.state in BEGINNING and ours.sa.keys is None:
             # Nobody has proven anything there, so the peer loses nothing: one SA is enough.

@@ -174,7 +174,7 @@ class Connections:
         there is one, which does not carry what is wanted.
         """
         machine = self._usable(connection.name)
-        if machine is None or self.calls.makes(machine):
+        if machine is None or (machine.sa.state not in STANDING and self.calls.makes(machine)):
             self.calls.bring_up(connection, child, part, now, own)
         elif child is None or (
             not further and any(c.usable and c.name == child.name for c in machine.sa.children.values())

@@ -322,3 +322,22 @@ def test_hundreds_of_peers_that_are_away() -> None:
         host.drain()
     assert len(list(host.engine.connections.calls)) == 300
     assert len(host.machines) <= 300
+
+
+def test_the_ike_sa_alone_and_a_child_are_one_call() -> None:
+    """Whoever wants the IKE SA has it as soon as it stands, whatever else is wanted of the peer."""
+    site, _ = gateways()
+    tokens = [site.moon.initiate("site", child, 0.0) for child in ("net", "", "net", "")]
+    wait(site, 5)
+    assert [site.moon.done[token].error for token in tokens] == [None] * 4
+    assert stands(site) and len(site.moon.machines) == 1
+
+
+def test_what_is_up_is_not_brought_up_twice() -> None:
+    """A call that goes on over the standing SA for one child leaves the other as it is."""
+    site, _ = tunnel(moon_children=(child(), child("more", local="10.9.0.0/16")),
+                     sun_children=(child(mirror=True), child("more", mirror=True, local="10.9.0.0/16")))  # fmt: skip
+    tokens = [site.moon.initiate("site", name, site.world.now) for name in ("more", "net", "more", "")]
+    wait(site, 5)
+    assert [site.moon.done[token].error for token in tokens] == [None] * 4
+    assert sum(one.name == "net" for one in site.moon.children) == 1
