@@ -15,15 +15,18 @@ from ikectl.sa.events import Note
 async def is_uprooted(sa: Association) -> bool:
     """Whether the SA has to be made anew: our address is gone, another leads to the peer, and calling is ours.
 
-    With no way to the peer at all it waits: the address may come back.
+    With no way to the peer at all it waits: the address may come back. So it does if `local_addrs` allows no other.
     """
-    if not sa.initiator or sa.path.local.address in await OwnAddresses():
+    own, present = await OwnAddresses(), sa.path.local.address
+    if not sa.initiator or present in own or sa.connection is None:
         return False
+    fixed = [spec.concrete for spec in sa.connection.local_addrs if spec.concrete]
+    if fixed:
+        return any(each in own and len(each) == len(present) for each in fixed if each is not None)
     try:
-        await SourceAddress(sa.path.remote.address)
+        return await SourceAddress(sa.path.remote.address) != present
     except BackendError:
         return False
-    return True
 
 
 async def forget_child(sa: Association, child: ChildSa) -> None:

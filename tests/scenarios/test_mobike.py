@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ikectl.config.model import AddressSpec
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import ChildRekeyed, IkeDown, IkeRekeyed, Note
@@ -533,6 +535,31 @@ def test_without_mobike_another_address_changes_nothing() -> None:
     site.world.move(site.moon, ELSEWHERE, MOON)
     wait(site, 30)
     assert len(wire.seen) == mark and stands(site)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_without_mobike_configured_addresses_are_kept_to(second: bool) -> None:
+    """local_addrs allows one address, or two: only another one of these is a reason to call anew."""
+    site, _ = mobile(moon={"mobike": False, "local": MOON})
+    connection = sa_of(site.moon).connection
+    if second:
+        more = (*connection.local_addrs, AddressSpec.parse(ELSEWHERE))
+        site.moon.load(replace(connection, local_addrs=more), site.world.now)
+        sa_of(site.moon).connection = replace(connection, local_addrs=more)
+    spi = sa_of(site.moon).spi_i
+    site.world.move(site.moon, ELSEWHERE)
+    wait(site, 1)
+    assert (not site.moon.machines or sa_of(site.moon).spi_i != spi) is second
+
+
+@pytest.mark.parametrize("local", ["moon.example.org", "198.51.100.0/24"])
+def test_a_responder_named_otherwise_than_by_an_address_follows_as_well(local: str) -> None:
+    site, _ = mobile()
+    sun = sa_of(site.sun)
+    sun.connection = replace(sun.connection, local_addrs=(AddressSpec.parse(local),))
+    site.world.move(site.moon, ELSEWHERE)
+    wait(site, 5)
+    assert meets(site) and at(site.sun, ELSEWHERE)
 
 
 @pytest.mark.parametrize("mobike", [False, True])

@@ -185,7 +185,7 @@ def acceptable(sa: IkeSa, path: Path) -> bool:
     """
     assert sa.connection is not None
     ours, theirs = sa.connection.local_addrs, sa.connection.remote_addrs
-    if not any(spec.match(path.local.address) for spec in ours):
+    if not any(spec.hostname is not None or spec.match(path.local.address) for spec in ours):
         return False
     limits = [spec for spec in theirs if spec.concrete is None and spec.hostname is None]
     return len(limits) < len(theirs) or any(spec.match(path.remote.address) for spec in limits)
