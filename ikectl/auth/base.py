@@ -46,6 +46,10 @@ class AuthContext:
     """Whether CERT payloads go out with our AUTH (send_cert, and whether the peer asked)."""
     send_ocsp: bool = False
     """Whether an OCSP response about our certificate goes out with it (RFC 4806)."""
+    send_uris: bool = False
+    """Whether a certificate that is published goes out as hash and URL (RFC 7296 §3.6)."""
+    cert_uris: tuple[str, ...] = ()
+    """Beginnings of URIs from which the peer's may be fetched."""
     send_raw_key: bool = False
     """Whether a raw public key goes out with our AUTH: only to peers that ask for such (RFC 7670 §3), or always."""
     hear_ocsp: bool = False

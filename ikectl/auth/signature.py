@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ikectl.auth.base import AuthContext, Proof
+from ikectl.auth.lookup import by_uri, certificates_of
 from ikectl.auth.peer import demand_unrevoked
 from ikectl.auth.raw import verify_raw
 from ikectl.config.model import Local, Remote
@@ -47,7 +48,10 @@ class Signature:
             return [CERT(CertEncoding.RAW_PUBLIC_KEY, signer.public_key)] if context.send_raw_key else []
         if not context.send_certs:
             return []
-        certs = [CERT(CertEncoding.X509_SIGNATURE, der) for der in signer.certificates]
+        certs = [
+            by_uri(der, uri) if uri and context.send_uris else CERT(CertEncoding.X509_SIGNATURE, der)
+            for der, uri in zip(signer.certificates, signer.uris or [""] * len(signer.certificates), strict=True)
+        ]
         if context.send_ocsp:
             try:
                 response = await OwnResponse(signer.certificates)
@@ -89,7 +93,7 @@ class Signature:
                 return Peer(found[0], ()), found[1]
             if not (remote.certs or remote.cacerts):
                 raise AuthenticationFailed(f"the signature of {context.remote_id} is by none of {remote.name}.pubkeys")
-        chain = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.X509_SIGNATURE)
+        chain = await certificates_of(certs, context.cert_uris)
         responses = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.OCSP_CONTENT)
         peer = await CheckChain(
             chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id, responses if context.hear_ocsp else ()

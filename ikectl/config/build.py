@@ -215,7 +215,8 @@ def build_authority(section: Section, errors: Errors, read_file: ReadFile | None
     cacert = _certificate(octets, checked, given[0], errors)
     if cacert is None:
         return None
-    return Authority(section.name, cacert, checked.values["crl_uris"], checked.values["ocsp_uris"])
+    values = checked.values
+    return Authority(section.name, cacert, values["crl_uris"], values["ocsp_uris"], values["cert_uri_base"] or "")
 
 
 def _rounds(checked: Checked, errors: Errors, read_file: ReadFile | None) -> mistakes.Rounds | None:

@@ -242,6 +242,14 @@ def _uri(schemes: tuple[str, ...]) -> Callable[[str], str]:
     return read
 
 
+def _uri_base(text: str) -> str:
+    """The beginning of URIs: up to a slash behind the host, so that it cannot go on to another host."""
+    found = _uri(("http", "https"))(text)
+    if not found.endswith("/") or found.count("/") < 3 or "@" in found or ".." in found:
+        raise ValueError(f"{text[:80]!r}: the beginning of a URI ends with a slash, as http://certs.example.org/ does")
+    return found
+
+
 def _oid(text: str) -> str:
     arcs = text.split(".")
     if len(arcs) < 2 or not all(arc.isascii() and arc.isdecimal() for arc in arcs) or int(arcs[0]) > 2:
@@ -421,6 +429,7 @@ COPY_DSCP     = Kind("word", "a word", _choice({word.value: word for word in Cop
 REVOCATION    = Kind("word", "a word", _choice({word.value: word for word in Revocation}))
 CRL_URI       = Kind("uri", "http://, https:// or file:///", _of_text(_uri(("http", "https", "file"))))
 HTTP_URI      = Kind("uri", "http:// or https://", _of_text(_uri(("http", "https"))))
+URI_BASE      = Kind("uri", "http:// or https://, ending with a slash", _of_text(_uri_base))
 OID           = Kind("oid", "numbers joined by dots", _of_text(_oid))
 OCSP          = Kind("word", "a word", _choice({word.value: word for word in Ocsp}))
 SEND_CERT     = Kind("word", "a word", _choice({word.value: word for word in SendCert}))

@@ -269,7 +269,12 @@ def _shared_message(section: Section, secret: SharedSecret) -> dict[str, Any]:
 
 def _authority_message(authority: Authority) -> dict[str, Any]:
     lists = {"crl_uris": authority.crl_uris, "ocsp_uris": authority.ocsp_uris}
-    return {"cacert": authority.cacert} | {key: [uri.encode() for uri in uris] for key, uris in lists.items() if uris}
+    base = {"cert_uri_base": authority.cert_uri_base.encode()} if authority.cert_uri_base else {}
+    return (
+        {"cacert": authority.cacert}
+        | base
+        | {key: [uri.encode() for uri in uris] for key, uris in lists.items() if uris}
+    )
 
 
 def _message(section: Section, connection: Connection) -> dict[str, Any]:

@@ -505,6 +505,7 @@ class Connection:
     send_certreq: bool = True
     send_cert: SendCert = SendCert.IFASKED
     ocsp: Ocsp = Ocsp.REPLY
+    cert_uris: tuple[str, ...] = ()
     ppk_id: Identity | None = None
     ppk_required: bool = False
     keyingtries: int = 1
@@ -619,6 +620,7 @@ class Authority:
     cacert: bytes = field(repr=False)
     crl_uris: tuple[str, ...] = ()
     ocsp_uris: tuple[str, ...] = ()
+    cert_uri_base: str = ""
 
 
 class PoolAttribute(NamedTuple):

@@ -271,6 +271,9 @@ CONNECTION = Group(
         O("ocsp",         kinds.OCSP,          "reply",   "OCSP inside IKEv2 (RFC 4806): `reply` sends a response about our "
                                                           "certificate to a peer that asks, `request` asks for one, "
                                                           "`both`, `never`."),
+        O("cert_uris",    kinds.URI_BASE,      "",        "IKEv2: beginnings of URIs, from which certificates may be fetched "
+                                                          "that a peer names by hash and URL, before it has proven anything.",
+          many=True, own=True),
         O("ppk_id",       kinds.IDENTITY,      "",        "Identity of a post-quantum pre-shared key of `secrets` "
                                                           "(RFC 8784): we use it as initiator, and as responder take no "
                                                           "other. A responder without takes any it has."),
@@ -385,7 +388,8 @@ AUTHORITY = Group(
         O("crl_uris",      kinds.CRL_URI,  "", "Where to fetch its CRL, before what its certificates say: `http://`, "
                                                "`https://` or `file:///`.", many=True),
         O("ocsp_uris",     kinds.HTTP_URI, "", "Its OCSP responders, likewise.", many=True),
-        O("cert_uri_base", kinds.TEXT, "", "Base of hash-and-URL.", NO),
+        O("cert_uri_base", kinds.URI_BASE, "", "Where the certificates it issued are published, by the SHA-1 of each in hex: "
+                                               "a peer that can fetch gets that URI instead of the certificate."),
     ),
 )  # fmt: skip
 

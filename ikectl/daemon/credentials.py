@@ -135,11 +135,13 @@ class Credentials:
         self._store.revocations.set_sources(
             authority.name, cacert.authority, Sources(authority.crl_uris, authority.ocsp_uris)
         )
+        self._store.set_cert_uri_base(authority.name, cacert, authority.cert_uri_base)
         self._authorities[authority.name] = authority
 
     def _remove_authority(self, name: str) -> bool:
         self._store.remove_certificates(_owner(name))
         self._store.revocations.drop_sources(name)
+        self._store.set_cert_uri_base(name, None, "")
         self._file_authorities.discard(name)
         return self._authorities.pop(name, None) is not None
 

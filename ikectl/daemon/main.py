@@ -32,6 +32,7 @@ from ikectl.daemon.fetch import Fetcher
 from ikectl.daemon.files import FILES
 from ikectl.daemon.log import EventLog, Levels, setup
 from ikectl.daemon.logins import Logins
+from ikectl.daemon.lookups import Lookups
 from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
@@ -144,9 +145,11 @@ class Daemon:
         if options.state is not None:
             env.crash_secrets = crash_secrets.renew(Path(options.state))
         engine = Engine(env, table)
-        checks = RevocationChecks(store, Fetcher(), secrets.token_bytes)
+        fetcher = Fetcher()
+        stack.push_async_callback(fetcher.close)
+        checks = RevocationChecks(store, fetcher, secrets.token_bytes)
         stack.push_async_callback(checks.close)
-        later = {**answers.later(addresses, names), **logins.later, **checks.later}
+        later = {**answers.later(addresses, names), **logins.later, **checks.later, **Lookups(fetcher).later}
         shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe))
         for dhcp in (
             RelayAgent(shell, source_address, secrets.token_bytes),

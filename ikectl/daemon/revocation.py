@@ -80,7 +80,6 @@ class RevocationChecks:
         for task in list(self._under_way.values()):
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
-        await self._fetcher.close()
 
     async def _learn(self, path: Sequence[Certificate]) -> None:
         tried: set[tuple[object, ...]] = set()

@@ -21,6 +21,8 @@ class Signer:
     """Subject DN of the leaf, for configurations that name no identity."""
     certificates: tuple[bytes, ...] = field(repr=False)
     """DER: the leaf, then the intermediate CAs above it; no root. None for a raw public key."""
+    uris: tuple[str, ...] = ()
+    """Where each of them is published; empty where it is not."""
     public_key: bytes = field(default=b"", repr=False)
     """SubjectPublicKeyInfo (DER) of a raw public key (RFC 7670); empty where there are certificates."""
 

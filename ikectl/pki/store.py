@@ -78,6 +78,8 @@ class Store:
         self.revocations = Revocations()
         self._certificates: dict[bytes, _Held] = {}
         self._keys: dict[str, PrivateKey] = {}
+        self._bases: dict[str, tuple[bytes, str]] = {}
+        """Name of an authority -> DER of its name, where what it issued is published."""
         self._verdicts: Recent[Verdict] = Recent(2048)
         self._signers: Recent[Any] = Recent(256)
 
@@ -315,7 +317,7 @@ class Store:
             scheme = _scheme(certificate.key_bits, key, hashes, local.auth)
             if scheme is None:
                 raise CredentialError(f"no signature scheme of {certificate} suits the peer and local.auth")
-            return Signer(certificate.key_id.hex(), scheme, certificate.subject, sent)
+            return Signer(certificate.key_id.hex(), scheme, certificate.subject, sent, tuple(map(self._uri, sent)))
 
         def liked(path: Sequence[Certificate]) -> bool:
             return not wanted or not wanted.isdisjoint(member.authority for member in path)
@@ -331,7 +333,9 @@ class Store:
         scheme = _scheme(key_bits(spki), key, hashes, local.auth)
         if scheme is None:
             raise CredentialError("no signature scheme of local.pubkeys suits the peer and local.auth")
-        return Signer(key_id, scheme, local.id or Identity(IdType.KEY_ID, bytes.fromhex(key_id)), (), spki)
+        return Signer(
+            key_id, scheme, local.id or Identity(IdType.KEY_ID, bytes.fromhex(key_id)), public_key=spki, certificates=()
+        )
 
     def first(
         self,
@@ -391,6 +395,19 @@ class Store:
             for held in self._certificates.values()
             if held.certificate.key_id.hex() in self._keys and (wanted is None or held.certificate.confirms(wanted))
         ]
+
+    def set_cert_uri_base(self, name: str, ca: Certificate | None, base: str) -> None:
+        """Where a CA publishes what it issued; an empty base: nowhere. One of the same name is replaced."""
+        self._bases.pop(name, None)
+        if ca is not None and base:
+            self._bases[name] = ca.subject.data, base
+        self._signers.clear()
+
+    def _uri(self, der: bytes) -> str:
+        """Where a certificate is published, by the SHA-1 of it; empty if nowhere."""
+        issuer = Certificate.of_peer(der).issuer.data
+        base = next((base for subject, base in self._bases.values() if subject == issuer), "")
+        return base + hashlib.sha1(der, usedforsecurity=False).hexdigest() if base else ""
 
     def issuer_of(self, leaf: Certificate) -> Certificate | None:
         """The CA above a certificate of ours, if it is known here."""

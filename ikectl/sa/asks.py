@@ -157,6 +157,19 @@ class CheckRevocation(Ask[None]):
 
 
 @record
+class FetchCertificates(Ask[tuple[bytes, ...]]):
+    """The certificate (DER) that a peer named by hash and URL, or those of a bundle (RFC 7296 §3.6).
+
+    The caller has made sure that the configuration allows the URI. Raises BackendError, CredentialError.
+    """
+
+    uri: str
+    digest: bytes
+    """SHA-1 of what is there."""
+    bundle: bool
+
+
+@record
 class OwnResponse(Ask[bytes]):
     """A fresh OCSP response (DER) about our own certificate, for the peer; empty if none is to be had.
 

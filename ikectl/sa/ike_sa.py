@@ -47,6 +47,8 @@ class Handshake:
     """The peer sent a CERTREQ."""
     encodings: frozenset[CertEncoding] = frozenset()
     """What the peer's CERTREQs ask for."""
+    looks_up: bool = False
+    """The peer fetches certificates that are named by hash and URL (HTTP_CERT_LOOKUP_SUPPORTED)."""
     authorities: tuple[bytes, ...] = ()
     """CA hashes of the peer's CERTREQs; empty: any."""
     hashes: tuple[HashAlgorithm, ...] | None = None

@@ -345,6 +345,7 @@ def authority(seen: Authority) -> Shape:
         "cacert": str(Certificate.read(seen.cacert).subject),
         "crl_uris": list(seen.crl_uris),
         "ocsp_uris": list(seen.ocsp_uris),
+        **({"cert_uri_base": seen.cert_uri_base} if seen.cert_uri_base else {}),
     }
 
 

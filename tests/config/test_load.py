@@ -379,12 +379,21 @@ def test_crls_and_ocsp_signers_of_the_folders() -> None:
 
 
 def test_uris_of_an_authority_are_sent_along(pki: Pki) -> None:
-    text = "authorities { ca { cacert = ca.pem\n crl_uris = http://a/b, file:///c\n ocsp_uris = https://d } }"
+    text = """authorities { ca { cacert = ca.pem\n crl_uris = http://a/b, file:///c\n ocsp_uris = https://d
+        cert_uri_base = http://e/f/ } }"""
     made = load_text(text, **{"x509ca__ca.pem": pki.ca_pem})
     (authority,) = made.loaded.authorities
     assert (authority.crl_uris, authority.ocsp_uris) == (("http://a/b", "file:///c"), ("https://d",))
+    assert authority.cert_uri_base == "http://e/f/"
     message = made.requests[-1].message["ca"]
     assert authority_from_vici("ca", message) == authority
+
+
+@pytest.mark.parametrize("base", ["http://e", "http://e/f", "http://e@f/", "http://e/../", "file:///e/", "e/"])
+def test_where_certificates_are_published_ends_with_a_slash(base: str, pki: Pki) -> None:
+    text = f"authorities {{ ca {{ cacert = ca.pem\n cert_uri_base = {base} }} }}"
+    (mistake,) = mistakes(text, **{"x509ca__ca.pem": pki.ca_pem})
+    assert "authorities.ca.cert_uri_base: " in mistake
 
 
 # -- raw public keys ------------------------------------------------------------------------

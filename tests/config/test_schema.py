@@ -39,7 +39,7 @@ SWANCTL = {
 }
 
 OWN = {
-    "connection": """aggressive_psk life_bytes follow_redirects redirect_to qcd dhcp dhcp_server dhcp_giaddr
+    "connection": """aggressive_psk life_bytes follow_redirects redirect_to qcd cert_uris dhcp dhcp_server dhcp_giaddr
         dhcp_interface""",
     "remote": "rdn_matching",
     "child": "bundle",

@@ -39,10 +39,12 @@ class Desk:
 async def desk() -> AsyncIterator[Desk]:
     server = await HttpServer().start()
     store = Store()
-    checks = RevocationChecks(store, Fetcher(), lambda octets: bytes(range(octets)), lambda: NOW)
+    fetcher = Fetcher()
+    checks = RevocationChecks(store, fetcher, lambda octets: bytes(range(octets)), lambda: NOW)
     leaf = ROOT.leaf("moon", extensions=points(crl=server.uri("/ca.crl"), ocsp=server.uri("/ocsp")))
     yield Desk(server, store, checks, leaf)
     await checks.close()
+    await fetcher.close()
     await server.stop()
 
 
@@ -76,12 +78,14 @@ async def test_nothing_comes(desk: Desk) -> None:
 
 async def test_an_answer_that_never_comes_ends_the_wait(desk: Desk) -> None:
     desk.server.silent = {"/ocsp"}
-    hasty = RevocationChecks(desk.store, Fetcher(), bytes, lambda: NOW, within=0.05)
+    fetcher = Fetcher()
+    hasty = RevocationChecks(desk.store, fetcher, bytes, lambda: NOW, within=0.05)
     ask = CheckRevocation((desk.leaf.der, ROOT.der), STRICT)
     with pytest.raises(CredentialError, match="no answer in time"):
         await hasty.check(ask)
     await hasty.check(CheckRevocation(ask.path, RELAXED))
     await hasty.close()
+    await fetcher.close()
 
 
 async def test_many_peers_wait_for_one_fetch(desk: Desk) -> None:

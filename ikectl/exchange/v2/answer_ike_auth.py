@@ -16,7 +16,7 @@ from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2 import childless, ppk
 from ikectl.exchange.v2.base import Answer, Reply
-from ikectl.exchange.v2.certreq import authorities, encodings
+from ikectl.exchange.v2.certreq import authorities, encodings, looks_up
 from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
@@ -107,6 +107,7 @@ class Admission:
         shake.asked = shake.asked or bool(request.all(CERTREQ))
         shake.authorities = shake.authorities or authorities(request)
         shake.encodings |= encodings(request)
+        shake.looks_up = shake.looks_up or looks_up(request)
         # Behind EAP another round is announced with the AUTH that ends it.
         more = None if proof is None else request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
         connection = self._choose(shake.candidates, claimed, request, Round(_kind(proof), self.theirs, more))

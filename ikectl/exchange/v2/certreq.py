@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ikectl.config.model import AuthKind, Connection
-from ikectl.iana.v2 import CertEncoding
+from ikectl.iana.v2 import CertEncoding, NotifyType
 from ikectl.sa.asks import Authorities
+from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Notify
 
 
 def authorities(message: Message) -> tuple[bytes, ...]:
@@ -26,6 +28,17 @@ def authorities(message: Message) -> tuple[bytes, ...]:
 def encodings(message: Message) -> frozenset[CertEncoding]:
     """What the CERTREQs in a message ask for."""
     return frozenset(request.encoding for request in message.all(CERTREQ))
+
+
+def looks_up(message: Message) -> bool:
+    """Whether its sender fetches certificates by hash and URL (RFC 7296 §3.6)."""
+    return message.notify(NotifyType.HTTP_CERT_LOOKUP_SUPPORTED) is not None
+
+
+def announced(connections: Sequence[Connection]) -> list[Payload]:
+    """That we do: only where the configuration says from where."""
+    wanted = any(connection.cert_uris and connection.send_certreq for connection in connections)
+    return [Notify(NotifyType.HTTP_CERT_LOOKUP_SUPPORTED)] if wanted else []
 
 
 async def request_certificates(connections: Sequence[Connection]) -> list[CERTREQ]:

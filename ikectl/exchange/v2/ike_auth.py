@@ -19,7 +19,7 @@ from ikectl.exchange import children
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2 import ppk
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
-from ikectl.exchange.v2.certreq import request_certificates
+from ikectl.exchange.v2.certreq import announced, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.create_child import singly
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
@@ -100,7 +100,7 @@ class IkeAuth(Exchange):
         requests = await request_certificates((connection,))
         auth = proof.pop() if proof and isinstance(proof[-1], AUTH) else None
         payloads += proof
-        payloads += requests
+        payloads += [*announced((connection,)), *requests]
         if expected is not None:
             payloads.append(IDr.of(expected))
         if auth is not None:

@@ -19,7 +19,7 @@ from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.v2 import childless, extensions, ppk, redirect
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
-from ikectl.exchange.v2.certreq import authorities, encodings, request_certificates
+from ikectl.exchange.v2.certreq import announced, authorities, encodings, looks_up, request_certificates
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
@@ -196,7 +196,7 @@ class IkeSaInit(Exchange):
         sa.handshake.hashes, sa.handshake.uses_ppk = hashes, uses_ppk
         sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.asked = bool(reply.all(CERTREQ))
-        sa.handshake.encodings = encodings(reply)
+        sa.handshake.encodings, sa.handshake.looks_up = encodings(reply), looks_up(reply)
         sa.handshake.authorities = cas
         judge_nat(sa, reply)
         settings = sa.env.settings
@@ -279,6 +279,7 @@ class AnswerIkeSaInit(Answer):
             sa.handshake.uses_ppk = bool(use_ppk)
             payloads += use_ppk
         payloads[3:3] = await request_certificates(fitting)
+        payloads += announced(fitting)
         return Reply(payloads)
 
     def _select(self, offer: SA, rounds: bool) -> tuple[Proposal, tuple[Connection, ...]]:

@@ -58,6 +58,8 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         or (connection.send_cert is SendCert.IFASKED and shake.asked),
         send_ocsp=connection.ocsp.replies and CertEncoding.OCSP_CONTENT in shake.encodings,
         hear_ocsp=connection.ocsp.requests,
+        send_uris=shake.looks_up,
+        cert_uris=connection.cert_uris,
         send_raw_key=connection.send_cert is SendCert.ALWAYS
         or (connection.send_cert is SendCert.IFASKED and CertEncoding.RAW_PUBLIC_KEY in shake.encodings),
         sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
