@@ -60,7 +60,7 @@ class Resolved:
             return False
         await self.remove(ask.owner)
         try:
-            link = await self._links.add(ask.sources, _reached(ask))
+            link = await self._links.add(ask.sources)
         except BackendError as failure:
             log.warning("systemd-resolved is not told of name servers", why=str(failure))
             return False
@@ -76,10 +76,6 @@ class Resolved:
         link = self._of.pop(owner, None)
         if link is not None:
             await self._links.remove(link)
-
-
-def _reached(ask: InstallDns) -> tuple[bytes, ...]:
-    return tuple(address for one in ask.secure for address in one.addresses) or ask.servers
 
 
 def commands(link: str, ask: InstallDns) -> list[list[str]]:

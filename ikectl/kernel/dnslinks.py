@@ -1,16 +1,18 @@
 """DnsLinks: an interface of its own for the name servers of each peer, for resolvers that keep servers by link.
 
-A dummy device bears our inner addresses and a route to each server. What a
-resolver sends by it has an inner address as its source, and so goes into the
-tunnel, policies being no matter of interfaces; without a tunnel it goes
-nowhere. Our links are known by name and alias, so that after a crash the next
-start finds and removes them.
+A dummy device bears our inner addresses. What a resolver sends by it finds a
+routing table of its own, has an inner address as its source, and so goes into
+the tunnel, policies being no matter of interfaces; without a tunnel it goes
+nowhere. Nobody else's packets are routed there, whatever servers a peer names.
+Our links are known by name and alias, our rules by who made them, so that
+after a crash the next start finds and removes them.
 """
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import socket
 from typing import Any
 
 import structlog
@@ -26,7 +28,11 @@ NAME = "ikedns"
 ALIAS = "name servers of an IPsec peer (ikectl)"
 MAX_LINKS = 64
 """Peers with name servers of their own; beyond, the resolver is told in another way."""
-IFA_F_NODAD = 0x02
+PRIORITY = 219
+"""Of the rules, before that of source routes."""
+TABLES = 2200
+"""The first of their routing tables."""
+IFA_F_NODAD, IFA_F_NOPREFIXROUTE = 0x02, 0x200
 
 
 class DnsLinks:
@@ -45,6 +51,7 @@ class DnsLinks:
                 name = str(link.get("IFLA_IFNAME") or "")
                 if name.startswith(NAME) and link.get("IFLA_IFALIAS") == ALIAS:
                     await self._delete(name)
+            await self._forget_rules("")
         except (NetlinkError, OSError) as error:
             raise BackendError(f"cannot read interfaces over rtnetlink: {error}") from error
 
@@ -57,11 +64,8 @@ class DnsLinks:
             self._ip.close()
             self._ip = None
 
-    async def add(self, sources: tuple[bytes, ...], servers: tuple[bytes, ...]) -> str:
-        """Name of a new link with these addresses, by which these servers are reached (all packed).
-
-        Raises BackendError, leaving nothing.
-        """
+    async def add(self, sources: tuple[bytes, ...]) -> str:
+        """Name of a new link with these addresses (packed). Raises BackendError, leaving nothing."""
         numbers = (number for number in range(MAX_LINKS) if f"{NAME}{number}" not in self._made)
         number = next(numbers, None)
         if number is None:
@@ -70,7 +74,7 @@ class DnsLinks:
         try:
             await self._route.link("add", ifname=name, kind="dummy")
             self._made.add(name)
-            await self._set_up(name, sources, servers)
+            await self._set_up(name, TABLES + number, sources)
         except (NetlinkError, OSError) as error:
             await self.remove(name)
             raise BackendError(f"no interface for the name servers of a peer: {error}") from error
@@ -82,19 +86,20 @@ class DnsLinks:
             self._made.discard(name)
             await self._delete(name)
 
-    async def _set_up(self, name: str, sources: tuple[bytes, ...], servers: tuple[bytes, ...]) -> None:
+    async def _set_up(self, name: str, table: int, sources: tuple[bytes, ...]) -> None:
         index = await self._index(name)
         for source in sources:
-            flags: dict[str, Any] = {} if len(source) == 4 else {"flags": IFA_F_NODAD}
+            flags: dict[str, Any] = {} if len(source) == 4 else {"flags": IFA_F_NODAD | IFA_F_NOPREFIXROUTE}
             await self._route.addr(
                 "add", index=index, address=_text(source), prefixlen=8 * len(source), proto=PROTO, **flags
             )
         await self._route.link("set", index=index, state="up", ifalias=ALIAS)
-        for server in servers:
-            source = next((each for each in sources if len(each) == len(server)), b"")
-            if source:
-                way = {"dst": f"{_text(server)}/{8 * len(server)}", "oif": index, "proto": PROTO}
-                await self._route.route("replace", prefsrc=_text(source), **way)
+        for source in {len(each): each for each in reversed(sources)}.values():
+            family = _family(source)
+            everything = "0.0.0.0/0" if family == socket.AF_INET else "::/0"
+            way = {"family": family, "table": table, "oif": index, "proto": PROTO}
+            await self._route.route("replace", dst=everything, prefsrc=_text(source), **way)
+            await self._route.rule("add", family=family, oifname=name, table=table, priority=PRIORITY, protocol=PROTO)
 
     async def _index(self, name: str) -> int:
         found = await self._route.link_lookup(ifname=name)
@@ -102,12 +107,25 @@ class DnsLinks:
             raise OSError(errno.ENODEV, f"{name} is not there")
         return int(found[0])
 
+    async def _forget_rules(self, name: str) -> None:
+        """Rules outlive their interface. No name: all of ours."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            rules = [rule async for rule in await self._route.get_rules(family=family)]
+            for rule in rules:
+                by = str(rule.get("FRA_OIFNAME") or "")
+                if rule.get("FRA_PROTOCOL") == PROTO and by.startswith(NAME) and name in ("", by):
+                    table = rule.get("FRA_TABLE")
+                    await self._route.rule(
+                        "del", family=family, oifname=by, table=table, priority=PRIORITY, protocol=PROTO
+                    )
+
     async def _delete(self, name: str) -> None:
         try:
+            await self._forget_rules(name)
             for index in await self._route.link_lookup(ifname=name):
                 await self._route.link("del", index=index)
         except NetlinkError as error:
-            if error.code != errno.ENODEV:
+            if error.code not in (errno.ENODEV, errno.ENOENT, errno.ESRCH):
                 log.warning("cannot remove an interface for name servers", name=name, why=str(error))
 
     @property
@@ -115,6 +133,10 @@ class DnsLinks:
         if self._ip is None:
             raise BackendError("interfaces for name servers are not served: the daemon is ending")
         return self._ip
+
+
+def _family(address: bytes) -> int:
+    return socket.AF_INET if len(address) == 4 else socket.AF_INET6
 
 
 def _text(address: bytes) -> str:

@@ -26,7 +26,7 @@ class Links(DnsLinks):
     def __init__(self, full: bool = False) -> None:
         super().__init__()
         self.full = full
-        self.there: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {}
+        self.there: dict[str, tuple[bytes, ...]] = {}
 
     async def start(self) -> None:
         self.there.clear()
@@ -34,11 +34,11 @@ class Links(DnsLinks):
     async def stop(self) -> None:
         self.there.clear()
 
-    async def add(self, sources: tuple[bytes, ...], servers: tuple[bytes, ...]) -> str:
+    async def add(self, sources: tuple[bytes, ...]) -> str:
         if self.full:
             raise BackendError("no more")
         name = f"ikedns{len(self.there)}"
-        self.there[name] = sources, servers
+        self.there[name] = sources
         return name
 
     async def remove(self, name: str) -> None:
@@ -93,7 +93,7 @@ async def test_a_link_for_each_owner(tmp_path: Path, program: str, calls: Path) 
     names = NameServers(tmp_path / "resolv.conf", "/bin/false", Resolved(links, program, tmp_path))
     await names.install(PLAIN)
     await names.install(PLAIN)
-    assert links.there == {"ikedns0": ((INNER,), (ONE, SIX))}
+    assert links.there == {"ikedns0": (INNER,)}
     assert len(calls.read_text().splitlines()) == 4, "told once"
     assert "nameserver 10.0.0.53" in (tmp_path / "resolv.conf").read_text(), "for whoever reads the file"
     await names.remove(RemoveDns("home[1]"))

@@ -16,7 +16,6 @@ from tests.kernel.xfrm_pair import Pair, pair
 __all__ = ["pair"]
 
 INNER, INNER6 = ip_address("10.7.0.5").packed, ip_address("fd07::5").packed
-SERVER, SERVER6 = ip_address("10.8.0.53").packed, ip_address("fd08::53").packed
 IP_UNICAST_IF, IPV6_UNICAST_IF = 50, 76
 
 
@@ -28,14 +27,30 @@ async def links(pair: Pair) -> AsyncIterator[DnsLinks]:
     await one.stop()
 
 
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
 def shown() -> str:
-    return subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
+    return ip("-o", "link")
+
+
+def rules() -> str:
+    return ip("rule") + ip("-6", "rule")
+
+
+def routes() -> set[str]:
+    """Those of the main table, but for the kernel's own of each link."""
+    found = ip("-4", "route").splitlines() + ip("-6", "route").splitlines()
+    return {line for line in found if not line.startswith("fe80:")}
 
 
 async def test_what_goes_out_by_a_link_bears_an_inner_address(links: DnsLinks) -> None:
     """As systemd-resolved sends: the socket names the interface, and is not bound to it."""
-    name = await links.add((INNER, INNER6), (SERVER, SERVER6))
+    before = routes()
+    name = await links.add((INNER, INNER6))
     index = socket.if_nametoindex(name)
+    assert routes() == before, "others are routed as ever"
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.IPPROTO_IP, IP_UNICAST_IF, socket.htonl(index))
@@ -48,14 +63,16 @@ async def test_what_goes_out_by_a_link_bears_an_inner_address(links: DnsLinks) -
 
     await links.remove(name)
     assert name not in shown()
+    assert name not in rules()
 
 
 async def test_what_a_killed_daemon_left_is_removed(links: DnsLinks) -> None:
-    name = await links.add((INNER,), ())
+    name = await links.add((INNER,))
     subprocess.run(["ip", "link", "add", "ikedns77", "type", "dummy"], check=True)
     other = DnsLinks()
     await other.start()
     assert f" {name}:" not in shown()
+    assert name not in rules()
     assert " ikedns77:" in shown(), "it is somebody else's: it has not our alias"
     subprocess.run(["ip", "link", "del", "ikedns77"], check=True)
     await other.stop()
@@ -66,18 +83,18 @@ async def test_links_are_bounded_and_go_with_the_daemon(pair: Pair) -> None:
     links = DnsLinks()
     await links.start()
     for _ in range(MAX_LINKS):
-        await links.add((), ())
+        await links.add(())
     with pytest.raises(BackendError, match="more than"):
-        await links.add((), ())
+        await links.add(())
     await links.stop()
     assert "ikedns" not in shown()
     with pytest.raises(BackendError, match="ending"):
-        await links.add((), ())
+        await links.add(())
 
 
 async def test_a_name_that_is_taken_is_told(links: DnsLinks) -> None:
     subprocess.run(["ip", "link", "add", "ikedns0", "type", "dummy"], check=True)
     with pytest.raises(BackendError, match="no interface for the name servers"):
-        await links.add((INNER,), ())
+        await links.add((INNER,))
     assert " ikedns0:" in shown(), "it is somebody else's"
     subprocess.run(["ip", "link", "del", "ikedns0"], check=True)
