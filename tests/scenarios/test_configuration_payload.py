@@ -32,6 +32,7 @@ from tests.scenarios.stage import (
     sa_of,
     wait,
 )
+from tests.scenarios.test_eap_in_ike_auth import road as road_of_eap
 from tests.sim.forge import Impostor
 from tests.sim.host import Host
 from tests.sim.link import Link
@@ -55,6 +56,10 @@ def pool(name: str, low: str, high: str, *attributes: PoolAttribute) -> Pool:
     return Pool(name, first, last, attributes)
 
 
+DYNAMIC: dict[str, Any] = {
+    "moon_children": (child(local="dynamic"),),
+    "sun_children": (child(local="10.2.0.0/16", remote="dynamic"),),
+}
 ROAD = pool("road", "10.3.0.1", "10.3.0.14", PoolAttribute(A.INTERNAL_IP4_DNS, DNS))
 SIX = pool("six", "2001:db8:3::1", "2001:db8:3::ff")
 
@@ -434,6 +439,22 @@ def test_three_clients_and_two_addresses() -> None:
     assert call(bob) is None
     assert held(sun) == [("10.3.0.1", "bob@example.org"), ("10.3.0.2", "ann@example.org")]
     assert world.carries(bob, sun)
+
+
+@pytest.mark.conformance("v2-82")
+def test_the_lease_is_of_who_logged_in() -> None:
+    """The identity of IKE may be anybody's, or many users'."""
+    made, _ = road_of_eap(user="carol", moon={"vips": (ANY4,)}, sun={"pools": ("road",)}, **DYNAMIC)
+    fill(made.sun, ROAD)
+
+    comes_up(made)
+
+    assert both_know(made, "10.3.0.1")
+    assert held(made.sun) == [("10.3.0.1", "carol")]
+    made.sun.rekey(made.world.now, "site")
+    wait(made, 10.0)
+    down(made)
+    assert held(made.sun) == []
 
 
 # -- bad networks ----------------------------------------------------------------------------------
