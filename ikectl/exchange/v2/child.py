@@ -224,7 +224,9 @@ def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
     if reply.notify(NotifyType.ADDITIONAL_TS_POSSIBLE) is not None:
         sa.emit(Note(sa, _more(made, ts_local, ts_remote)))
     cpi = compression.taken(reply, made.spis.get(Protocol.IPCOMP, 0))
-    return Agreed(made.config, chosen, ts_local, ts_remote, transport, original, cpi, _takes_padding(reply))
+    return Agreed(
+        made.config, chosen, ts_local, ts_remote, transport, original, cpi, _takes_padding(made.config, reply)
+    )
 
 
 def _more(made: ChildOffer, ts_local: Selectors, ts_remote: Selectors) -> str:
@@ -236,8 +238,9 @@ def _more(made: ChildOffer, ts_local: Selectors, ts_remote: Selectors) -> str:
     )
 
 
-def _takes_padding(message: Message) -> bool:
-    return message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None
+def _takes_padding(config: Child, message: Message) -> bool:
+    """Whether the peer does; not looked at where nothing is to be padded."""
+    return not config.tfc_padding or message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None
 
 
 async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) -> ChildSa:
@@ -310,7 +313,7 @@ def choose(
         if fit.transport and sa.nat.found:
             original = children.original_address(sa, request.one(TSi).selectors)
         cpi = compression.offered(request) if fit.config.ipcomp else 0
-        padded = _takes_padding(request)
+        padded = _takes_padding(fit.config, request)
         further = len(fitting) > 1 and _has_more(request, fit, fitting, without_ke)
         return Agreed(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original, cpi, padded, further)
     assert failure is not None

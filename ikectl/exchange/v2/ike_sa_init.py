@@ -182,7 +182,8 @@ class IkeSaInit(Exchange):
             raise PeerMisbehaved(f"the peer chose {suite.ke} and answered {ke.method}; we sent {self.method}")
         if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
             raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
-        obstacle = childless.obstacle(sa.connection, self.child, childless.is_announced(reply))
+        taken = childless.is_announced(reply)
+        obstacle = childless.obstacle(sa.connection, self.child, taken)
         if obstacle:
             return Doubt(obstacle)
         uses_ppk = ppk.agreed(sa, reply)
@@ -208,7 +209,7 @@ class IkeSaInit(Exchange):
                 replace(sa.path.local, port=settings.natt_port),
                 replace(sa.path.remote, port=settings.natt_port),
             )
-        return self._go_on(sa, childless.is_announced(reply))
+        return self._go_on(sa, taken)
 
     def _go_on(self, sa: IkeSa, taken: bool) -> Next:
         """To IKE_AUTH, with the child or before it. `taken`: the peer takes IKE SAs without one."""
