@@ -12,6 +12,7 @@ from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.values.secret import NO_SECRET, Secret
+from ikectl.wire.v2.auth_methods import ProofMethod
 from ikectl.wire.v2.identity import AUTH, CERT
 
 ANNOUNCED_HASHES = (
@@ -40,6 +41,8 @@ class AuthContext:
     """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none or we sent none (RFC 7427 §4)."""
     our_hashes: tuple[HashAlgorithm, ...] = ANNOUNCED_HASHES
     """Those we announced."""
+    methods: frozenset[ProofMethod] | None = None
+    """By what the peer takes our proof; None if it does not say (RFC 9593)."""
     authorities: tuple[bytes, ...] = ()
     """SHA-1 hashes of the CAs the peer's CERTREQ payloads named; empty: any."""
     send_certs: bool = True

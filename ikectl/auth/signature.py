@@ -35,7 +35,7 @@ class Signature:
 
     async def prove(self, local: Local, context: AuthContext) -> Proof:
         try:
-            signer = await ChooseKey(local, context.authorities, context.peer_hashes)
+            signer = await ChooseKey(local, context.authorities, context.peer_hashes, context.methods)
             signature = await Sign(signer.key_id, signer.scheme, context.octets_local)
         except CredentialError as error:
             raise AuthenticationFailed(f"cannot prove ourselves: {error}") from error

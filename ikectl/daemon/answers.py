@@ -37,7 +37,7 @@ def of_credentials(store: Store, clock: Callable[[], datetime] = wall) -> Immedi
         ),
         asks.FindPpk: lambda ask: store.ppks.find(ask.identity),
         asks.HasPpks: lambda ask: bool(store.ppks),
-        asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
+        asks.ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes, ask.methods),
         asks.Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
         asks.CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, clock(), ask.responses),
         asks.Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),

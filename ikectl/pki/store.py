@@ -31,6 +31,7 @@ from ikectl.pki.signer import Signer
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.record import record
 from ikectl.values.secret import Secret
+from ikectl.wire.v2.auth_methods import ProofMethod
 
 S = TypeVar("S")
 
@@ -297,24 +298,46 @@ class Store:
 
     # -- choosing our own key
 
-    def choose(self, local: Own, authorities: tuple[bytes, ...], hashes: tuple[HashAlgorithm, ...] | None) -> Signer:
+    def choose(
+        self,
+        local: Own,
+        authorities: tuple[bytes, ...],
+        hashes: tuple[HashAlgorithm, ...] | None,
+        methods: frozenset[ProofMethod] | None = None,
+    ) -> Signer:
         """The key, certificates and scheme to prove ourselves with.
 
         Of the candidates one that a CA of `authorities` (CERTREQ hashes)
         issued is taken before the others; when there is none, or no hash is
         known here, the first serves, for peers may name some CAs and accept
         more (RFC 7296 §3.7).
-        `hashes` are the peer's, None before RFC 7427.
+        `hashes` are the peer's, None before RFC 7427; `methods` what it says it
+        takes (RFC 9593), None if it does not. When we have nothing of that, what
+        we have serves: the peer may take more than it says.
 
         Raises:
             CredentialError: no certificate, no key, or no scheme both ends know.
         """
+        if methods is not None:
+            try:
+                return self._choose(local, authorities, hashes, methods)
+            except CredentialError:
+                pass
+        return self._choose(local, authorities, hashes, None)
+
+    def _choose(
+        self,
+        local: Own,
+        authorities: tuple[bytes, ...],
+        hashes: tuple[HashAlgorithm, ...] | None,
+        methods: frozenset[ProofMethod] | None,
+    ) -> Signer:
         if local.pubkeys:
-            return self._raw(local, local.pubkeys[0], hashes)
+            return self._raw(local, local.pubkeys[0], hashes, methods)
         wanted = frozenset(ca.authority for ca in self._cas()).intersection(authorities)
 
         def make(certificate: Certificate, key: PublicKey, sent: tuple[bytes, ...]) -> Signer:
-            scheme = _scheme(certificate.key_bits, key, hashes, local.auth)
+            scheme = _scheme(certificate.key_bits, key, hashes, local.auth, methods)
             if scheme is None:
                 raise CredentialError(f"no signature scheme of {certificate} suits the peer and local.auth")
             return Signer(certificate.key_id.hex(), scheme, certificate.subject, sent, tuple(map(self._uri, sent)))
@@ -322,15 +345,21 @@ class Store:
         def liked(path: Sequence[Certificate]) -> bool:
             return not wanted or not wanted.isdisjoint(member.authority for member in path)
 
-        return self.first(local, (wanted, hashes), make, liked)
+        return self.first(local, (wanted, hashes, methods), make, liked)
 
-    def _raw(self, local: Own, spki: bytes, hashes: tuple[HashAlgorithm, ...] | None) -> Signer:
+    def _raw(
+        self,
+        local: Own,
+        spki: bytes,
+        hashes: tuple[HashAlgorithm, ...] | None,
+        methods: frozenset[ProofMethod] | None,
+    ) -> Signer:
         """To prove ourselves by a key without a certificate."""
         key = signature.load_public_key(spki)
         key_id = key_digest(key).hex()
         if key_id not in self._keys:
             raise CredentialError(f"the private key of local.pubkeys ({key_id}) is not loaded")
-        scheme = _scheme(key_bits(spki), key, hashes, local.auth)
+        scheme = _scheme(key_bits(spki), key, hashes, local.auth, methods)
         if scheme is None:
             raise CredentialError("no signature scheme of local.pubkeys suits the peer and local.auth")
         return Signer(
@@ -437,11 +466,14 @@ def _scheme(
     key: PublicKey,
     hashes: tuple[HashAlgorithm, ...] | None,
     auth: AuthConstraints,
+    methods: frozenset[ProofMethod] | None,
 ) -> Scheme | None:
     """The best scheme both ends know. `rsa` in local.auth stands for PKCS#1, as in swanctl; `rsa/pss` for PSS."""
     schemes = signature.schemes_for(key, hashes)
     if any(rule.key == "rsa" and not rule.pss for rule in auth.ike):
         schemes.sort(key=lambda scheme: scheme.pss)
+    if methods is not None:
+        schemes = [scheme for scheme in schemes if (scheme.method, scheme.identifier) in methods]
     return next((s for s in schemes if scheme_fits(s, bits, auth.ike)), None)
 
 

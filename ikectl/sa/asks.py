@@ -24,6 +24,7 @@ from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.values.secret import Secret
+from ikectl.wire.v2.auth_methods import ProofMethod
 from ikectl.wire.v2.dns import EncryptedDns
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class ChooseKey(Ask[Signer]):
     local: Local
     authorities: tuple[bytes, ...]
     hashes: tuple[HashAlgorithm, ...] | None
+    methods: frozenset[ProofMethod] | None = None
+    """What the peer says it takes (RFC 9593): one of these, if we have any."""
 
 
 @record

@@ -16,6 +16,7 @@ from ikectl.sa.followups import Followups
 from ikectl.sa.mobility import Mobility
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
+from ikectl.wire.v2.auth_methods import ProofMethod
 
 # fmt: off
 LEGAL: dict[IkeState, frozenset[IkeState]] = {
@@ -53,6 +54,8 @@ class Handshake:
     """CA hashes of the peer's CERTREQs; empty: any."""
     hashes: tuple[HashAlgorithm, ...] | None = None
     """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none."""
+    methods: frozenset[ProofMethod] | None = None
+    """By what the peer takes our proof; None if it does not say (RFC 9593)."""
     ppk: Secret | None = None
     """Initiator: the post-quantum key to be mixed in (RFC 8784)."""
     uses_ppk: bool = False

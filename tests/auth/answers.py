@@ -21,7 +21,7 @@ def answers(store: Store) -> Mapping[type, Callable[[Any], object]]:
         SharedSecret: lambda ask: store.shared_secret(
             ask.local_id, ask.remote_id, ask.local_address, ask.remote_address
         ),
-        ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes),
+        ChooseKey: lambda ask: store.choose(ask.local, ask.authorities, ask.hashes, ask.methods),
         Sign: lambda ask: store.sign(ask.key_id, ask.scheme, ask.octets),
         CheckChain: lambda ask: store.check(ask.certificates, ask.remote, ask.identity, NOW, ask.responses),
         Verify: lambda ask: signature.verify(ask.spki, ask.method, ask.data, ask.octets, ask.hashes),

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from ikectl.auth.psk import psk_auth
+from ikectl.config.auth import read_auth
 from ikectl.config.model import Auth, AuthKind, Local, Remote
+from ikectl.crypto.signature import SCHEMES
 from ikectl.iana.v2 import AuthMethod, NotifyType, Protocol
 from ikectl.pki.store import Store
 from ikectl.sa import asks
@@ -18,6 +20,7 @@ from ikectl.values.secret import Secret
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
 from ikectl.wire.v2.keying import Nonce
+from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
 from ikectl.wire.v2.sa import SA
 from ikectl.wire.v2.ts import TSi, TSr
@@ -297,6 +300,60 @@ def test_two_ends_with_post_quantum_certificates(kind: str) -> None:
     assert site.moon.done[token].error is None, site.moon.done[token].error
     assert stands(site)
     assert len(wire.all(which(IKE_AUTH, by=site.moon))) > 3 < len(wire.all(which(IKE_AUTH, by=site.sun)))
+
+
+def constrained(*words: str, kinds: tuple[str, ...] = ("rsa-2048", "ecdsa-256")) -> tuple[Site, Wiretap]:
+    """Both ends have a key of each kind, and take from the other what its word of `auth` says."""
+    ca = Authority.root("CA")
+    hosts: dict[str, dict[str, Any]] = {}
+    for name in ("moon", "sun"):
+        store = Store()
+        store.add_certificate(ca.der, ca=True)
+        for kind in kinds:
+            leaf = ca.leaf(f"{name}.example.org", kind, names=(f"{name}.example.org",))
+            store.add_certificate(leaf.der)
+            store.add_key(leaf.key_pem)
+        hosts[name] = {"answers": {**answers(store), asks.Authorities: lambda ask, store=store: store.authorities()}}
+    site, wire = gateways(moon_host=hosts["moon"], sun_host=hosts["sun"])
+    for host, word in zip((site.moon, site.sun), words, strict=True):
+        (made,) = host.engine.connections.all
+        ours = Local(auth=Auth(AuthKind.PUBKEY), id=made.local[0].id)
+        host.load(replace(made, local=(ours,), remote=(Remote(auth=read_auth(word), id=made.remote[0].id),)))
+    return site, wire
+
+
+@pytest.mark.parametrize(
+    ("moon", "sun", "signed"),
+    [
+        # what moon takes, what sun takes; with what they then sign, and who said so
+        ("pubkey", "ike:ecdsa", ["RSA_EMSA_PSS_SHA2_256", "ECDSA_WITH_SHA2_256"]),
+        ("ike:ecdsa", "ike:ecdsa", ["ECDSA_WITH_SHA2_256", "ECDSA_WITH_SHA2_256"]),
+        ("ike:rsa/pss-sha384", "ike:ecdsa", ["RSA_EMSA_PSS_SHA2_384", "ECDSA_WITH_SHA2_256"]),
+    ],
+)
+def test_each_end_proves_itself_by_what_the_other_takes(moon: str, sun: str, signed: list[str]) -> None:
+    """<-- N(SUPPORTED_AUTH_METHODS) in IKE_SA_INIT; HDR, SK {..., N(SUPPORTED_AUTH_METHODS)} --> (RFC 9593 §3.1)."""
+    site, wire = constrained(moon, sun)
+    token = site.up()
+    assert site.moon.done[token].error is None, site.moon.done[token].error
+    init, answer, asked, answered = wire.messages()[:4]
+    kind = NotifyType.SUPPORTED_AUTH_METHODS
+    assert init.notify(kind) is None and answer.notify(kind) and answered.notify(kind) is None
+    assert (asked.notify(kind) is not None) is (moon != "pubkey")
+    assert [scheme_of(message) for message in (answered, asked)] == signed
+
+
+def scheme_of(message: Message) -> str:
+    """The signature scheme of an AUTH payload by method 14: its AlgorithmIdentifier comes first."""
+    data = message.one(AUTH).data
+    return next(scheme.name for scheme in SCHEMES if data[1 : 1 + data[0]] == scheme.identifier)
+
+
+def test_a_peer_that_takes_nothing_of_ours_is_asked_all_the_same() -> None:
+    """It may take more than it says; if not, it says so."""
+    site, _ = constrained("pubkey", "ike:ed25519")
+    token = site.up()
+    assert "AUTHENTICATION_FAILED" in (site.moon.done[token].error or "")
 
 
 @pytest.mark.conformance("v2-62", "v2-68")

@@ -13,8 +13,8 @@ from ikectl.config.match import Round, for_identities
 from ikectl.config.model import AuthKind, Connection, Unique
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
+from ikectl.exchange.v2 import auth_methods, childless, ppk
 from ikectl.exchange.v2 import child as agreement
-from ikectl.exchange.v2 import childless, ppk
 from ikectl.exchange.v2.base import Answer, Reply
 from ikectl.exchange.v2.certreq import authorities, encodings, looks_up
 from ikectl.exchange.v2.child import Keying
@@ -106,6 +106,7 @@ class Admission:
             raise AuthenticationFailed("the peer gave an identity of the reserved type 0")
         shake.asked = shake.asked or bool(request.all(CERTREQ))
         shake.authorities = shake.authorities or authorities(request)
+        shake.methods = shake.methods or auth_methods.accepted(request)
         shake.encodings |= encodings(request)
         shake.looks_up = shake.looks_up or looks_up(request)
         # Behind EAP another round is announced with the AUTH that ends it.

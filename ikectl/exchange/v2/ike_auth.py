@@ -16,8 +16,8 @@ from ikectl.config.model import AuthKind, Child, Connection, Remote
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
+from ikectl.exchange.v2 import auth_methods, ppk
 from ikectl.exchange.v2 import child as agreement
-from ikectl.exchange.v2 import ppk
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
 from ikectl.exchange.v2.certreq import announced, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
@@ -117,6 +117,9 @@ class IkeAuth(Exchange):
         if connection.remote[0].auth.kind is AuthKind.EAP:
             payloads.append(EAP_ONLY_AUTHENTICATION)
         payloads += progress.ppk
+        if sa.handshake.methods is not None:
+            # RFC 9593 §3.1
+            payloads += auth_methods.announced((connection,))
         if len(connection.local) + len(connection.remote) > 2:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)
             payloads += self._announcement(sa, progress)

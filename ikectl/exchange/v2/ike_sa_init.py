@@ -17,7 +17,7 @@ from ikectl.crypto.kdf_v2 import derive_ike
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
-from ikectl.exchange.v2 import childless, extensions, ppk, redirect
+from ikectl.exchange.v2 import auth_methods, childless, extensions, ppk, redirect
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import announced, authorities, encodings, looks_up, request_certificates
 from ikectl.exchange.v2.child import one_proposal
@@ -188,13 +188,14 @@ class IkeSaInit(Exchange):
             return Doubt(obstacle)
         uses_ppk = ppk.agreed(sa, reply)
         nonce_r, hashes, cas = nonce_of(reply, suite.prf), peer_hashes(reply), authorities(reply)
+        methods = auth_methods.accepted(reply)
         shared = await CombineKe(self.pair, ke.public)
         keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
         # Nothing can fail from here on: a response that is found wrong has changed no facts.
         sa.spi_r, sa.suite, sa.keys = reply.spi_r, suite, keys
         sa.handshake.nonce_r = nonce_r
         sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
-        sa.handshake.hashes, sa.handshake.uses_ppk = hashes, uses_ppk
+        sa.handshake.hashes, sa.handshake.methods, sa.handshake.uses_ppk = hashes, methods, uses_ppk
         sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.asked = bool(reply.all(CERTREQ))
         sa.handshake.encodings, sa.handshake.looks_up = encodings(reply), looks_up(reply)
@@ -279,6 +280,7 @@ class AnswerIkeSaInit(Answer):
             use_ppk = await ppk.echoed()
             sa.handshake.uses_ppk = bool(use_ppk)
             payloads += use_ppk
+        payloads += auth_methods.announced(fitting)
         payloads[3:3] = await request_certificates(fitting)
         payloads += announced(fitting)
         return Reply(payloads)

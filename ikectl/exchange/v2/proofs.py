@@ -53,6 +53,7 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         remote_id=remote_id,
         path=sa.path,
         peer_hashes=shake.hashes,
+        methods=shake.methods,
         authorities=shake.authorities,
         send_certs=connection.send_cert is SendCert.ALWAYS
         or (connection.send_cert is SendCert.IFASKED and shake.asked),
@@ -100,7 +101,7 @@ async def own_identity(sa: IkeSa, local: Local) -> Identity:
         return local.id
     if local.auth.kind is not AuthKind.PUBKEY or local.pubkeys:
         return Identity.of_address(sa.path.local.address)
-    signer = await ChooseKey(local, sa.handshake.authorities, sa.handshake.hashes)
+    signer = await ChooseKey(local, sa.handshake.authorities, sa.handshake.hashes, sa.handshake.methods)
     return signer.identity
 
 
