@@ -348,7 +348,7 @@ class Revocations:
         told = self._told.get(_name(certificate, issuer))
         listed = self._by_crl(certificate, issuer, at)
         found = [finding for finding in (told.finding if told else None, listed) if finding is not None]
-        return _youngest(found)
+        return _weightiest(found, at)
 
     def _settled(self, certificate: Certificate, issuer: Certificate, at: datetime) -> bool:
         finding = self.finding(certificate, issuer, at)
@@ -361,7 +361,7 @@ class Revocations:
             return known
         deltas = self._deltas(issuer)
         found = [look_up(certificate, crl, deltas, at) for crl in self._genuine_crls(certificate, issuer)]
-        finding = _youngest(found)
+        finding = _weightiest(found, at)
         if finding is not None:
             self._listed.put(about, finding)
         return finding
@@ -433,8 +433,14 @@ def _refuses(strictness: str, named: bool) -> bool:
     return strictness == Strictness.STRICT or (strictness == Strictness.IFURI and named)
 
 
-def _youngest(found: Iterable[Finding]) -> Finding | None:
-    return max(found, key=lambda finding: (finding.final, finding.since), default=None)
+def _weightiest(found: Iterable[Finding], at: datetime) -> Finding | None:
+    """What was revoked for good; else the youngest of those that still tell something; else what is stale."""
+
+    def weight(finding: Finding) -> tuple[bool, bool, datetime]:
+        tells = finding.status is Status.REVOKED or finding.fresh(at)
+        return finding.final, tells, finding.since
+
+    return max(found, key=weight, default=None)
 
 
 def _name(certificate: Certificate, issuer: Certificate) -> tuple[bytes, int]:

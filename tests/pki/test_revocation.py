@@ -210,6 +210,14 @@ def test_words_of_different_age() -> None:
         known.demand(of, "relaxed", NOW)
 
 
+def test_a_stale_response_does_not_hide_a_fresh_crl() -> None:
+    known, of = Revocations(), path(POINTED, ROOT)
+    response, crl = ask(known, of)
+    known.learn(response, ROOT.ocsp(POINTED, starts=timedelta(minutes=-10), ends=timedelta(minutes=5)), NOW)
+    known.learn(crl, ROOT.crl(), NOW)
+    assert not known.open(of, "strict", NOW + HOUR)
+
+
 def test_a_delta_is_fetched_where_a_base_names_one() -> None:
     extensions = [(points(delta=DELTA)[0][0], False)]
     known, of = Revocations(), path(POINTED, ROOT)

@@ -13,11 +13,12 @@ from typing import ClassVar
 from ikectl.auth.base import ANNOUNCED_HASHES
 from ikectl.auth.eap.base import PeerContext, PeerMethod, Proven, ServerContext, ServerMethod, is_anonymous, name_of
 from ikectl.auth.eap.tls_frames import ACKNOWLEDGEMENT, START, Frame, Frames
+from ikectl.auth.peer import demand_unrevoked
 from ikectl.config.model import Remote
 from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.iana.eap import EapType
 from ikectl.pki.certificate import Certificate
-from ikectl.pki.chain import MAX_PEER_CERTIFICATES
+from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer
 from ikectl.sa.asks import BeginTls, CheckChain, ChooseKey, ExportTls, StepTls
 from ikectl.sa.tls import TlsSession
 from ikectl.values.identity import Identity, IdentityPattern
@@ -53,6 +54,8 @@ class TlsPeer(PeerMethod):
         self.session: TlsSession | None = None
         self.tls13 = False
         self._judged = False
+        self._shown: Peer | None = None
+        """The server's chain, while it is not known whether it was revoked."""
 
     async def take(self, request: EapMessage) -> bytes:
         frame = Frame.read(request.data)
@@ -97,6 +100,7 @@ class TlsPeer(PeerMethod):
         if turn.established:
             if not self._judged:
                 raise AuthenticationFailed("the EAP server shows no certificate")
+            await self._demand_unrevoked()
             self.tls13 = turn.tls13
             said = await self.inside(turn.plain, identifier)
             if said:
@@ -118,7 +122,17 @@ class TlsPeer(PeerMethod):
             raise AuthenticationFailed("nobody said whom the EAP server's certificate must name; set aaa_id")
         try:
             name = _named(Certificate.of_peer(chain[0]), expected)
-            await CheckChain(chain[:MAX_PEER_CERTIFICATES], Remote("aaa", id=expected), name)
+            self._shown = await CheckChain(chain[:MAX_PEER_CERTIFICATES], Remote("aaa", id=expected), name)
+        except CredentialError as error:
+            raise AuthenticationFailed(f"the certificate of the EAP server is not good: {error}") from error
+
+    async def _demand_unrevoked(self) -> None:
+        """Once the server proved its key, and before it is told anything."""
+        shown, self._shown = self._shown, None
+        if shown is None:
+            return
+        try:
+            await demand_unrevoked(shown, Remote("aaa"))
         except CredentialError as error:
             raise AuthenticationFailed(f"the certificate of the EAP server is not good: {error}") from error
 
@@ -140,6 +154,8 @@ class TlsServer(ServerMethod):
         self.tls13 = False
         self._over = ""
         self._user: Identity | None = None
+        self._shown: Peer | None = None
+        """The client's chain, while it is not known whether it was revoked."""
         self._committed = False
 
     async def begin(self, identifier: int) -> bytes:
@@ -174,6 +190,10 @@ class TlsServer(ServerMethod):
             return self.frames.say(turn.records)
         if self.certified and self._user is None:
             raise AuthenticationFailed("the client shows no certificate")
+        if self._shown is not None:
+            # Only now the client has proved its key: who it is decides which servers are asked.
+            shown, self._shown = self._shown, None
+            await demand_unrevoked(shown, self.context.remote)
         first, self.established, self.tls13 = not self.established, True, turn.tls13
         if first and not turn.tls13 and not turn.plain:
             return self.frames.say(turn.records)  # the end of the handshake, which the client waits for
@@ -202,7 +222,7 @@ class TlsServer(ServerMethod):
         """Whom the client's certificate proves."""
         leaf, remote = Certificate.of_peer(chain[0]), self.context.remote
         identity = _of_certificate(leaf, self.context.claimed, remote.eap_id)
-        await CheckChain(chain[:MAX_PEER_CERTIFICATES], remote, identity)
+        self._shown = await CheckChain(chain[:MAX_PEER_CERTIFICATES], remote, identity)
         return identity
 
 

@@ -10,13 +10,15 @@ from OpenSSL import SSL
 
 from ikectl.auth.eap.tls_frames import PART
 from ikectl.config.model import Auth, AuthKind, Inner, Local, Remote
-from ikectl.errors import AuthenticationFailed
+from ikectl.errors import AuthenticationFailed, Revoked
 from ikectl.iana.eap import EapType
-from ikectl.sa.asks import ExportTls
+from ikectl.pki.store import Store
+from ikectl.sa.asks import CheckRevocation, ExportTls
 from ikectl.values.identity import Identity, IdentityPattern
 from tests.auth.eap.talk import (
     CAROL,
     CAROL_STORE,
+    NETWORK,
     PASSWORDS,
     SUN_STORE,
     answers_of,
@@ -25,7 +27,7 @@ from tests.auth.eap.talk import (
     store_of,
     talk,
 )
-from tests.pki.certs import SIGNING, Authority
+from tests.pki.certs import SIGNING, Authority, points
 
 TLS, TTLS, PEAP, MSCHAPV2 = EapType.TLS, EapType.TTLS, EapType.PEAP, EapType.MSCHAPV2
 EACH = pytest.mark.parametrize("method", [TLS, TTLS, PEAP])
@@ -280,3 +282,43 @@ def test_whose_password_it_was_inside_counts(method: EapType) -> None:
 @EACH
 def test_a_client_that_wants_a_proven_server_takes_these(method: EapType) -> None:
     assert talk(method, only_mutual=True).run().client.succeeded
+
+
+# -- revocation -----------------------------------------------------------------------------
+
+
+@VERSIONS
+@pytest.mark.parametrize("who", ["client", "server"])
+@pytest.mark.parametrize("method", [TLS, TTLS])
+def test_a_revoked_certificate_ends_it(method: EapType, who: str, newest: int) -> None:
+    """Asked once the other end proved its key; the server of a client with a password looks at no certificate."""
+    if who == "client" and method is TTLS:
+        method = PEAP
+    asked: list[CheckRevocation] = []
+
+    def revoked(ask: CheckRevocation) -> None:
+        asked.append(ask)
+        raise Revoked("the certificate was revoked")
+
+    def with_crl(cn: str, *names: str) -> Store:
+        crl = points(crl="http://ca.example.org/ca.crl")
+        return store_of(NETWORK.leaf(cn, names=names or (f"{cn}.example.org",), extensions=crl))
+
+    client, server = with_crl("carol", "carol@example.org"), with_crl("sun")
+    checks = {CheckRevocation: revoked}
+    made = talk(
+        method,
+        of_client={**answers_of(client, PASSWORDS, newest), **(checks if who == "server" else {CheckRevocation: none})},
+        of_server={**answers_of(server, PASSWORDS), **(checks if who == "client" else {CheckRevocation: none})},
+    )
+    if who == "client" and method is PEAP:
+        assert made.run().server.verdict is True and not asked
+        return
+    with pytest.raises(AuthenticationFailed) as caught:
+        made.run()
+    assert "was revoked" in (str(caught.value) if who == "server" else made.server.why)
+    assert len(asked) == 1 and made.client.msk is None
+
+
+def none(ask: CheckRevocation) -> None:
+    """Nothing was revoked."""
