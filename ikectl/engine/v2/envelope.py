@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.exchange.v2.ike_intermediate import cover
@@ -21,13 +23,18 @@ from ikectl.wire.v2.sealed import (
     sealed_octets,
 )
 
+ALWAYS_WHOLE = 400
+"""Octets of payloads that fit into every path's datagram, whatever seals them: most messages are asked no more."""
+
+Limit = Callable[[IkeSa], int]
+
 
 def write(
-    sa: IkeSa, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload], limit: int = 0
+    sa: IkeSa, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload], limit: Limit
 ) -> tuple[bytes, ...]:
     """A message of ours, sealed unless it is of IKE_SA_INIT (RFC 7296 §3.14).
 
-    One longer than `limit` octets, unless that is 0, is cut into fragments (RFC 7383 §2.5).
+    One longer than the octets `limit` tells, unless that is 0, is cut into fragments (RFC 7383 §2.5).
     """
     message = Message(sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator, payloads)
     if exchange is ExchangeType.IKE_SA_INIT:
@@ -42,10 +49,11 @@ def cut_anew(
     sa: IkeSa, exchange: ExchangeType, message_id: int, payloads: list[Payload], limit: int
 ) -> tuple[bytes, ...]:
     """A request that was sent already, in fragments of another size (RFC 7383 §2.5.2)."""
-    return _sealed(sa, Message(sa.spi_i, sa.spi_r, exchange, message_id, False, sa.initiator, payloads), limit)[0]
+    message = Message(sa.spi_i, sa.spi_r, exchange, message_id, False, sa.initiator, payloads)
+    return _sealed(sa, message, lambda sa: limit)[0]
 
 
-def _sealed(sa: IkeSa, message: Message, limit: int) -> tuple[tuple[bytes, ...], bytes]:
+def _sealed(sa: IkeSa, message: Message, limit: Limit) -> tuple[tuple[bytes, ...], bytes]:
     """The datagrams of a protected message, and its chain of payloads."""
     suite, keys = sa.suite, sa.keys
     assert suite is not None and keys is not None
@@ -55,8 +63,8 @@ def _sealed(sa: IkeSa, message: Message, limit: int) -> tuple[tuple[bytes, ...],
         cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
     counter = suite.encryption.counter_iv
     first, chain = write_chain(message.payloads)
-    if limit and sealed_octets(chain, cipher) > limit:
-        return seal_fragments(message, first, chain, cipher, lambda: sa.iv(cipher.iv_octets, counter), limit), chain
+    if len(chain) > ALWAYS_WHOLE and 0 < (most := limit(sa)) < sealed_octets(chain, cipher):
+        return seal_fragments(message, first, chain, cipher, lambda: sa.iv(cipher.iv_octets, counter), most), chain
     return (seal_chain(message, first, chain, cipher, sa.iv(cipher.iv_octets, counter)),), chain
 
 

@@ -271,7 +271,7 @@ class Machine(Roamer):
             self._outcome(exchange.token, None)
             return
         message_id = 0 if again else self.window.next_request
-        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._fragmentation.limit(self.sa))
+        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._fragmentation.limit)
         if again:
             self.window.resend_as(datagrams)
         else:
@@ -563,7 +563,7 @@ class Machine(Roamer):
             datagrams: tuple[bytes, ...]
             datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
         else:
-            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._fragmentation.limit(self.sa))
+            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._fragmentation.limit)
         self.window.replied(datagram, datagrams)
         shake = self.sa.handshake
         if exchange is ExchangeType.IKE_SA_INIT and shake is not None:

@@ -7,7 +7,7 @@ restart (§2.6, §2.7), never more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ikectl.auth.base import ANNOUNCED_HASHES
@@ -37,7 +37,7 @@ from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import ProposalMismatch
 from ikectl.sa.ike_sa import Handshake, IkeSa
-from ikectl.values.path import Path
+from ikectl.values.path import Endpoint, Path
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.keying import KE, Nonce
@@ -207,8 +207,8 @@ class IkeSaInit(Exchange):
         moves = sa.nat.found or (sa.nat.known and sa.connection.mobike)
         if moves and sa.path.remote.port == settings.ike_port:
             sa.path = Path(
-                replace(sa.path.local, port=settings.natt_port),
-                replace(sa.path.remote, port=settings.natt_port),
+                Endpoint(sa.path.local.address, settings.natt_port),
+                Endpoint(sa.path.remote.address, settings.natt_port),
             )
         return self._go_on(sa, taken)
 
