@@ -33,33 +33,37 @@ def by_uri(der: bytes, uri: str) -> CERT:
 async def certificates_of(certs: Sequence[CERT], allowed: Sequence[str]) -> tuple[bytes, ...]:
     """The X.509 certificates (DER) of CERT payloads in their order; what they name by URI is fetched.
 
-    Raises AuthenticationFailed for a URI that `allowed` does not cover, and where nothing good comes.
+    A URI that `allowed` does not cover is passed over, as long as something else is there.
+
+    Raises AuthenticationFailed if nothing is, and where what is allowed does not come.
     """
     found: list[bytes] = []
-    lookups = 0
+    lookups, passed_over = 0, ""
     for cert in certs[: 2 * MAX_PEER_CERTIFICATES]:
         if cert.encoding is CertEncoding.X509_SIGNATURE:
             found.append(cert.data)
         elif cert.encoding in _BY_URI:
+            uri = cert.data[SHA1_OCTETS:].decode("ascii", "replace")
+            if not any(uri.startswith(base) and _REST.fullmatch(uri, len(base)) for base in allowed):
+                passed_over = uri[:200] if uri.isprintable() else "junk"
+                continue
             lookups += 1
             if lookups > MAX_LOOKUPS:
                 raise AuthenticationFailed(f"the peer names more than {MAX_LOOKUPS} certificates by URL")
-            found += await _fetched(cert, allowed)
+            found += await _fetched(uri, cert)
+    if not found and any(cert.encoding in _BY_URI for cert in certs):
+        raise AuthenticationFailed(
+            f"the peer names its certificate by URL ({passed_over}), and cert_uris of this connection does not allow "
+            "to fetch that"
+        )
     return tuple(found)
 
 
-async def _fetched(cert: CERT, allowed: Sequence[str]) -> tuple[bytes, ...]:
-    digest, uri = cert.data[:SHA1_OCTETS], cert.data[SHA1_OCTETS:].decode("ascii", "replace")
-    shown = uri[:200] if uri.isprintable() else "junk"
-    if not any(uri.startswith(base) and _REST.fullmatch(uri, len(base)) for base in allowed):
-        raise AuthenticationFailed(
-            f"the peer names its certificate by URL ({shown}), and cert_uris of this connection does not allow to "
-            "fetch that"
-        )
+async def _fetched(uri: str, cert: CERT) -> tuple[bytes, ...]:
     try:
-        return await FetchCertificates(uri, digest, cert.encoding is CertEncoding.HASH_AND_URL_BUNDLE)
+        return await FetchCertificates(uri, cert.data[:SHA1_OCTETS], cert.encoding is CertEncoding.HASH_AND_URL_BUNDLE)
     except BackendError as failure:
-        raise AuthenticationFailed(f"the peer's certificate at {shown} was not fetched: {failure}") from failure
+        raise AuthenticationFailed(f"the peer's certificate at {uri} was not fetched: {failure}") from failure
 
 
 __all__ = ["by_uri", "certificates_of"]
