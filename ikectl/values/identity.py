@@ -435,4 +435,6 @@ def _plain(data: bytes) -> bool:
 
 def _printable(data: bytes) -> str:
     text = data.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

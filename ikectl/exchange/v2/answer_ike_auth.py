@@ -72,6 +72,10 @@ class Admission:
         """Whether both ends have proven all they should."""
         return self.connection is not None and not self.more and self.ours == len(self.connection.local)
 
+    def who(self, sa: IkeSa) -> str:
+        """Who is let in, in words."""
+        return f"user {self.user!r}" if self.user else str(sa.remote_id)
+
     async def take(self, sa: IkeSa, request: Message) -> list[Payload]:
         """Judge one request; what proves us in the response. Raises AuthenticationFailed, CredentialError."""
         self.messages += 1
@@ -293,12 +297,13 @@ class AnswerIkeAuth(Answer):
         unique, already = admission.connection.unique, sa.env.connected(sa.local_id, sa.remote_id, admission.user)
         if not already or (unique is not Unique.NEVER and admission.opening.notify(NotifyType.INITIAL_CONTACT)):
             return
-        who = f"user {admission.user!r}" if admission.user else str(sa.remote_id)
         if unique is Unique.KEEP:
-            raise AuthenticationFailed(f"{who} is connected already, and unique = keep keeps the older SA")
+            raise AuthenticationFailed(
+                f"{admission.who(sa)} is connected already, and unique = keep keeps the older SA"
+            )
         if unique is not Unique.REPLACE and already >= sa.env.settings.max_sas_of_peer:
             raise AuthenticationFailed(
-                f"{who} has {already} IKE SAs already, which is all that one peer may have; unique = replace lets the "
+                f"{admission.who(sa)} has {already} IKE SAs already, which is all that one peer may have; unique = replace lets the "
                 "latest stand"
             )
 

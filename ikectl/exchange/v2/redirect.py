@@ -35,7 +35,7 @@ def announced(sa: IkeSa) -> list[Payload]:
 
 def follows(request: Message) -> bool:
     """Whether the client says so."""
-    return any(request.notify(kind) for kind in (NotifyType.REDIRECT_SUPPORTED, NotifyType.REDIRECTED_FROM))
+    return (request.notify(NotifyType.REDIRECT_SUPPORTED) or request.notify(NotifyType.REDIRECTED_FROM)) is not None
 
 
 def send_away(sa: IkeSa, request: Message, nonce: bytes) -> Reply | None:
