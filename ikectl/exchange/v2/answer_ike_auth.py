@@ -303,8 +303,8 @@ class AnswerIkeAuth(Answer):
             )
         if unique is not Unique.REPLACE and already >= sa.env.settings.max_sas_of_peer:
             raise AuthenticationFailed(
-                f"{admission.who(sa)} has {already} IKE SAs already, which is all that one peer may have; unique = replace lets the "
-                "latest stand"
+                f"{admission.who(sa)} has {already} IKE SAs already, which is all that one peer may have; "
+                "unique = replace lets the latest stand"
             )
 
     async def _settle(self, sa: IkeSa, request: Message, keying: Keying) -> list[Payload]:
