@@ -11,9 +11,6 @@ from tests.lab.world import until
 
 SOON = "reauth_time = 10s\nover_time = 4s\nrand_time = 0s\nrekey_time = 1h"
 LATE = "over_time = 4s\nrand_time = 0s\nrekey_time = 1h"
-SPARE = 3
-"""Pings that may be lost: each end sends on the new child a moment before the other has it; strongSwan of this version
-breaks before it makes."""
 
 
 def ike_spis(site: Site) -> list[str]:
@@ -43,12 +40,9 @@ def test_authenticated_anew(site: Site, initiator: str, asks: str) -> None:
     site.configure(MOON.but(connection=lines["moon"]), SUN.but(connection=lines["sun"]))
     first.up("net")
     before = ike_spis(site)
-    with site.world.pinging("alice", "bob") as ping:
+    with site.world.pinging("alice", "bob"):
         anew(site, before)
-    lost = ping.stop().lost
     assert site.world.ping("alice", "bob").lost == 0
-    if first is site.moon:
-        assert lost <= SPARE, "made before broken"
 
 
 @pytest.mark.conformance("v2-100")
@@ -56,8 +50,7 @@ def test_authenticated_anew_on_command(site: Site) -> None:
     site.configure()
     site.moon.up("net")
     before = ike_spis(site)
-    with site.world.pinging("alice", "bob") as ping:
-        assert isinstance(site.moon, ViciPeer)
-        site.moon.vici().rekey({"ike": "site", "reauth": "yes"})
-        anew(site, before)
-    assert ping.stop().lost <= SPARE
+    assert isinstance(site.moon, ViciPeer)
+    site.moon.vici().rekey({"ike": "site", "reauth": "yes"})
+    anew(site, before)
+    assert site.world.ping("alice", "bob").lost == 0

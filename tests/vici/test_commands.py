@@ -282,6 +282,20 @@ def test_what_cannot_be_rekeyed(office: vici.Session) -> None:
         office.rekey({"ike": "office", "reauth": "yes"})
 
 
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ({"gateway": "192.0.2.9"}, "say whom to redirect"),
+        ({"ike": "office"}, "neither an address nor a name"),
+        ({"ike": "office", "gateway": "a b"}, "neither an address nor a name"),
+        ({"ike": "office", "gateway": "192.0.2.9", "peer-ip": "1.2.3.4.5/99"}, "1.2.3.4.5/99"),
+    ],
+)
+def test_what_cannot_be_redirected(office: vici.Session, request_: dict[str, str], why: str) -> None:
+    with pytest.raises(CommandException, match=why):
+        office.request("redirect", request_)
+
+
 def test_an_sa_with_every_key_that_tools_print(office: vici.Session) -> None:
     up(office)
     (event,) = office.list_sas()
