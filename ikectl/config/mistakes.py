@@ -219,12 +219,12 @@ def _eap_rounds(found: Rounds) -> Iterator[tuple[Local | Remote, str]]:
         for side in ours:
             if side.auth.kind is not AuthKind.EAP:
                 continue
-            kinds = {other.auth.kind for other in theirs}
-            if AuthKind.PUBKEY in kinds:
+            first = theirs[0].auth.kind  # what is proven later may come too late for a password
+            if first is AuthKind.PUBKEY:
                 continue
-            if AuthKind.EAP in kinds and not _PROVES_BOTH.intersection(side.auth.eap):
+            if first is AuthKind.EAP and not _PROVES_BOTH.intersection(side.auth.eap):
                 yield side, "EAP on both sides takes a method that proves both: eap-tls, eap-ttls or eap-peap"
-            elif AuthKind.EAP not in kinds:
+            elif first is not AuthKind.EAP:
                 what = "remote" if isinstance(side, Local) else "local"
                 yield (
                     side,

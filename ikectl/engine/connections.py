@@ -416,7 +416,7 @@ class Connections:
         sa = machine.sa
         found = self._ends[_ends(sa)]
         others = [other for other in found.values() if other is not machine] if isinstance(found, dict) else []
-        if _is_hidden(sa):
+        if sa.is_hidden:
             others = [other for other in others if other.sa.path.remote.address == sa.path.remote.address]
         return others
 
@@ -476,17 +476,6 @@ def _ends(sa: Association) -> Ends:
 def _whereabouts(sa: Association) -> Whereabouts:
     """Its identities, the peer's address and the connection."""
     return sa.local_id, sa.remote_id, sa.path.remote.address, sa.name
-
-
-def _is_hidden(sa: Association) -> bool:
-    """Whether the peer's identity is an address that it does not talk from."""
-    named = sa.remote_id
-    return (
-        named is not None
-        and not sa.user
-        and named.kind in (IdType.IPV4_ADDR, IdType.IPV6_ADDR)
-        and named.data != sa.path.remote.address
-    )
 
 
 def _same_peer(one: Association, other: Association) -> bool:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, ClassVar, Self
 
 from ikectl.config.model import Connection
+from ikectl.iana.v2 import IdType
 from ikectl.sa.child_sa import ChildSa, ChildState
 from ikectl.sa.env import Env, Random
 from ikectl.sa.events import Event
@@ -92,6 +93,17 @@ class Association:
     def name(self) -> str:
         """Name of its connection, or `(unnamed)` until one is chosen."""
         return self.connection.name if self.connection else "(unnamed)"
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the peer's identity is an address that it does not talk from, and so names nobody for sure."""
+        named = self.remote_id
+        return (
+            named is not None
+            and not self.user
+            and named.kind in (IdType.IPV4_ADDR, IdType.IPV6_ADDR)
+            and named.data != self.path.remote.address
+        )
 
     @property
     def ends(self) -> Path:

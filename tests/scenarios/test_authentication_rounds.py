@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from ikectl.config.model import Auth, AuthKind, Connection, Local, Remote
+from ikectl.config.model import Auth, AuthKind, Connection, Local, Remote, Unique
 from ikectl.iana.v2 import AuthMethod, IdType, NotifyType
 from ikectl.sa import asks
+from ikectl.sa.env import Settings
 from ikectl.sa.events import AuthFailed
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.secret import Secret
@@ -244,3 +245,16 @@ def test_nobody_is_not_let_in_where_a_proof_is_wanted() -> None:
     site.moon.load(replace(made, local=(Local(auth=Auth(AuthKind.NULL)),)))
     assert error(site, site.up()) and bare(site.sun)
     assert any("another proof" in e.text() or "expects" in e.text() for e in site.sun.saw(AuthFailed))
+
+
+def test_strangers_are_counted_whatever_they_say() -> None:
+    """INITIAL_CONTACT of nobody counts for nothing, so it does not get round the limit of SAs either."""
+    site, wire = anonymous(sun_host={"settings": Settings(max_sas_of_peer=2)})
+    rewrite(wire, which(IKE_AUTH, by=site.moon), lambda payloads: [*payloads, Notify(NotifyType.INITIAL_CONTACT)], None)
+    (made,) = site.moon.engine.connections.all
+    for number in range(4):
+        site.moon.load(replace(made, name=f"again{number}", unique=Unique.NEVER))
+        token = site.moon.initiate(f"again{number}", "net", site.world.now)
+        site.world.run_until(lambda token=token: token in site.moon.done)  # type: ignore[misc]
+    assert len(site.sun.machines) == 2
+    assert any("which is all that one peer may have" in event.text() for event in site.sun.saw(AuthFailed))

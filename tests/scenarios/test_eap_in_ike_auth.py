@@ -267,3 +267,31 @@ def test_a_round_behind_eap_that_only_one_end_knows_of(end: str) -> None:
     assert error(site, site.up()) and bare(site.moon)
     wait(site, 130)
     assert bare(site.sun) and site.sun.saw(AuthFailed)
+
+
+def test_a_user_of_one_connection_is_none_of_another_in_its_first_round() -> None:
+    """staff wants alice and then anybody, admin wants root and then carol: alice and carol together are not root."""
+    site, _ = road()
+    eap, gateway = Auth(AuthKind.EAP, eap=(EapType.MSCHAPV2,)), Identity.parse("moon.example.org")
+    (ours,), (theirs,) = site.moon.engine.connections.all, site.sun.engine.connections.all
+    users = [Local(name, eap, gateway, eap_id=Identity.parse(name)) for name in ("dave", "carol")]
+    site.moon.load(replace(ours, local=tuple(users)))
+    for name, wanted in (("site", ("dave", "%any")), ("admin", ("erin", "carol"))):
+        pattern = IdentityPattern.parse("%any")
+        asked = [Remote(f"r{user}", eap, pattern, eap_id=IdentityPattern.parse(user)) for user in wanted]
+        site.sun.load(replace(theirs, name=name, remote=tuple(asked)))
+    assert not error(site, site.up())
+    assert [machine.sa.name for machine in site.sun.machines] == ["site"]
+
+
+@pytest.mark.parametrize("method", [*BOTH, EapType.GTC])
+def test_no_password_is_told_to_somebody_who_proved_nothing(method: EapType) -> None:
+    """A gateway that is nobody in its first round, and proves itself in a second one: too late for a password."""
+    site, wire = road(method)
+    nothing = Auth(AuthKind.NULL)
+    (ours,), (theirs,) = site.moon.engine.connections.all, site.sun.engine.connections.all
+    site.moon.load(replace(ours, remote=(Remote(auth=nothing), *ours.remote)))
+    site.sun.load(replace(theirs, local=(Local(auth=nothing), *theirs.local)))
+    assert error(site, site.up()) and bare(site.moon)
+    said = [message.one(EAP) for message in wire.messages(which(IKE_AUTH, by=site.moon)) if message.get(EAP)]
+    assert all(each.data[:1] in (b"", bytes((EapType.NAK,)), bytes((EapType.IDENTITY,))) for each in said)

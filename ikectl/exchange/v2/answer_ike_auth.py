@@ -20,7 +20,7 @@ from ikectl.exchange.v2.certreq import authorities, encodings, looks_up
 from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
-from ikectl.exchange.v2.riders import ANSWERS
+from ikectl.exchange.v2.riders import ANSWERS, says_first_contact
 from ikectl.iana.v2 import AuthMethod, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
@@ -59,6 +59,8 @@ class Admission:
     """The peer's round, while it goes on by EAP; until its AUTH came."""
     rivals: list[Connection] = field(default_factory=list)
     """Connections that want the same of it, of other users perhaps."""
+    ppk: bytes = b""
+    """Identity of the post-quantum key that was mixed in (RFC 8784)."""
     user: str = ""
     """Who EAP proved the peer to be."""
     named: IDi | None = None
@@ -150,10 +152,12 @@ class Admission:
         assert about is not None and shake is not None and self.named is not None
         if notify is None or not shake.uses_ppk:
             return proof, about, []
+        if self.ppk:
+            raise AuthenticationFailed("the peer names a post-quantum key a second time")
         key = await ppk.found(connection, notify)
         if key is not None:
             ppk.mix(sa, key)
-            sa.ppk = True
+            sa.ppk, self.ppk = True, notify.data[1:]
             self.about = heard(context(sa, connection, about.local_id, about.remote_id), sa, self.named)
             return proof, self.about, [ppk.IN_USE]
         excuse = request.notify(NotifyType.NO_PPK_AUTH)
@@ -251,14 +255,11 @@ def _alike(one: Connection, other: Connection, theirs: int, ours: int) -> bool:
 
 
 def _alike_but_for_users(one: Connection, other: Connection, done: int) -> bool:
-    """Whether EAP goes on for one as for the other, and everything else that is shown before its end."""
-    if len(one.remote) <= done:
+    """Whether EAP goes on for one as for the other: the same demands before it and in it, but for who the user is."""
+    if len(one.remote) <= done or len(one.local) != len(other.local):
         return False
-    demands = (
-        [replace(each, name="", eap_id=None) for each in connection.remote[: done + 1]] for connection in (one, other)
-    )
-    claims = ([replace(each, name="") for each in connection.local] for connection in (one, other))
-    return next(demands) == next(demands) and next(claims) == next(claims)
+    ours, theirs = (replace(each.remote[done], name="", eap_id=None) for each in (one, other))
+    return ours == theirs and _alike(one, other, done, len(other.local))
 
 
 @dataclass(slots=True, eq=False)
@@ -293,9 +294,11 @@ class AnswerIkeAuth(Answer):
         assert admission.connection is not None and sa.local_id is not None and sa.remote_id is not None
         if admission.theirs != len(admission.connection.remote):
             raise AuthenticationFailed(f"{admission.theirs} rounds are not those of {admission.connection.name}")
-        ppk.must_be_used(admission.connection, sa.ppk)
+        wanted = admission.connection.ppk_id
+        ppk.must_be_used(admission.connection, sa.ppk and (wanted is None or wanted.data == admission.ppk))
         unique, already = admission.connection.unique, sa.env.connected(sa.local_id, sa.remote_id, admission.user)
-        if not already or (unique is not Unique.NEVER and admission.opening.notify(NotifyType.INITIAL_CONTACT)):
+        first = unique is not Unique.NEVER and says_first_contact(sa, admission.opening) and not sa.is_hidden
+        if not already or first:
             return
         if unique is Unique.KEEP:
             raise AuthenticationFailed(

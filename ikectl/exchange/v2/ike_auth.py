@@ -49,6 +49,10 @@ FINAL = frozenset(
 """Errors that end the IKE SA whatever was proven before them (RFC 7296 §2.21.2)."""
 
 
+_NO_PROOF = (AuthKind.EAP, AuthKind.NULL)
+"""Of a round of the peer: EAP proves it when ours is over, and nothing proves nobody."""
+
+
 @dataclass(slots=True, eq=False)
 class Progress:
     """Where authentication stands: handed from one request of IKE_AUTH to the next."""
@@ -138,7 +142,8 @@ class IkeAuth(Exchange):
                 heard(progress.about, sa, peer)
         about, remote = progress.about, connection.remote
         if local.auth.kind is AuthKind.EAP:
-            only = progress.theirs < len(remote) and remote[progress.theirs].auth.kind is AuthKind.EAP
+            # Passwords that can be guessed from what is said are for a peer that proved itself before.
+            only = all(each.auth.kind in _NO_PROOF for each in remote[: max(progress.theirs, 1)])
             progress.eap = EapPeer(local, about.local_id, sa.random, about.remote_id, only)
             return [IDi.of(about.local_id)]
         without = await self._mix(sa, progress) if sa.uses_ppk else None
