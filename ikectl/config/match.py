@@ -164,10 +164,12 @@ def _why_none(candidates: Sequence[Connection], peer: Identity, ours: Identity |
 
 SHOWN = 5
 """Connections that a line tells of."""
-MAX_SHOWN_ID = 256
-"""Characters of a stranger's identity that are compared so."""
-MAX_COMPARED = 64
-"""Identities that a stranger's is compared with, to find what may have been mistyped."""
+MAX_SAME = 64
+"""Expected identities that are looked at for the stranger's name in another kind."""
+MAX_COMPARED = 4
+"""Those that a stranger's is compared with letter by letter, to find what may have been mistyped: that is slow."""
+MAX_COMPARED_LENGTH = 64
+"""Characters at the end of either that are compared so: the time it takes grows with their product."""
 
 _ROUND, _PEER, _OWN, _PROOF, _MORE = range(5)
 """How far a connection fits: the number of rounds, the peer's identity, ours, the method of proof, what follows."""
@@ -205,18 +207,20 @@ def _why_peer(nearest: list[Connection], peer: Identity, ours: Identity | None, 
     done = 0 if now is None else now.done
     expected = _listed(str(connection.remote[done].id) for connection in nearest)
     why = f"no connection expects the identity {str(peer)!r}; those for these addresses expect {expected}"
-    patterns = [connection.remote[done].id for connection in nearest[:MAX_COMPARED]]
-    for pattern in patterns:
-        exact = pattern.identity
-        if exact is not None and exact.kind != peer.kind and str(exact).lower() == str(peer).lower():
+    shown = str(peer).lower()
+    known = [exact for each in nearest[:MAX_SAME] if (exact := each.remote[done].id.identity) is not None]
+    for exact in known:
+        if exact.kind != peer.kind and exact.kind is not IdType.DER_ASN1_DN and str(exact).lower() == shown:
             return (
                 f"{why}; the peer sends {peer} as {peer.kind}, and remote.id means it as {exact.kind}: write the kind "
                 "in front at one end, such as fqdn: or keyid:"
             )
-    known = [str(pattern) for pattern in patterns if pattern.identity is not None]
-    close = get_close_matches(str(peer)[:MAX_SHOWN_ID], known, 1, 0.8)
+    # Nothing is proven here yet, so a stranger may make us do this as often as it likes. What tells names apart is
+    # at their end when they share a beginning, as distinguished names do.
+    ends = {text[-MAX_COMPARED_LENGTH:]: text for text in map(str, known[:MAX_COMPARED])}
+    close = get_close_matches(str(peer)[-MAX_COMPARED_LENGTH:], ends, 1, 0.8)
     if close:
-        return f"{why}; nearest is {close[0]}: is one of them mistyped?"
+        return f"{why}; nearest is {ends[close[0]]}: is one of them mistyped?"
     return f"{why}; set remote.id here, or local.id at the peer"
 
 

@@ -1,4 +1,5 @@
 import ipaddress
+import sys
 from dataclasses import replace
 
 import pytest
@@ -153,6 +154,35 @@ def test_what_may_be_mistyped_is_pointed_at() -> None:
     candidates = [conn("a", peer="venus.example.org"), conn("b", peer="moon.example.org")]
     assert "nearest is moon.example.org: is one of them mistyped?" in why(candidates, "mon.example.org")
     assert "nearest" not in why(candidates, "something.else")
+
+
+def test_a_long_name_is_compared_by_its_end() -> None:
+    unit = "C=CH, O=Example Networks, OU=A unit whose name is as long as that of a whole department"
+    candidates = [conn("a", peer=f"{unit}, CN=venus.example.org"), conn("b", peer=f"{unit}, CN=moon.example.org")]
+    assert "nearest is C=CH" in why(candidates, f"{unit}, CN=mon.example.org")
+    assert "CN=moon.example.org: is one" in why(candidates, f"{unit}, CN=mon.example.org")
+
+
+def _calls(candidates: list[Connection], peer: str) -> int:
+    """Functions that are called, of Python and of C: what the reason costs on any machine."""
+    made = 0
+
+    def count(frame: object, event: str, _: object) -> None:
+        nonlocal made
+        made += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        why(candidates, peer)
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+def test_the_reason_costs_little_however_much_is_configured() -> None:
+    """A stranger that proved nothing asks for it: it must not hold up the others."""
+    many = [conn(f"c{n}", peer=f"gateway-{n:04}.branch.example.com") for n in range(64)]
+    assert _calls(many, "gateway-abcd.branch.example.con") < 10_000
 
 
 def test_the_same_name_of_another_kind_is_pointed_at() -> None:
