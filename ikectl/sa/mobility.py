@@ -37,6 +37,8 @@ class Mobility:
     """Peer addresses that answered, the latest last."""
     held: Held | None = None
     """Set while a return routability check is owed."""
+    moves: int = 0
+    """How often the peer moved. Where it is again after two moves, what was sent meanwhile went elsewhere, too."""
     heard: Path | None = None
     """Between which ends the authentic message that is handled just now came."""
     probed: tuple[Path, ...] = ()

@@ -409,6 +409,40 @@ def test_a_hijacked_update_moves_no_traffic() -> None:
     assert not site.sun.machines or at(site.sun, ELSEWHERE), "the SA ends, or moon had it its own way"
 
 
+def update_from(site: Site, impostor: Impostor, address: str) -> None:
+    """moon, or who has its keys, says from `address` that it moved there."""
+    octets = impostor.seal(INFORMATIONAL, [Notify(UPDATE)], message_id=impostor.machine.window.next_request)
+    impostor.machine.window.next_request += 1
+    site.world.deliver(bytes(4) + octets, Endpoint.parse(address, 4500), Endpoint.parse(SUN, 4500))
+    site.world.flush()
+
+
+@pytest.mark.conformance("v2-107")
+def test_a_cookie_that_was_seen_elsewhere_proves_no_address() -> None:
+    """§3.7: from a victim's address, from home, where the same COOKIE2 comes again, and from the victim's: the cookie
+
+    known from home proves nothing of the victim, who gets no traffic and the question anew.
+    """
+    site, wire = mobile()
+    wire.hold(which(INFORMATIONAL, by=site.moon, response=True), times=None)
+    impostor = Impostor(wire, site.moon)
+    for address in (OUTSIDE, MOON, OUTSIDE):
+        update_from(site, impostor, address)
+    asked = wire.all(checks)
+    assert {seen.transmit.path.remote.host for seen in asked} == {OUTSIDE, MOON}, "sent to both"
+    (cookie,) = {seen.message.notify(COOKIE2).data for seen in asked}
+    octets = impostor.seal(
+        INFORMATIONAL, [Notify(COOKIE2, cookie)], message_id=asked[0].message.message_id, response=True
+    )
+    mark = len(wire.seen)
+    site.world.deliver(bytes(4) + octets, Endpoint.parse(MOON, 4500), Endpoint.parse(SUN, 4500))
+    site.world.flush()
+    assert {child.path.remote.host for child in site.sun.children} == {MOON}
+    assert Endpoint.parse(OUTSIDE, 0).address not in sa_of(site.sun).mobility.verified
+    (again,) = wire.all(checks, mark)
+    assert again.transmit.path.remote.host == OUTSIDE and again.message.notify(COOKIE2).data != cookie
+
+
 # -- refusals (§3.5, §3.9) ----------------------------------------------------------
 
 

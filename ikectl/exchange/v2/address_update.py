@@ -154,19 +154,23 @@ class CheckRoute(Exchange):
     """Return routability, by the responder: is the peer really where its update came from? (RFC 4555 §3.7)
 
     Without it a peer could have us send its traffic to somebody else. Only who
-    sees what is sent there can give the cookie back.
+    sees what is sent there can give the cookie back. A request in flight follows
+    the peer (§3.5), so a cookie proves a place only if the peer did not move
+    from its sending to its return: not even away and back again.
     """
 
     type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
 
     token: int = 0
     path: Path | None = None
+    moves: int = 0
+    """The count of the peer's moves when the cookie was sent."""
     cookie: bytes = b""
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         if sa.mobility is None or sa.mobility.held is None or sa.state not in LIVE:
             return None
-        self.path, self.cookie = sa.path, sa.random(COOKIE_OCTETS)
+        self.path, self.moves, self.cookie = sa.path, sa.mobility.moves, sa.random(COOKIE_OCTETS)
         return [Notify(NotifyType.COOKIE2, self.cookie)]
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
@@ -177,7 +181,7 @@ class CheckRoute(Exchange):
             # §3.7: the SA MUST be closed then.
             why = f"the peer did not give back the COOKIE2 sent to {sa.path.remote}: it may not be there"
             return Done(follow=(DeleteIke(why),), failed=why)
-        if sa.path != self.path:
+        if sa.path != self.path or mobility.moves != self.moves:
             return Done(follow=(CheckRoute(),))  # the cookie went to several places, and proves none (§3.7)
         mobility.verify(sa.path.remote.address)
         mobility.held = None
@@ -281,6 +285,7 @@ async def _update(sa: IkeSa, mobility: Mobility, request: Message, arrived: Path
     held = mobility.held or Held(sa.way, sa.encap)
     if arrived != sa.path:
         sa.emit(Note(sa, f"the peer moved from {sa.path.remote} to {arrived.remote}"))
+        mobility.moves += 1
     sa.path = arrived
     if request.notify(NotifyType.NAT_DETECTION_SOURCE_IP) is not None:
         judge_nat(sa, request)
