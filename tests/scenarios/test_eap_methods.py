@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from ikectl.config.model import Auth, AuthKind, Inner, Local, Remote
+from ikectl.errors import BackendError, CredentialError, IkectlError
 from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import AuthMethod, NotifyType
+from ikectl.sa.asks import BeginTls
 from ikectl.sa.events import AuthFailed, Note
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.payload import Payload
@@ -139,6 +141,24 @@ def test_a_client_chooses_among_what_the_gateway_offers() -> None:
     assert not error(site, site.up()) and stands(site)
     said = [message.one(EAP).data[:2] for message in wire.messages(which(IKE_AUTH, by=site.moon)) if message.get(EAP)]
     assert bytes((EapType.NAK, EapType.MSCHAPV2)) in said
+
+
+@pytest.mark.parametrize("failure", [CredentialError("no certificate serves"), BackendError("2000 are under way")])
+def test_a_gateway_that_cannot_begin_says_so_and_ends(failure: IkectlError) -> None:
+    """It learns the IKE identity alone, so the method comes first, and its first step fails."""
+    site, wire = road(EapType.TLS, expected=SUN)
+
+    def full(ask: BeginTls) -> NoReturn:
+        raise failure
+
+    site.sun.answers[BeginTls] = full
+    (theirs,) = site.sun.engine.connections.all
+    site.sun.load(replace(theirs, remote=(replace(theirs.remote[0], eap_id=None),)))
+    assert "AUTHENTICATION_FAILED" in error(site, site.up())
+    (told,) = site.sun.saw(AuthFailed)
+    assert f"EAP cannot begin: {failure}" in told.text()
+    (answer,) = wire.messages(which(IKE_AUTH, by=site.sun))
+    assert notifies(answer) == [NotifyType.AUTHENTICATION_FAILED] and bare(site.sun) and bare(site.moon)
 
 
 def test_what_the_eap_server_wants_the_user_to_know_is_told() -> None:

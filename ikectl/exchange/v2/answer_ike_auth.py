@@ -133,7 +133,11 @@ class Admission:
             users = tuple(each.remote[self.theirs].eap_id for each in self.rivals)
             local = connection.local[min(self.ours, len(connection.local) - 1)]
             self.eap = EapServer(remote, claimed, sa.path.remote.address, local, sa.random, users)
-            return [EAP.read(await self.eap.begin())]
+            first = await self.eap.begin()
+            if self.eap.verdict is False:
+                # Nothing of EAP was said yet: a refusal as any other.
+                raise AuthenticationFailed(f"EAP cannot begin: {self.eap.why}")
+            return [EAP.read(first)]
         proof, about, told = await self._mix(sa, connection, request, proof)
         await verify(remote, about, proof, request.all(CERT))
         self.connection, self.more = connection, more
@@ -178,7 +182,9 @@ class Admission:
                 raise AuthenticationFailed(f"EAP: {eap.why}")
             return [message]
         about, user = self.about, eap.identity
-        assert about is not None and user is not None
+        if eap.verdict is not True or user is None:
+            raise AuthenticationFailed("the peer goes on after EAP failed")
+        assert about is not None
         more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
         connection = self._choose_by_user(user, more)
         proof, about, told = await self._mix(sa, connection, request, request.one(AUTH))
