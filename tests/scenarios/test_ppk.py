@@ -154,6 +154,20 @@ def test_what_comes_of_each_configuration(
             )
 
 
+def test_an_unknown_identity_is_told_in_short() -> None:
+    """Nobody is proven yet who says it: a line of the log is neither as long nor as written as a stranger likes."""
+    site, wire = sites(REQUIRED, {}, KEY, OTHER)
+
+    def long(payloads: list[Payload]) -> list[Payload]:
+        named = Notify(N.PPK_IDENTITY, b"\2" + b"\n" + b"x" * 40_000)
+        return [named if isinstance(p, Notify) and p.type is N.PPK_IDENTITY else p for p in payloads]
+
+    rewrite(wire, which(IKE_AUTH, by=site.moon), long)
+    assert "AUTHENTICATION_FAILED" in outcome(site)
+    (told,) = site.sun.saw(AuthFailed)
+    assert "xxx" in told.text() and "\\n" not in told.text() and len(told.text()) < 800
+
+
 @pytest.mark.conformance("v2-73")
 def test_a_responder_that_requires_it_is_not_answered_without() -> None:
     """The initiator's NO_PPK_AUTH does not help: ppk_required of the responder wants the key itself."""

@@ -25,6 +25,8 @@ MAX_NAME = 256
 
 MAX_SHOWN = 256
 """Octets of a message to the user that we repeat."""
+MAX_TYPES_SHOWN = 8
+"""Methods of a peer's list that we repeat: more than that no client has, and a list may be as long as a packet."""
 
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""

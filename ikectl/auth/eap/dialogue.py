@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Sequence
 from ikectl.auth.eap.base import (
     MAX_IDENTITY,
     MAX_ROUNDS,
+    MAX_TYPES_SHOWN,
     PeerContext,
     PeerMethod,
     Proven,
@@ -227,7 +228,7 @@ class ServerDialogue:
         offered = self.method.type
         self.methods = [kind for kind in self.methods if kind in wanted]
         if not self.methods:
-            kinds = listed([eap_type(number) for number in wanted if number])
+            kinds = listed([eap_type(number) for number in wanted if number][:MAX_TYPES_SHOWN])
             raise AuthenticationFailed(
                 f"the client wants none of the EAP methods of remote.auth, the last of which was {label(offered)}; "
                 f"it takes {kinds or 'no other'}"

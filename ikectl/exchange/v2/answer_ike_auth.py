@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from ikectl.auth.base import AuthContext
-from ikectl.auth.eap.base import name_of
+from ikectl.auth.eap.base import name_of, shown
 from ikectl.auth.eap.server import EapServer, closeness
 from ikectl.auth.table import prove, verify
 from ikectl.config.match import Round, for_identities
@@ -167,7 +167,7 @@ class Admission:
         excuse = request.notify(NotifyType.NO_PPK_AUTH)
         if excuse is None:
             raise AuthenticationFailed(
-                f"the peer insists on a post-quantum key whose identity is {notify.data[1:]!r}, and connection "
+                f"the peer insists on a post-quantum key whose identity is {shown(notify.data[1:])!r}, and connection "
                 f"{connection.name} has no such key; add it to secrets.ppk"
             )
         return AUTH(proof.method, excuse.data), about, []

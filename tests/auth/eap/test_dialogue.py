@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ikectl.auth.eap.base import MAX_IDENTITY, MAX_ROUNDS
+from ikectl.auth.eap.base import MAX_IDENTITY, MAX_ROUNDS, MAX_TYPES_SHOWN
 from ikectl.errors import AuthenticationFailed
 from ikectl.iana.eap import EapCode, EapType
 from ikectl.wire.eap import MAX_PACKET, EapMessage
@@ -43,6 +43,15 @@ def test_no_method_in_common() -> None:
     assert made.server.why == (
         "the client wants none of the EAP methods of remote.auth, the last of which was EAP-MSCHAPV2; it takes EAP-MD5"
     )
+
+
+def test_a_long_list_of_methods_is_told_in_short() -> None:
+    made = talk(MSCHAPV2)
+    request = run(made.server.begin(), made.of_server)
+    nak = EapMessage(RESPONSE, request[1], NAK, bytes(range(50, 250)) * 50).write()
+
+    assert EapMessage.read(run(made.server.take(nak), made.of_server)).code is EapCode.FAILURE
+    assert made.server.why.count("EAP") < 2 * MAX_TYPES_SHOWN and len(made.server.why) < 400
 
 
 def test_a_method_without_its_password_is_not_taken() -> None:
