@@ -62,14 +62,13 @@ class Session:
             failed = "the peer closed the TLS session"
         except SSL.Error as error:
             failed = _words(error)
-        return TlsTurn(
-            self._records(),
-            Secret(said),
-            self._established,
-            self._connection.get_protocol_version() == _TLS13,
-            self._peer(),
-            failed,
-        )
+        records, tls13 = self._records(), self._connection.get_protocol_version() == _TLS13
+        try:
+            peer = self._peer()
+        except (ValueError, x509.InvalidVersion) as error:
+            # OpenSSL takes more for a certificate than can be judged; whom it names is told nothing further.
+            return TlsTurn(b"", Secret(b""), False, tls13, (), f"the peer's certificate cannot be read: {error}")
+        return TlsTurn(records, Secret(said), self._established, tls13, peer, failed)
 
     def export(self, label: bytes, context: bytes | None, octets: int) -> Secret:
         """See `sa.tls.TlsSession`."""

@@ -16,7 +16,7 @@ from ikectl.auth.eap.tls import TlsPeer, TlsServer
 from ikectl.errors import AuthenticationFailed, WireError
 from ikectl.iana.eap import EapCode, EapType
 from ikectl.values.secret import Secret
-from ikectl.wire.eap import EapMessage
+from ikectl.wire.eap import MAX_PACKET, EapMessage
 
 INNER = (EapType.MSCHAPV2, EapType.GTC)
 """Methods inside. MD5 counts the identifier in, which has no place there."""
@@ -104,6 +104,9 @@ def _read(plain: bytes, code: EapCode, identifier: int) -> EapMessage:
             return whole
     except WireError:
         pass
+    if _HEADER.size + len(plain) > MAX_PACKET:
+        # Before its length is written into 16 bits.
+        raise AuthenticationFailed(f"a packet of {len(plain)} octets inside PEAP; {MAX_PACKET} are the most")
     try:
         return EapMessage.read(_HEADER.pack(code, identifier, _HEADER.size + len(plain)) + plain)
     except WireError as error:

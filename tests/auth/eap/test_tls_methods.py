@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from ikectl.config.model import Auth, AuthKind, Inner, Local, Remote
 from ikectl.errors import AuthenticationFailed, Revoked
 from ikectl.iana.eap import EapType
 from ikectl.pki.store import Store
-from ikectl.sa.asks import CheckRevocation, ExportTls
+from ikectl.sa.asks import CheckRevocation, ExportTls, StepTls
+from ikectl.sa.tls import TlsTurn
 from ikectl.values.identity import Identity, IdentityPattern
+from ikectl.values.secret import Secret
 from tests.auth.eap.talk import (
     CAROL,
     CAROL_STORE,
@@ -234,6 +237,21 @@ def test_peap_tells_why_inside() -> None:
     made = talk(PEAP, known={})
     with pytest.raises(AuthenticationFailed, match="error 691: it does not know the user, or the password is wrong"):
         made.run()
+
+
+def test_a_packet_inside_peap_that_is_longer_than_any_may_be() -> None:
+    """One TLS message may complete what another began, so more comes at once than 16 bits have room for."""
+    made = talk(PEAP)
+    step = made.of_server[StepTls]
+
+    def lengthened(ask: StepTls) -> TlsTurn:
+        turn: TlsTurn = step(ask)
+        return replace(turn, plain=Secret(turn.plain + b"x" * 65_600)) if turn.plain else turn
+
+    made.of_server = {**made.of_server, StepTls: lengthened}
+    with pytest.raises(AuthenticationFailed):
+        made.run()
+    assert "octets inside PEAP; 16384 are the most" in made.server.why
 
 
 def inner(which: Inner) -> Auth:
