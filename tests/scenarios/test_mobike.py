@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ikectl.config.model import AddressSpec
+from ikectl.config.model import Action, AddressSpec
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import ChildRekeyed, IkeDown, IkeRekeyed, Note
@@ -31,7 +31,7 @@ from tests.sim.forge import Impostor
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.nat import Nat
-from tests.sim.site import MOON, SUN, Site
+from tests.sim.site import MOON, SUN, Site, child
 from tests.sim.wiretap import Wiretap, which
 
 ELSEWHERE, THIRD, SUN_TOO, OUTSIDE = "192.0.2.77", "192.0.2.78", "198.51.100.2", "203.0.113.1"
@@ -441,6 +441,63 @@ def test_a_cookie_that_was_seen_elsewhere_proves_no_address() -> None:
     assert Endpoint.parse(OUTSIDE, 0).address not in sa_of(site.sun).mobility.verified
     (again,) = wire.all(checks, mark)
     assert again.transmit.path.remote.host == OUTSIDE and again.message.notify(COOKIE2).data != cookie
+
+
+# -- peers that give us much to do and answer nothing ------------------------------
+
+
+def waiting(host: Host) -> tuple[str, ...]:
+    """What is under way or waits there."""
+    (machine,) = host.machines
+    return (*machine.tasks.active, *machine.tasks.queued)
+
+
+def test_many_updates_without_an_answer_make_one_check() -> None:
+    """moon moves and moves, and answers nothing: sun owes a check, not one for each move."""
+    site, wire = mobile()
+    wire.hold(which(INFORMATIONAL, by=site.moon, response=True), times=None)
+    impostor = Impostor(wire, site.moon)
+    for number in range(50):
+        update_from(site, impostor, (ELSEWHERE, OUTSIDE, MOON)[number % 3])
+    update_from(site, impostor, ELSEWHERE)
+    assert waiting(site.sun) == ("CheckRoute",)
+    assert {child.path.remote.host for child in site.sun.children} == {MOON}
+
+
+def test_many_lists_of_addresses_make_one_check_of_the_path() -> None:
+    site, wire = mobile()
+    wire.hold(which(INFORMATIONAL, by=site.sun, response=True), times=None)
+    impostor = Impostor(wire, site.sun)
+    for number in range(50):
+        further = Notify(ADDITIONAL, Endpoint.parse(f"198.51.100.{100 + number}", 0).address)
+        impostor.deliver(impostor.seal(INFORMATIONAL, [further], message_id=number))
+    assert sa_of(site.moon).mobility.peer_addresses, "they were heard"
+    assert waiting(site.moon) == ("Liveness",)
+
+
+def test_moves_that_the_kernel_refuses_make_one_rekeying_of_a_child() -> None:
+    """To and fro between addresses that both answered, while the first rekeying waits for its answer."""
+    site, wire = mobile()
+    site.world.move(site.moon, ELSEWHERE)
+    wait(site, 5)
+    site.sun.kernel.fixed = True
+    wire.hold(which(CREATE_CHILD_SA, by=site.moon, response=True), times=None)
+    impostor = Impostor(wire, site.moon)
+    for number in range(20):
+        update_from(site, impostor, (MOON, ELSEWHERE)[number % 2])
+    assert waiting(site.sun) == ("RekeyChild",)
+
+
+def test_a_child_made_and_deleted_often_is_wanted_back_once() -> None:
+    """close_action = start at sun: moon makes the child and deletes it, and answers no request of sun's."""
+    site, wire = mobile(sun_children=(child(mirror=True, close_action=Action.START),))
+    wire.hold(which(by=site.moon, response=True), times=None)
+    for _ in range(10):
+        site.moon.terminate(site.world.now, child="net")
+        wait(site, 1)
+        site.moon.initiate("site", "net", site.world.now)
+        wait(site, 1)
+    assert set(waiting(site.sun)) == {"CreateChild"} and len(waiting(site.sun)) <= 2
 
 
 # -- refusals (§3.5, §3.9) ----------------------------------------------------------

@@ -47,7 +47,7 @@ Outbound = tuple[Protocol, int, bytes]
 
 
 class FakeKernel:
-    """Holds what the engine installed. `refuse` makes the next installations fail.
+    """Holds what the engine installed. `refuse` makes the next installations fail, `fixed` every move.
 
     Companions have entries of their own, of the same child.
     """
@@ -62,6 +62,7 @@ class FakeKernel:
         """Inner addresses, and how many need them."""
         self.dns: dict[str, InstallDns] = {}
         self.refuse = 0
+        self.fixed = False
         self.sentries: list[Sentry] = []
         self.usage = Usage()
 
@@ -111,6 +112,8 @@ class FakeKernel:
 
     def move(self, ask: MovePath) -> None:
         child = ask.child
+        if self.fixed:
+            raise BackendError("the kernel does not move SAs")
         for one in _all(child):
             half = self.outbound.pop((one.protocol, one.spi_out, ask.old.remote.address), None)
             if half is not None:

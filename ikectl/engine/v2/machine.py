@@ -222,6 +222,11 @@ class Machine(Roamer):
 
     # -- taking turns ----------------------------------------------------------
 
+    def _follow_up(self, follow: tuple[Exchange, ...]) -> None:
+        """What follows from a message goes before all that waits, unless something there serves it already."""
+        begun = self.queue if self.active is None else [self.active, *self.queue]
+        self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
+
     def _begin_next(self) -> bool:
         if self.sa.mobility is not None:
             self._mind_moves()
@@ -400,7 +405,8 @@ class Machine(Roamer):
             self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else done.close)
             self._close(done.close)
             return
-        self.queue[:0] = done.follow
+        if done.follow:
+            self._follow_up(done.follow)
         if self.sa.redirect and isinstance(exchange, IkeAuth):
             self.queue.append(DeleteIke(f"the gateway sends us to {self.sa.redirect}"))
         if done.retry is not None:
@@ -579,7 +585,8 @@ class Machine(Roamer):
         self._keys_before = None
         if reply.keys is not None:
             self._keys_before, self.sa.keys = self.sa.keys, reply.keys
-        self.queue[:0] = reply.follow
+        if reply.follow:
+            self._follow_up(reply.follow)
         self._bear(reply.born)
         if self.sa.redirect:
             self.outside.redirected(self)

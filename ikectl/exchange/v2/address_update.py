@@ -189,6 +189,10 @@ class CheckRoute(Exchange):
         sa.emit(Note(sa, f"the peer answers at {sa.path.remote}: its children go there now"))
         return Done(follow=tuple(RekeyChild(child) for child in failed))
 
+    def serves(self, other: Exchange) -> bool:
+        # One under way, too: when the peer moves meanwhile, it is followed by another one.
+        return isinstance(other, CheckRoute) and not other.token
+
     cases = (Case(on_answer),)
 
     @property

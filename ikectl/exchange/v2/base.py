@@ -172,6 +172,14 @@ class Exchange:
         await self.abandon(sa, why)
         return ()
 
+    def serves(self, other: Exchange) -> bool:
+        """Whether `other` need not be begun where this one waits or is under way: what it is for comes of this one.
+
+        Peers give reason for exchanges as often as they like, and may leave ours without an answer for minutes:
+        the kinds that a request can bring about say here that one of them is enough.
+        """
+        return False
+
     @property
     def subject(self) -> str:
         """What this exchange is about, for error texts and command outcomes."""

@@ -211,6 +211,11 @@ class CreateChild(ChildCreation):
     def again(self, method: KeyExchangeMethod, corrections: int, tries: int) -> CreateChild:
         return CreateChild(self.child, self.token, method, corrections, tries, self.losses, asked=self.asked)
 
+    def serves(self, other: Exchange) -> bool:
+        if not isinstance(other, CreateChild) or other.token or self.made is not None:
+            return False  # one under way may be for another child, or fail
+        return other.child == self.child and other.asked == self.asked
+
     def anew(self) -> CreateChild:
         return self.again(self.method, 0, self.tries + 1)
 

@@ -56,6 +56,11 @@ class DeleteChildren(Exchange):
             for protocol in dict.fromkeys(kind for kind, _ in named)
         ]
 
+    def serves(self, other: Exchange) -> bool:
+        if not isinstance(other, DeleteChildren) or other.token or other.unborn:
+            return False
+        return set(other.children) <= set(self.children)
+
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
         # The answer names the paired SPIs, or none of them if the peer deletes too (§1.4.1). We close
         # both halves whatever it names: a half-closed pair is never kept.

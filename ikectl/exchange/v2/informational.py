@@ -52,6 +52,9 @@ class Liveness(Exchange):
         sa.emit(Note(sa, "our NAT has another address or port for us now"))
         return Done(follow=(UpdateAddresses(),))
 
+    def serves(self, other: Exchange) -> bool:
+        return isinstance(other, Liveness) and not other.token
+
     cases = (Case(on_answer),)
 
 

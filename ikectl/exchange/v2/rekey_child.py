@@ -138,6 +138,9 @@ class RekeyChild(ChildCreation):
             await self.made.withdraw()
         self._settle_without_ours(sa)
 
+    def serves(self, other: Exchange) -> bool:
+        return isinstance(other, RekeyChild) and other.old is self.old and not other.token
+
     def again(self, method: KeyExchangeMethod, corrections: int, tries: int) -> RekeyChild:
         return RekeyChild(self.old, self.token, method, corrections, tries, self.losses)
 
