@@ -18,7 +18,8 @@ from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.eap import EAP
 from ikectl.wire.v2.identity import AUTH
-from tests.auth.eap.talk import PASSWORDS, answers_of, leaf, store_of
+from tests.auth.eap.talk import PASSWORDS, ROOT, answers_of, leaf, store_of
+from tests.pki.certs import Authority
 from tests.scenarios.stage import IKE_AUTH, bare, gateways, notifies, rewrite, sa_of, stands, wait
 from tests.sim.link import Link
 from tests.sim.site import Site
@@ -113,6 +114,25 @@ def test_an_eap_server_of_another_name(method: EapType, alone: bool) -> None:
     assert bare(site.moon) and not any(b"Ar3etTnp" in seen.octets for seen in wire.seen)
     wait(site, 60)
     assert bare(site.sun)
+
+
+@pytest.mark.conformance("v2-71")
+@pytest.mark.parametrize("method", TUNNELS)
+@pytest.mark.parametrize("before", [0, 1], ids=["alone", "behind a certificate"])
+def test_what_remote_wants_of_a_gateway_counts_inside_eap(method: EapType, before: int) -> None:
+    """Its certificate is of a CA that we know and this connection does not take: it hears no password."""
+    site, wire = road(method, alone=True)
+    (ours,) = site.moon.engine.connections.all
+    (theirs,) = site.sun.engine.connections.all
+    wanted = replace(ours.remote[0], name="eap", cacerts=(Authority.root("another").der,))
+    proven = Remote("remote", PUBKEY, IdentityPattern.parse(SUN))
+    site.moon.load(replace(ours, remote=(*[proven] * before, wanted)))
+    site.sun.load(replace(theirs, local=(*[Local("first", PUBKEY, Identity.parse(SUN))] * before, *theirs.local)))
+    assert "the certificate of the EAP server is not good: no trusted CA" in error(site, site.up())
+    assert bare(site.moon) and not any(b"Ar3etTnp" in seen.octets for seen in wire.seen)
+
+    site.moon.load(replace(ours, remote=(*[proven] * before, replace(wanted, cacerts=(ROOT.der,)))))
+    assert not error(site, site.up()) and stands(site)
 
 
 @pytest.mark.conformance("v2-70")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from ikectl.config.model import Local, Remote
@@ -77,6 +78,15 @@ class PeerContext:
     random: Random
     methods: Mapping[EapType, type[PeerMethod]]
     """Those there are, for what runs inside a tunnel."""
+    demands: Remote
+    """What else is wanted of the server's certificate: all of the remote section that EAP is to prove, if it does."""
+
+    @property
+    def trusted(self) -> Remote:
+        """By what a certificate of the server is judged. Raises AuthenticationFailed."""
+        if self.server is None:
+            raise AuthenticationFailed("nobody said whom the EAP server's certificate must name; set aaa_id")
+        return replace(self.demands, id=self.server)
 
 
 @record

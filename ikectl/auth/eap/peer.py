@@ -5,7 +5,7 @@ from __future__ import annotations
 from ikectl.auth.eap.base import PeerContext, Random
 from ikectl.auth.eap.dialogue import PeerDialogue
 from ikectl.auth.eap.table import PEERS
-from ikectl.config.model import Local
+from ikectl.config.model import Local, Remote
 from ikectl.values.identity import ExactIdentity, Identity
 
 
@@ -19,13 +19,16 @@ class EapPeer(PeerDialogue):
         random: Random,
         server: Identity | None = None,
         only_mutual: bool = False,
+        demands: Remote | None = None,
     ) -> None:
         """`identity` is who we are where `local.eap_id` says nothing, `server` the peer as IKE knows it, if it does.
 
         `random` (octet count -> octets) makes challenges. `only_mutual`: nothing but EAP will prove the
-        server (RFC 5998), so only methods that do are taken.
+        server (RFC 5998), so only methods that do are taken. `demands` is the remote section that EAP is to
+        prove: the server's certificate is judged by all that it wants, its id excepted.
         """
-        context = PeerContext(local, local.eap_id or identity, local.aaa_id, random, PEERS)
+        user = local.eap_id or identity
+        context = PeerContext(local, user, local.aaa_id, random, PEERS, demands or Remote("aaa"))
         super().__init__(
             context, [kind for kind in local.auth.eap if kind in PEERS and (PEERS[kind].mutual or not only_mutual)]
         )

@@ -2,7 +2,8 @@
 
 Certificates are judged as those of IKE are, as soon as they came and before
 anything that rests on them is said: the server's by the client's `aaa_id`
-(else the gateway's identity), the client's by the server's `remote` section.
+(else the gateway's identity) and, where EAP alone proves the gateway (RFC
+5998), by all else of its `remote` section; the client's by the server's.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from ikectl.auth.base import ANNOUNCED_HASHES
 from ikectl.auth.eap.base import PeerContext, PeerMethod, Proven, ServerContext, ServerMethod, is_anonymous, name_of
 from ikectl.auth.eap.tls_frames import ACKNOWLEDGEMENT, START, Frame, Frames
 from ikectl.auth.peer import demand_unrevoked
-from ikectl.config.model import Remote
 from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.iana.eap import EapType
 from ikectl.pki.certificate import Certificate
@@ -117,12 +117,10 @@ class TlsPeer(PeerMethod):
         return b""
 
     async def _judge(self, chain: tuple[bytes, ...]) -> None:
-        expected = self.context.server
-        if expected is None:
-            raise AuthenticationFailed("nobody said whom the EAP server's certificate must name; set aaa_id")
+        trusted = self.context.trusted
         try:
-            name = _named(Certificate.of_peer(chain[0]), expected)
-            self._shown = await CheckChain(chain[:MAX_PEER_CERTIFICATES], Remote("aaa", id=expected), name)
+            name = _named(Certificate.of_peer(chain[0]), trusted.id)
+            self._shown = await CheckChain(chain[:MAX_PEER_CERTIFICATES], trusted, name)
         except CredentialError as error:
             raise AuthenticationFailed(f"the certificate of the EAP server is not good: {error}") from error
 
@@ -132,7 +130,7 @@ class TlsPeer(PeerMethod):
         if shown is None:
             return
         try:
-            await demand_unrevoked(shown, Remote("aaa"))
+            await demand_unrevoked(shown, self.context.trusted)
         except CredentialError as error:
             raise AuthenticationFailed(f"the certificate of the EAP server is not good: {error}") from error
 

@@ -144,7 +144,10 @@ class IkeAuth(Exchange):
         if local.auth.kind is AuthKind.EAP:
             # Passwords that can be guessed from what is said are for a peer that proved itself before.
             only = all(each.auth.kind in _NO_PROOF for each in remote[: max(progress.theirs, 1)])
-            progress.eap = EapPeer(local, about.local_id, sa.random, about.remote_id, only)
+            # The section it is to prove: the next of EAP, behind proofs that come meanwhile; else one it proved before.
+            order = (*remote[progress.theirs :], *remote)
+            demands = next((each for each in order if each.auth.kind is AuthKind.EAP), None)
+            progress.eap = EapPeer(local, about.local_id, sa.random, about.remote_id, only, demands)
             return [IDi.of(about.local_id)]
         without = await self._mix(sa, progress) if sa.uses_ppk else None
         proof = await prove(local, progress.about)

@@ -125,6 +125,7 @@ def talk(
     given: Mapping[str, bytes] = PASSWORDS,
     seed: int = 1,
     only_mutual: bool = False,
+    demands: Remote | None = None,
     of_client: Answers | None = None,
     of_server: Answers | None = None,
     local: Local | None = None,
@@ -133,14 +134,15 @@ def talk(
 ) -> Talk:
     """A client that takes `methods` and a server that offers `offered` (the same), `eap_id` being whom it wants.
 
-    `known` are the passwords the server knows, `given` those of the client.
+    `known` are the passwords the server knows, `given` those of the client. `demands` is what the client
+    wants of a server that EAP proves.
     """
     local = local or Local(auth=eap(*methods), eap_id=identity)
     pattern = IdentityPattern.parse(eap_id) if eap_id else None
     remote = remote or Remote(auth=eap(*(offered or methods)), eap_id=pattern)
     gateway = gateway or Local(id=SUN)
     return Talk(
-        EapPeer(local, ike, Tape(seed, "client"), SUN, only_mutual),
+        EapPeer(local, ike, Tape(seed, "client"), SUN, only_mutual, demands),
         EapServer(remote, ike, ADDRESS, gateway, Tape(seed, "server")),
         {**answers_of(CAROL_STORE, given), **(of_client or {})},
         {**answers_of(SUN_STORE, known), **(of_server or {})},

@@ -10,7 +10,7 @@ import pytest
 from OpenSSL import SSL
 
 from ikectl.auth.eap.tls_frames import PART
-from ikectl.config.model import Auth, AuthKind, Inner, Local, Remote
+from ikectl.config.model import Auth, AuthKind, Inner, Local, Remote, Revocation
 from ikectl.errors import AuthenticationFailed, Revoked
 from ikectl.iana.eap import EapType
 from ikectl.pki.store import Store
@@ -302,6 +302,29 @@ def test_a_client_that_wants_a_proven_server_takes_these(method: EapType) -> Non
     assert talk(method, only_mutual=True).run().client.succeeded
 
 
+DEMANDS = {
+    "cacerts": (Remote(cacerts=(Authority.root("another root").der,)), "no trusted CA"),
+    "certs": (Remote(certs=(leaf("another").der,)), "none of remote.certs"),
+    "ca_id": (Remote(ca_id=Identity.parse("C=CH, O=ikectl, CN=another")), "remote.ca_id wants"),
+    "cert_policy": (Remote(cert_policy=("1.2.3.4",)), "does not assert the policy"),
+}
+
+
+@EACH
+@pytest.mark.parametrize("demand", DEMANDS)
+@pytest.mark.parametrize("aaa", [None, "%any"], ids=["", "aaa_id"])
+def test_a_server_that_eap_alone_proves_is_what_remote_wants(method: EapType, demand: str, aaa: str | None) -> None:
+    """RFC 5998: there is no other certificate that these could be about."""
+    demands, why = DEMANDS[demand]
+    local = Local(auth=eap(method), eap_id=CAROL, aaa_id=IdentityPattern.parse(aaa) if aaa else None)
+    made = talk(local=local, remote=Remote(auth=eap(method)), demands=demands)
+
+    with pytest.raises(AuthenticationFailed, match=why):
+        made.run()
+
+    assert not made.client.succeeded and b"Ar3etTnp" not in b"".join(made.packets)
+
+
 # -- revocation -----------------------------------------------------------------------------
 
 
@@ -336,6 +359,22 @@ def test_a_revoked_certificate_ends_it(method: EapType, who: str, newest: int) -
         made.run()
     assert "was revoked" in (str(caught.value) if who == "server" else made.server.why)
     assert len(asked) == 1 and made.client.msk is None
+
+
+@EACH
+@pytest.mark.parametrize("demands", [None, Remote(revocation=Revocation.STRICT)])
+def test_how_strict_a_server_is_judged(method: EapType, demands: Remote | None) -> None:
+    asked: list[CheckRevocation] = []
+    crl = points(crl="http://ca.example.org/ca.crl")
+    server = store_of(NETWORK.leaf("sun", names=("sun.example.org",), extensions=crl))
+    made = talk(
+        method,
+        demands=demands,
+        of_client={CheckRevocation: asked.append},
+        of_server={**answers_of(server, PASSWORDS), CheckRevocation: none},
+    ).run()
+    assert made.client.succeeded
+    assert [ask.remote.revocation for ask in asked] == [Revocation.STRICT if demands else Revocation.RELAXED]
 
 
 def none(ask: CheckRevocation) -> None:
