@@ -15,7 +15,6 @@ from ikectl.engine.outside import Outside
 from ikectl.engine.reauthentication import Reauthentications
 from ikectl.engine.traps import Traps
 from ikectl.engine.v1.machine import IsakmpMachine
-from ikectl.iana.v2 import IdType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import IkeRekeyed, Note
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
@@ -86,8 +85,8 @@ class Connections:
             for connection in self._loaded.values():
                 expected = connection.remote[0].id.identity
                 if expected is not None:
-                    self._by_peer.setdefault(_key(expected), []).append(connection)
-        return tuple(self._by_peer.get(_key(identity), ()))
+                    self._by_peer.setdefault(expected.canonical, []).append(connection)
+        return tuple(self._by_peer.get(identity.canonical, ()))
 
     def load(self, connection: Connection, now: float) -> None:
         """Add or replace. Unchanged children keep their SAs; what only the old one started is closed."""
@@ -244,7 +243,7 @@ class Connections:
 
     def connected(self, local: Identity, remote: Identity, user: str = "") -> int:
         """How many SAs stand between these two, of that user."""
-        found = self._ends.get((local, None if user else remote, user))
+        found = self._ends.get((local.canonical, None if user else remote.canonical, user))
         return len(found) if isinstance(found, dict) else int(found is not None)
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
@@ -462,20 +461,18 @@ class Connections:
             self.traps.install(connection, child, 0, now, own=True)
 
 
-def _key(identity: Identity) -> Identity:
-    """Equal for identities that differ in case alone where case does not count."""
-    if identity.kind in (IdType.FQDN, IdType.RFC822_ADDR):
-        return Identity(identity.kind, identity.data.lower())
-    return identity
-
-
 def _ends(sa: Association) -> Ends:
-    return sa.local_id, None if sa.user else sa.remote_id, sa.user
+    """However the peer spells them: its own spelling must not make it another peer."""
+    return _canonical(sa.local_id), None if sa.user else _canonical(sa.remote_id), sa.user
 
 
 def _whereabouts(sa: Association) -> Whereabouts:
     """Its identities, the peer's address and the connection."""
-    return sa.local_id, sa.remote_id, sa.path.remote.address, sa.name
+    return _canonical(sa.local_id), _canonical(sa.remote_id), sa.path.remote.address, sa.name
+
+
+def _canonical(identity: Identity | None) -> Identity | None:
+    return None if identity is None else identity.canonical
 
 
 def _same_peer(one: Association, other: Association) -> bool:

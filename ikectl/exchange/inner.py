@@ -42,7 +42,9 @@ def tenant(sa: Association) -> str:
 
 async def lease(sa: Association, pools: tuple[str, ...], octets: int, wanted: bytes) -> bytes:
     """A further address for the peer. Raises NoAddress."""
-    who = f"{USER}{sa.user}" if sa.user else str(sa.remote_id)
+    assert sa.remote_id is not None
+    # However the peer spells it: one peer must not have an address for each spelling.
+    who = f"{USER}{sa.user}" if sa.user else str(sa.remote_id.canonical)
     remote = sa.path.remote
     # Members of a group may be one identity behind one NAT, which gives each a port of its own.
     found = await Lease(pools, who, octets, wanted, remote.address + remote.port.to_bytes(2, "big"))

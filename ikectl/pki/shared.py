@@ -7,19 +7,15 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from ikectl.errors import CredentialError
-from ikectl.iana.v2 import IdType
-from ikectl.values.dn import Attribute
 from ikectl.values.identity import MATCH_ANY, MATCH_EXACT, ExactIdentity, Identity, IdentityPattern
 from ikectl.values.secret import Secret
-
-Key = bytes | tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     owners: tuple[IdentityPattern, ...]
     secret: Secret
-    keys: frozenset[Key] | None = field(compare=False)
+    keys: frozenset[bytes] | None = field(compare=False)
     """The owners as index keys; None when one is a pattern or there is none."""
     order: int = field(compare=False)
 
@@ -65,8 +61,8 @@ class SharedSecrets:
     def __init__(self) -> None:
         self._entries: dict[object, _Entry] = {}
         self._numbers = count()
-        self._of_owner: dict[Key, dict[object, _Entry]] = {}
-        self._of_sole_owner: dict[Key, dict[object, _Entry]] = {}
+        self._of_owner: dict[bytes, dict[object, _Entry]] = {}
+        self._of_sole_owner: dict[bytes, dict[object, _Entry]] = {}
         self._of_patterns: dict[object, _Entry] = {}
 
     def add(self, name: str, owners: Iterable[IdentityPattern | Identity], secret: bytes) -> None:
@@ -149,19 +145,7 @@ class SharedSecrets:
 _NONE: dict[object, _Entry] = {}
 
 
-def _key(identity: Identity) -> Key:
+def _key(identity: Identity) -> bytes:
     """Equal for identities that are `same`."""
-    kind = identity.kind
-    if kind is IdType.FQDN or kind is IdType.RFC822_ADDR:
-        return bytes((kind,)) + identity.data.lower()
-    rdns = identity.rdns if kind is IdType.DER_ASN1_DN else None
-    if rdns is None:
-        return bytes((kind,)) + identity.data
-    return tuple(tuple(map(_attribute_key, rdn)) for rdn in rdns)
-
-
-def _attribute_key(attribute: Attribute) -> tuple[object, ...]:
-    text = attribute.text
-    if text is None:
-        return attribute
-    return attribute.oid, " ".join(text.split()).casefold()
+    one = identity.canonical
+    return bytes((one.kind,)) + one.data

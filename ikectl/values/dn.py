@@ -85,6 +85,12 @@ class Attribute(NamedTuple):
             return self.tag == other.tag and self.value == other.value
         return mine == theirs or _folded(mine) == _folded(theirs)
 
+    @property
+    def canonical(self) -> Attribute:
+        """The one that stands for all that are `same`."""
+        text = self.text
+        return self if text is None else Attribute(self.oid, _UTF8, _folded(text).encode())
+
 
 Rdn = tuple[Attribute, ...]
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Self
 
 from ikectl.iana.v2 import IdType, id_type
-from ikectl.values.dn import Rdn, format_name, parse_name, read_name
+from ikectl.values.dn import Rdn, format_name, parse_name, read_name, write_name
 from ikectl.values.expression import Expression, compiled
 
 NO_MATCH = 0
@@ -88,6 +88,18 @@ class Identity:
     def same(self, other: Identity) -> bool:
         """Whether both name one party: host names, mail addresses and DNs compare without case."""
         return self == other or ExactIdentity(self).match(other) > 0
+
+    @property
+    def canonical(self) -> Identity:
+        """The one that stands for all that are `same`: what is counted by identity is counted by that one."""
+        kind, data = self.kind, self.data
+        if kind is IdType.FQDN or kind is IdType.RFC822_ADDR:
+            folded = data.lower()
+        elif kind is IdType.DER_ASN1_DN:
+            folded = _canonical_dn(data)
+        else:
+            return self
+        return self if folded == data else Identity(kind, folded)
 
     def __str__(self) -> str:
         """The form swanctl prints; unprintable octets are escaped, so a peer cannot forge a log line."""
@@ -321,6 +333,13 @@ def _rdns(der: bytes) -> tuple[Rdn, ...] | None:
         return read_name(der)
     except ValueError:
         return None
+
+
+@lru_cache(32)
+def _canonical_dn(der: bytes) -> bytes:
+    """Remembered for a while: it is asked for several times while an SA is made."""
+    rdns = _rdns(der)
+    return der if rdns is None else write_name(tuple(tuple(one.canonical for one in rdn) for rdn in rdns))
 
 
 def _match_dn(expected: tuple[Rdn, ...] | None, actual: tuple[Rdn, ...] | None, *, wildcards: bool) -> int:

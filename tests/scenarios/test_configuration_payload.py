@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +16,7 @@ from ikectl.sa import asks
 from ikectl.sa.association import IkeState
 from ikectl.sa.env import Settings
 from ikectl.sa.events import Banner, ChildFailed, NoInnerAddress, Note
+from ikectl.values.identity import Identity
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.v2.cp import CP, Attribute
 from ikectl.wire.v2.dns import EncryptedDns
@@ -195,6 +197,18 @@ def test_who_comes_again_has_the_same_address() -> None:
 
     assert both_know(made, "10.3.0.1")
     assert held(made.sun) == [("10.3.0.1", "moon.example.org"), ("10.3.0.2", "somebody else")]
+
+
+def test_another_spelling_of_its_name_gets_nobody_a_further_address() -> None:
+    made, _ = site()
+    comes_up(made)
+    down(made)
+    (old,) = made.moon.engine.connections.all
+    made.moon.load(replace(old, local=(replace(old.local[0], id=Identity.parse("Moon.EXAMPLE.org")),)))
+
+    comes_up(made)
+
+    assert held(made.sun) == [("10.3.0.1", "moon.example.org")]
 
 
 @pytest.mark.conformance("v2-82")

@@ -10,6 +10,7 @@ from ikectl.config.model import Unique
 from ikectl.engine.engine import Engine
 from ikectl.sa.env import Env, Settings
 from ikectl.sa.events import AuthFailed, Note
+from ikectl.values.identity import Identity
 from tests.sim.host import Host
 from tests.sim.site import Site, child, connection
 from tests.sim.tape import Tape
@@ -131,3 +132,20 @@ def test_a_key_for_whoever_answers_is_warned_of() -> None:
     site = Site()
     site.world.run(1)
     assert not [note for note in site.moon.saw(Note) if "whoever" in note.why]
+
+
+@pytest.mark.parametrize("unique", [Unique.KEEP, Unique.NO])
+def test_a_peer_is_one_however_it_spells_its_name(unique: Unique) -> None:
+    """Names compare without case where a connection and a key are looked for, so they are counted so, too."""
+    most = Settings(max_sas_of_peer=1)
+    site = Site(sun={"unique": unique}, moon={"unique": Unique.NEVER}, sun_host={"settings": most})
+    (made,) = site.moon.engine.connections.all
+    outcomes = []
+    for number, name in enumerate(("moon.example.org", "MOON.EXAMPLE.ORG", "Moon.Example.org")):
+        local = (replace(made.local[0], id=Identity.parse(name)),)
+        site.moon.load(replace(made, name=f"site-{number}", local=local))
+        token = site.moon.initiate(f"site-{number}", "net", site.world.now)
+        site.world.run(site.world.now + 5)
+        outcomes.append(site.moon.done[token].error)
+    assert outcomes[0] is None and all(outcomes[1:]) and len(site.sun.machines) == 1
+    site.world.settled()

@@ -267,3 +267,39 @@ def test_only_names_are_compared_loosely() -> None:
     for text in ("%any", "moon", "*.org", "10.0.0.0/8", "email:^a$"):
         pattern = IdentityPattern.parse(text)
         assert pattern.comparing(RdnMatching.RELAXED) is pattern
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("moon.example.org", "MOON.Example.ORG"),
+        ("carol@example.org", "Carol@EXAMPLE.org"),
+        ("C=CH, O=Example Networks, CN=moon", "C=ch, O=example  NETWORKS, CN=Moon"),
+        ("asn1dn:CN=Stra\u00dfe", "asn1dn:CN=STRASSE"),
+    ],
+)
+def test_what_is_the_same_has_one_canonical_form(one: str, other: str) -> None:
+    left, right = Identity.parse(one), Identity.parse(other)
+    assert left != right and left.same(right)
+    assert left.canonical == right.canonical and hash(left.canonical) == hash(right.canonical)
+    assert left.canonical.same(left) and left.canonical.canonical == left.canonical
+
+
+@pytest.mark.parametrize("text", ["keyid:Moon", "192.0.2.1", "%any", "fqdn:moon", "asn1dn:#ff00"])
+def test_what_has_one_spelling_is_canonical(text: str) -> None:
+    identity = Identity.parse(text)
+    assert identity.canonical is identity
+
+
+def test_the_encoding_of_a_string_does_not_make_another_party() -> None:
+    printable = Identity.parse("CN=moon")
+    utf8 = Identity.of_dn(printable.data.replace(b"\x13\x04moon", b"\x0c\x04moon"))
+    assert printable != utf8
+    assert printable.canonical == utf8.canonical
+    assert Identity.parse("keyid:moon").canonical != Identity.parse("keyid:Moon").canonical
+
+
+@given(st.sampled_from([IdType.FQDN, IdType.RFC822_ADDR, IdType.DER_ASN1_DN, IdType.KEY_ID]), st.binary(max_size=40))
+def test_any_octets_have_a_canonical_form(kind: IdType, octets: bytes) -> None:
+    identity = Identity(kind, octets)
+    assert identity.canonical.canonical == identity.canonical
