@@ -387,6 +387,7 @@ class Machine(Roamer):
                 self.doubt = why
                 self.sa.emit(Note(self.sa, f"{why} (not authenticated; waiting for another answer)"))
             case Again():
+                self.doubt = None
                 self._run(exchange.request(self.sa), partial(self._requested, exchange, True))
             case Done():
                 self._settle(exchange, datagram, result)

@@ -137,7 +137,7 @@ class IkeSaInit(Exchange):
         if not 1 <= len(notify.data) <= 64:
             raise PeerMisbehaved(f"a cookie of {len(notify.data)} octets; 1 to 64 are legal (§2.6)")
         self.cookie = notify.data
-        return self._again()
+        return self._again(sa)
 
     async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
         notify = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
@@ -148,7 +148,7 @@ class IkeSaInit(Exchange):
         if wanted == self.method:
             return Ignore("we took this correction already")
         self.method, self.pair = wanted, None
-        return self._again()
+        return self._again(sa)
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
         error = first_error(reply)
@@ -162,13 +162,13 @@ class IkeSaInit(Exchange):
         return Doubt(f"the peer answered IKE_SA_INIT with {error.type}")
 
     async def on_redirect(self, sa: IkeSa, reply: Message) -> Next:
-        """Nobody has proven to be the gateway; but the next one has to, and there are not many (RFC 5685 §3)."""
+        """Nobody has proven to be the gateway, so a better answer may come first; the next one has to (RFC 5685 §3)."""
         assert sa.handshake is not None
         gateway = redirect.hear(sa, reply, sa.handshake.nonce_i)
         if not gateway:
             return Ignore("a REDIRECT that we did not offer to follow, or without our nonce")
         sa.redirect = gateway
-        return Done(close=f"the gateway sends us to {gateway}")
+        return Doubt(f"the gateway sends us to {gateway}")
 
     async def on_chosen(self, sa: IkeSa, reply: Message) -> Next:
         """The only way on. What it concludes is doubtful until IKE_AUTH proves it."""
@@ -196,6 +196,7 @@ class IkeSaInit(Exchange):
         sa.handshake.nonce_r = nonce_r
         sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
         sa.handshake.hashes, sa.handshake.methods, sa.handshake.uses_ppk = hashes, methods, uses_ppk
+        sa.redirect = ""  # this answer came before a stranger's could take us elsewhere
         sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.asked = bool(reply.all(CERTREQ))
         sa.handshake.encodings, sa.handshake.looks_up = encodings(reply), looks_up(reply)
@@ -219,10 +220,11 @@ class IkeSaInit(Exchange):
             return Done(follow=(follow(None, 0, sa), CreateChild(self.child, self.token)))
         return Done(follow=(follow(self.child, self.token, sa),))
 
-    def _again(self) -> Next:
+    def _again(self, sa: IkeSa) -> Next:
         self.restarts += 1
         if self.restarts > self.MAX_RESTARTS:
             return Doubt("the peer keeps restarting IKE_SA_INIT")
+        sa.redirect = ""
         return Again()
 
     cases = (
