@@ -48,6 +48,7 @@ MAX_REDIRECTS = 5
 """Gateways that may send us on within REDIRECT_PERIOD (RFC 5685 §7)."""
 REDIRECT_PERIOD = 300.0
 """Seconds."""
+TO_AND_FRO = f"sent to another gateway {MAX_REDIRECTS} times within {REDIRECT_PERIOD / 60:.0f} minutes"
 NOWHERE = Path(Endpoint(b"", 0), Endpoint(b"", 0))
 
 STANDING = (IkeState.ESTABLISHED, IkeState.REKEYING)
@@ -80,8 +81,6 @@ class Call:
     """That came to nothing so far."""
     failures: list[str] = field(default_factory=list)
     """Why, of this round; one for each place tried."""
-    redirects: list[float] = field(default_factory=list)
-    """When gateways sent us to others."""
     at: float | None = None
     """When the next round begins; None while one is under way."""
 
@@ -95,6 +94,8 @@ class Calls:
         self._alarms: list[tuple[float, int, str]] = []
         """A heap of (instant, order, connection); stale entries are skipped when they come up."""
         self._order = count()
+        self._redirects: dict[str, list[float]] = {}
+        """When gateways sent us to others, by connection; older ones than REDIRECT_PERIOD are forgotten."""
         self.resolved: dict[str, tuple[bytes, ...]] = {}
         """Addresses of the host names that connections mention, as far as they are known."""
 
@@ -278,16 +279,27 @@ class Calls:
         else:
             self._round_over(call, connection, machine, now)
 
+    def may_go_elsewhere(self, name: str, now: float) -> bool:
+        """Whether that connection may follow a gateway that sends it to another one: it is counted (RFC 5685 §7).
+
+        Whether an SA stood there or was about to makes no difference: a loop may go through both.
+        """
+        recent = ((each, [at for at in times if now - at < REDIRECT_PERIOD]) for each, times in self._redirects.items())
+        self._redirects = {each: times for each, times in recent if times}
+        times = self._redirects.setdefault(name, [])
+        if len(times) >= MAX_REDIRECTS:
+            return False
+        times.append(now)
+        return True
+
     def _redirected(self, call: Call, connection: Connection, old: AnyDriver, now: float) -> bool:
         """Try the gateway that this one sends us to, unless we are sent to and fro (RFC 5685 §7)."""
         sa = old.sa
         if not isinstance(sa, IkeSa) or not sa.redirect or not call.wants:
             return False
-        call.redirects = [at for at in call.redirects if now - at < REDIRECT_PERIOD]
-        if len(call.redirects) >= MAX_REDIRECTS:
-            call.failures = [f"sent to another gateway {MAX_REDIRECTS} times within {REDIRECT_PERIOD / 60:.0f} minutes"]
+        if not self.may_go_elsewhere(call.name, now):
+            call.failures = [TO_AND_FRO]
             return False
-        call.redirects.append(now)
         sa.emit(Note(sa, f"going to {sa.redirect}"))
         machine = self._new(call, connection, NOWHERE, 2, now)
         assert isinstance(machine.sa, IkeSa)

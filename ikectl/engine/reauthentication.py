@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ikectl.config.model import AddressSpec, Child, Connection
-from ikectl.engine.calls import BEGINNING, NOWHERE, STANDING
+from ikectl.engine.calls import BEGINNING, NOWHERE, STANDING, TO_AND_FRO
 from ikectl.engine.driver import Driver
 from ikectl.engine.transmit import fraction
 from ikectl.engine.v2.machine import Machine
@@ -96,6 +96,10 @@ class Reauthentications:
         if connection is None or sa.uniqueid in self._renewals or sa.uniqueid in self._returning:
             sa.emit(Note(sa, f"not going to {gateway}: the IKE SA is being replaced, or not configured any more"))
             return
+        calls = self._engine.connections.calls
+        if not calls.may_go_elsewhere(sa.name, now):
+            sa.emit(Note(sa, f"not going to {gateway}: {TO_AND_FRO}; staying here"))
+            return
         children = [child for child in map(connection.child, names) if child is not None]
         if not children:
             self._delete(old, f"the gateway sends us to {gateway}, and there is nothing to bring along", now)
@@ -106,7 +110,7 @@ class Reauthentications:
         new.sa.own_vips, new.sa.redirected_from = sa.own_vips, sa.path.remote.address
         renewal = Renewal(old, new, children, names, 0, gateway)
         self._renewals[sa.uniqueid] = renewal
-        places = partial(self._engine.connections.calls.places, connection, (AddressSpec.parse(gateway),))
+        places = partial(calls.places, connection, (AddressSpec.parse(gateway),))
         new.begin_after(places, partial(self._found, renewal), now)
 
     def _found(self, renewal: Renewal, places: tuple[Path, ...] | None, failure: BaseException | None) -> None:

@@ -12,6 +12,7 @@ from ikectl.engine.commands import Redirect
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa import asks
+from ikectl.sa.events import Note
 from ikectl.values.identity import IdentityPattern
 from ikectl.values.path import Endpoint
 from ikectl.wire.v2.keying import Nonce
@@ -207,6 +208,25 @@ def test_gateways_that_send_us_to_and_fro() -> None:
     assert f"sent to another gateway {MAX_REDIRECTS} times" in (site.moon.done[token].error or "")
     assert len(wire.all(which(IKE_SA_INIT, by=site.moon))) == MAX_REDIRECTS + 1
     assert bare(site.moon) and bare(site.sun) and bare(star)
+
+
+def test_gateways_that_send_standing_sas_to_and_fro() -> None:
+    """The same bound, whoever stands meanwhile: beyond it the client stays where it is (RFC 5685 §7)."""
+    site, star, _ = three()
+    site.up()
+    places = []
+    for _ in range(MAX_REDIRECTS + 3):
+        here, there = (star, SUN) if star.machines else (site.sun, STAR)
+        here.engine.command(Redirect(5, there, "site"), site.world.now)
+        wait(site, 5)
+        places.append(site.moon.machines[0].sa.path.remote.host)
+    assert places[:MAX_REDIRECTS] == [STAR, SUN, STAR, SUN, STAR] and set(places[MAX_REDIRECTS:]) == {STAR}
+    assert [note for note in site.moon.saw(Note) if f"sent to another gateway {MAX_REDIRECTS} times" in note.why]
+    wait(site, 300)
+    star.engine.command(Redirect(5, SUN, "site"), site.world.now)
+    wait(site, 5)
+    assert site.moon.machines[0].sa.path.remote.host == SUN, "that is long ago"
+    site.world.settled()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01\x04ab", b"\x03\x03a b", b"\x09\x01a"])
