@@ -15,10 +15,12 @@ from ikectl.sa import asks
 from ikectl.sa.events import Note
 from ikectl.values.identity import IdentityPattern
 from ikectl.values.path import Endpoint
+from ikectl.wire.v2.cp import CP
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Delete, Notify
 from ikectl.wire.v2.redirect import redirect, redirect_notify
 from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, INFORMATIONAL, bare, notifies, wait
+from tests.scenarios.test_configuration_payload import ROAD, fill
 from tests.sim.forge import Impostor, chain_of, clear
 from tests.sim.host import Host
 from tests.sim.link import Link
@@ -133,6 +135,22 @@ def test_in_ike_auth_when_the_connection_is_known() -> None:
     deletes = wire.messages(which(INFORMATIONAL, by=site.moon, holds=Delete))
     assert len(deletes) == 1
     site.world.settled()
+
+
+@pytest.mark.conformance("v2-52")
+def test_a_client_that_is_sent_away_gets_no_address_first() -> None:
+    """The gateway's pool is not drained by clients that it sends on."""
+    site, _, wire = three(client={**CLIENT, "vips": (bytes(4),)}, sun={"redirect_to": STAR})
+    made = next(iter(site.sun.engine.connections.all))
+    fill(site.sun, ROAD)
+    site.sun.engine.connections.unload("site", 0.0)
+    site.sun.load(replace(made, name="a", redirect_to="", remote=_expecting(made, "mars.example.org")))
+    site.sun.load(replace(made, pools=("road",)))
+    site.up()
+    told = next(each for each in wire.messages(which(IKE_AUTH, response=True)) if each.notify(NotifyType.REDIRECT))
+    assert not told.all(CP)
+    (pool,) = site.sun.pools.all()
+    assert not list(pool.leases()), "not even one that is kept for it"
 
 
 def _expecting(made: Any, name: str) -> Any:

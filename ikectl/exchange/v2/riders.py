@@ -55,7 +55,7 @@ ANSWERS: tuple[type[AnswerRider], ...] = (
     AnswerMobike,
     AnswerInitialContact,
     AnswerAuthLifetime,
+    AnswerRedirect,  # before what costs something: a client that is sent away needs no address
     ReplyConfig,
     AnswerCrashToken,
-    AnswerRedirect,
 )
