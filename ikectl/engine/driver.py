@@ -478,6 +478,7 @@ class Driver(Generic[S]):
             self._set(("rekey", child.spi_in), child.rekey_at)
         if child.expire_at:
             self._set(("expire", child.spi_in), child.expire_at)
+        self.schedule.compact()
         if child.config.inactivity:
             self._set(("idle", child.spi_in), (child.used_at or child.installed_at) + child.config.inactivity)
 

@@ -34,7 +34,7 @@ class Mobility:
     told: tuple[bytes, ...] = ()
     """Further addresses of ours that the peer knows of."""
     verified: tuple[bytes, ...] = ()
-    """Peer addresses that answered, the latest last."""
+    """Peer addresses that answered, the latest last, beside the one it proved itself from."""
     held: Held | None = None
     """Set while a return routability check is owed."""
     moves: int = 0

@@ -26,6 +26,14 @@ class Schedule:
         """Forget `name`, whether it was set or not."""
         self._deadlines.pop(name, None)
 
+    def compact(self) -> None:
+        """Give back the room of deadlines that are gone: an SA that stands has fewer than one that comes up.
+
+        Numbered names come first, for a dictionary that begins with strings is made twice as large by the first
+        key that is none.
+        """
+        self._deadlines = dict(sorted(self._deadlines.items(), key=lambda item: isinstance(item[0], str)))
+
     def at(self, name: Name) -> float | None:
         """When `name` is due, or None."""
         return self._deadlines.get(name)

@@ -54,7 +54,8 @@ class Window:
         self.next_request = 0
         self.expected = 0
         self.in_flight: InFlight | None = None
-        self._reply: tuple[bytes, ...] = ()
+        self._reply: bytes | tuple[bytes, ...] = ()
+        """Bare where it is one datagram, as it mostly is: every SA keeps one."""
         self._reply_to: bytes = b""
 
     def send(self, exchange: ExchangeType, datagrams: tuple[bytes, ...]) -> InFlight:
@@ -93,7 +94,7 @@ class Window:
         """
         self.expected += 1
         self._reply_to = _mark(request)
-        self._reply = reply
+        self._reply = reply[0] if len(reply) == 1 else reply
 
     def repeat(self, request: bytes) -> tuple[bytes, ...]:
         """The kept reply, if `request` is the one it answered, bit by bit (§2.1).
@@ -101,12 +102,12 @@ class Window:
         Any other gets nothing: a few octets with the right number must not fetch a long reply to an address
         that somebody made up.
         """
-        return self._reply if _mark(request) == self._reply_to else ()
+        return self.reply if _mark(request) == self._reply_to else ()
 
     @property
     def reply(self) -> tuple[bytes, ...]:
         """The kept reply, for whoever has proven to be entitled to it."""
-        return self._reply
+        return (self._reply,) if isinstance(self._reply, bytes) else self._reply
 
 
 def _mark(request: bytes) -> bytes:

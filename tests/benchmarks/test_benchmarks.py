@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-KIB_PER_SA = 4
+KIB_PER_SA = 4.1
 """The aim for an established SA with one child."""
 
 

@@ -41,6 +41,11 @@ def is_fragment(header: Header) -> bool:
     return header.next_payload is PayloadType.SKF
 
 
+def is_large(sa: IkeSa, datagrams: tuple[bytes, ...]) -> bool:
+    """Whether a message can be cut smaller than it was, should the path not take these."""
+    return len(datagrams[0]) > room(sa, 0) and _sends(sa)
+
+
 class Fragmentation:
     """Of one SA."""
 
@@ -60,16 +65,12 @@ class Fragmentation:
         octets = room(sa, sa.env.settings.fragment_size)
         return min(octets, self._lowered) if self._lowered else octets
 
-    def is_large(self, sa: IkeSa, datagrams: tuple[bytes, ...]) -> bool:
-        """Whether a message can be cut smaller than it was, should the path not take these."""
-        return len(datagrams[0]) > room(sa, 0) and _sends(sa)
-
     def smaller(self, sa: IkeSa, datagrams: tuple[bytes, ...]) -> int:
         """The limit for a request that is not answered, if it can be cut smaller than these; else 0.
 
         It holds for what follows as well.
         """
-        if not self.is_large(sa, datagrams):
+        if not is_large(sa, datagrams):
             return 0
         self._lowered = room(sa, 0)
         return self._lowered

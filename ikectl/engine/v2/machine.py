@@ -10,8 +10,9 @@ settle, next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from ikectl.config.model import Child
 from ikectl.crypto.kdf_v2 import IkeKeys
@@ -21,7 +22,7 @@ from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.engine.v2.alternatives import Alternatives
 from ikectl.engine.v2.envelope import cut_anew, open_message, write
-from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_fragment, repeats
+from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_fragment, is_large, repeats
 from ikectl.engine.v2.roamer import Roamer
 from ikectl.engine.view import TasksView
 from ikectl.errors import (
@@ -76,6 +77,9 @@ SUCCESSION_WAIT = 60.0
 """Seconds the peer has to delete an SA it replaced, before we do."""
 
 
+_NO_RETRIES: Mapping[int, Exchange] = MappingProxyType({})
+
+
 def _disproves(result: Next | None, error: BaseException | None) -> bool:
     """Whether a responder that has not authenticated refused us or made no sense."""
     if error is not None:
@@ -106,8 +110,9 @@ class Machine(Roamer):
         """The peer's exchange being answered."""
         self.doubt: str | None = None
         """An unproven refusal of our IKE_SA_INIT."""
-        self._retries: dict[int, Exchange] = {}
-        self._fragmentation = Fragmentation()
+        self._retries: Mapping[int, Exchange] = _NO_RETRIES
+        self._fragmentation: Fragmentation | None = None
+        """Made when a long message goes out, or a fragment comes: most SAs never see one."""
         self._keys_before: IkeKeys | None = None
         """Those the last request was sealed with, where its reply changed them: it may come again, cut anew."""
         self._alternatives: Alternatives | None = None
@@ -170,7 +175,8 @@ class Machine(Roamer):
         """As every driver, and take over what waited there, unless it was about the old SA itself."""
         super().adopt(old, now)
         assert isinstance(old, Machine)
-        self._fragmentation.inherit(old._fragmentation)
+        if old._fragmentation is not None:
+            self._fragments.inherit(old._fragmentation)
         self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
         old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
         for retry in old._retries.values():
@@ -178,7 +184,7 @@ class Machine(Roamer):
                 self._outcome(retry.token, None)  # this is what it was for
             else:
                 self._later(retry)
-        old._retries = {}
+        old._retries = _NO_RETRIES
 
     def superseded(self, now: float) -> None:
         """Another SA took over; what is left is to be deleted, by the peer if it began the rekeying."""
@@ -276,12 +282,12 @@ class Machine(Roamer):
             self._outcome(exchange.token, None)
             return
         message_id = 0 if again else self.window.next_request
-        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._fragmentation.limit)
+        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._longest)
         if again:
             self.window.resend_as(datagrams)
         else:
             request = self.window.send(exchange.type, datagrams)
-            if self._fragmentation.is_large(self.sa, datagrams):
+            if is_large(self.sa, datagrams):
                 request.payloads = payloads
         self._send_request(datagrams)
         octets = sum(map(len, datagrams))
@@ -329,7 +335,7 @@ class Machine(Roamer):
                 if message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
             elif is_fragment(header):
-                whole = self._fragmentation.join(self.sa, header, datagram)
+                whole = self._fragments.join(self.sa, header, datagram)
                 if whole is None:
                     return
                 message, datagram = whole
@@ -478,7 +484,7 @@ class Machine(Roamer):
             return
         try:
             if is_fragment(header):
-                whole = self._fragmentation.join(self.sa, header, datagram)
+                whole = self._fragments.join(self.sa, header, datagram)
                 if whole is None:
                     return
                 message, datagram = whole
@@ -570,7 +576,7 @@ class Machine(Roamer):
             datagrams: tuple[bytes, ...]
             datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
         else:
-            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._fragmentation.limit)
+            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._longest)
         self.window.replied(datagram, datagrams)
         shake = self.sa.handshake
         if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
@@ -700,7 +706,8 @@ class Machine(Roamer):
 
     def _numbered_timer(self, name: str, number: int) -> None:
         if name == "retry":
-            retry = self._retries.pop(number, None)
+            retry = self._retries.get(number)
+            self._retries = {key: each for key, each in self._retries.items() if key != number}
             if retry is not None:
                 self.begin(retry, self.now)
         elif name == "followup":
@@ -738,9 +745,19 @@ class Machine(Roamer):
         if self.sa.mobility is not None:
             self._try_other_paths(request)
 
+    @property
+    def _fragments(self) -> Fragmentation:
+        if self._fragmentation is None:
+            self._fragmentation = Fragmentation()
+        return self._fragmentation
+
+    def _longest(self, sa: IkeSa) -> int:
+        """The octets of the longest message that goes out whole; 0: any."""
+        return self._fragments.limit(sa)
+
     def _cut_smaller(self, request: InFlight) -> None:
         """Large datagrams seem not to arrive: the same request in smaller ones (RFC 7383 §2.5.2)."""
-        limit = self._fragmentation.smaller(self.sa, request.datagrams)
+        limit = self._fragments.smaller(self.sa, request.datagrams)
         assert request.payloads is not None
         if limit:
             request.datagrams = cut_anew(self.sa, request.exchange, request.message_id, request.payloads, limit)
@@ -761,13 +778,13 @@ class Machine(Roamer):
     def _later(self, exchange: Exchange) -> None:
         """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
         settings, tries = self.sa.env.settings, getattr(exchange, "tries", 1)
-        if tries > settings.busy_tries:
+        if tries > settings.busy_tries or len(self._retries) >= settings.max_queue:
             self._outcome(exchange.token, f"{exchange.subject}: the peer stays busy")
             return
         number = len(self._retries) + 1
         while number in self._retries:
             number += 1
-        self._retries[number] = exchange
+        self._retries = {**self._retries, number: exchange}
         delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + fraction(self.sa.random) / 4)
         self._set(("retry", number), self.now + delay)
 
@@ -796,7 +813,7 @@ class Machine(Roamer):
         if sa.successor is None:
             # Else the heir goes on with what waits here.
             given_up += [*self.queue, *self._retries.values()]
-            self.queue, self._retries = [], {}
+            self.queue, self._retries = [], _NO_RETRIES
         self.active = None
         self.window.settle()
         for exchange in given_up:

@@ -293,7 +293,7 @@ async def _update(sa: IkeSa, mobility: Mobility, request: Message, arrived: Path
     sa.path = arrived
     if request.notify(NotifyType.NAT_DETECTION_SOURCE_IP) is not None:
         judge_nat(sa, request)
-    if arrived.remote.address in mobility.verified:
+    if arrived.remote.address in (sa.ends.remote.address, *mobility.verified):
         mobility.held = None
         failed = await _follow(sa)
         return tuple(RekeyChild(child) for child in failed)

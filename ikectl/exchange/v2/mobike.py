@@ -86,7 +86,7 @@ async def further(sa: IkeSa, connection: Connection) -> tuple[bytes, ...]:
 
 def begin(sa: IkeSa, message: Message, leads: bool, told: tuple[bytes, ...]) -> None:
     """Both ends support MOBIKE: keep what it needs, and what the peer's message lists. Raises WireError."""
-    mobility = Mobility(leads, sa.nat.known, told=told, verified=(sa.path.remote.address,))
+    mobility = Mobility(leads, sa.nat.known, told=told)
     take_list(mobility, message)
     sa.mobility = mobility
 
