@@ -500,6 +500,7 @@ class Connection:
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES
     qcd: bool = False
+    resumption: bool = False
     follow_redirects: bool = False
     redirect_to: str | None = None
     send_certreq: bool = True

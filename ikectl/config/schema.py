@@ -266,6 +266,9 @@ CONNECTION = Group(
                                                           "(RFC 5685).", own=True),
         O("qcd",          kinds.BOOL,          "no",      "IKEv2: learn at once that a restarted peer has lost the IKE SA, "
                                                           "and let it learn the same of us (RFC 6290).", own=True),
+        O("resumption",   kinds.BOOL,          "no",      "IKEv2: a client whose IKE SA was lost gets it back by a ticket, "
+                                                          "without proving itself anew (RFC 5723); a gateway gives "
+                                                          "tickets and takes them.", own=True),
         O("send_certreq", kinds.BOOL,          "yes",     "Send CERTREQ payloads."),
         O("send_cert",    kinds.SEND_CERT,     "ifasked", "Send certificates: `always`, `never`, `ifasked`."),
         O("ocsp",         kinds.OCSP,          "reply",   "OCSP inside IKEv2 (RFC 4806): `reply` sends a response about our "

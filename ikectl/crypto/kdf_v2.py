@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ikectl.crypto.proposal import ChildSuite, IkeSuite
 
 
+RESUMPTION = b"Resumption"
+"""10 ASCII octets, no terminating zero (RFC 5723 §5.1)."""
+
+
 @record
 class IkeKeys:
     """The seven keys of an IKE SA (§2.14). SK_a are empty with AEAD; SK_e end with the salt, if any."""
@@ -68,6 +72,18 @@ def derive_rekeyed_ike(
     """
     nonces = nonce_i + nonce_r
     skeyseed = old_prf.compute(old_sk_d, shared + nonces + additional)
+    return _expand(suite, skeyseed, nonces + spi_i + spi_r)
+
+
+def derive_resumed(
+    suite: IkeSuite, old_sk_d: bytes, nonce_i: bytes, nonce_r: bytes, spi_i: bytes, spi_r: bytes
+) -> IkeKeys:
+    """Keys of an IKE SA that resumes another one (RFC 5723 §5.1); algorithms and `old_sk_d` are those of the other.
+
+    Nonces and SPIs are those of IKE_SESSION_RESUME.
+    """
+    nonces = nonce_i + nonce_r
+    skeyseed = suite.prf.compute(old_sk_d, RESUMPTION + nonces)
     return _expand(suite, skeyseed, nonces + spi_i + spi_r)
 
 

@@ -74,18 +74,22 @@ class IkeSuite:
         assert row.block is not None and self.integrity is not None
         return BoundPair(row.block, sk_e, row.iv_octets, row.block_octets, self.integrity.mac, sk_a)
 
-    def __str__(self) -> str:
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """One of each type: a proposal of these has this suite."""
         integrity = (self.integrity.transform,) if self.integrity else ()
         exchanges = (Transform(TransformType.KE, self.ke),)
         more = zip(table.ADDITIONAL, self.additional, strict=False)
-        chosen = (
+        return (
             self.encryption.transform,
             *integrity,
             self.prf_row.transform,
             *exchanges,
             *(Transform(kind, method) for kind, method in more),
         )
-        return "/".join(name_of(transform) for transform in chosen)
+
+    def __str__(self) -> str:
+        return "/".join(name_of(transform) for transform in self.transforms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
@@ -56,13 +56,22 @@ class DaemonControl:
     """What `vici.ports.Control` says."""
 
     def __init__(
-        self, shell: Shell, kernel: KernelBackend, store: Store, pools: AddressPools, config: str | None
+        self,
+        shell: Shell,
+        kernel: KernelBackend,
+        store: Store,
+        pools: AddressPools,
+        config: str | None,
+        withdrawn: Callable[[], None] = lambda: None,
     ) -> None:
-        """`config` is the path of the daemon's own swanctl.conf, read again on demand."""
+        """`config` is the path of the daemon's own swanctl.conf, read again on demand.
+
+        `withdrawn` is told when what peers proved may not be good any more.
+        """
         self._shell = shell
         self._kernel = kernel
         self._config = config
-        self._credentials = Credentials(store)
+        self._credentials = Credentials(store, withdrawn)
         self._pools = pools
         self._from_file: dict[str, Connection] = {}
         self._began, self._since = shell.now, wall()

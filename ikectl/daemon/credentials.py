@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ikectl.config.model import Authority, Certificate, Crl, Loaded, PrivateKey, PublicKey, SecretKind, SharedSecret
 from ikectl.pki import certificate as pki
@@ -17,7 +17,9 @@ FILE, CLIENTS = "file", "vici"
 class Credentials:
     """What `vici.ports.Credentials` says, and `load_file` for the daemon's own configuration."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, withdrawn: Callable[[], None] = lambda: None) -> None:
+        """`withdrawn` is told when what somebody proved may not be good any more."""
+        self._withdrawn = withdrawn
         self._store = store
         self._secrets: dict[str, str] = {}
         """Name -> who loaded it; likewise for keys."""
@@ -33,6 +35,7 @@ class Credentials:
 
     async def load_crl(self, crl: Crl) -> None:
         self._store.revocations.add_crl(crl.data, CLIENTS, crl.origin)
+        self._withdrawn()
 
     async def load_public_key(self, key: PublicKey) -> None:
         self._public_keys[key.data] = None
@@ -55,6 +58,7 @@ class Credentials:
 
     async def unload_secret(self, name: str) -> bool:
         self._secrets.pop(name, None)
+        self._withdrawn()
         return self._store.remove_secret(name)
 
     def secrets(self) -> Iterable[str]:
@@ -124,6 +128,8 @@ class Credentials:
 
     def _add_secret(self, secret: SharedSecret, owner: str) -> None:
         self._store.remove_secret(secret.name)
+        if secret.name in self._secrets:
+            self._withdrawn()
         store = self._store
         add = {SecretKind.USER: store.add_password, SecretKind.NTLM: store.add_nt_hash, SecretKind.PPK: store.add_ppk}
         add.get(secret.kind, store.add_secret)(secret.name, secret.owners, secret.data)
@@ -143,6 +149,7 @@ class Credentials:
         self._store.revocations.drop_sources(name)
         self._store.set_cert_uri_base(name, None, "")
         self._file_authorities.discard(name)
+        self._withdrawn()
         return self._authorities.pop(name, None) is not None
 
     def _forget(self, owner: str) -> None:
@@ -154,6 +161,7 @@ class Credentials:
             self._store.remove_secret(name)
         self._store.remove_certificates(owner)
         self._store.revocations.forget(owner)
+        self._withdrawn()
 
 
 def _owner(authority: str) -> str:

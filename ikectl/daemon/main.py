@@ -40,6 +40,7 @@ from ikectl.daemon.resolved import Resolved
 from ikectl.daemon.revocation import RevocationChecks
 from ikectl.daemon.roaming import Whereabouts
 from ikectl.daemon.shell import Shell
+from ikectl.daemon.tickets import SessionTickets
 from ikectl.daemon.tls import Tls
 from ikectl.daemon.udp import UdpSettings, UdpSockets
 from ikectl.daemon.vici_socket import ViciSocket
@@ -133,11 +134,13 @@ class Daemon:
 
         store = Store()
         pools = AddressPools()
+        tickets = SessionTickets(secrets.token_bytes, asyncio.get_running_loop().time)
         logins = Logins.of(store, secrets.token_bytes, asyncio.get_running_loop().time)
         table = {
             **answers.immediate(store, kernel, source_address, whereabouts.addresses, pools),
             **logins.immediate,
             **Tls(store).immediate,
+            **tickets.immediate,
         }
         if options.routes:
             _with_routes(table, routes)
@@ -157,7 +160,7 @@ class Daemon:
         ):
             shell.observe(dhcp.observe)
             stack.callback(dhcp.close)
-        control = DaemonControl(shell, kernel, store, pools, options.config)
+        control = DaemonControl(shell, kernel, store, pools, options.config, tickets.forget)
         socket = ViciSocket(control, options.vici, options.vici_group)
         shell.observe(socket.publish)
         shell.start()

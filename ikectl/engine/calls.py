@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ikectl.config.model import AddressSpec, Child, Connection
 from ikectl.engine.driver import Driver, End
 from ikectl.engine.transmit import fraction
+from ikectl.engine.v2.machine import Machine
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.asks import Resolve, SourceAddress
@@ -210,9 +211,18 @@ class Calls:
             return
         planned = self._engine.dhcp.before(machine.sa, connection, child, step)
         if first:
-            machine.initiate(*(planned or (None, 0)), now)
+            self._initiate(connection, machine, *(planned or (None, 0)), now)
         elif planned is not None and planned[0] is not None:
             machine.create_child(planned[0], planned[1], now)
+
+    def _initiate(self, connection: Connection, machine: AnyDriver, child: Child | None, step: int, now: float) -> None:
+        """By the ticket of the SA that was lost, if there is one."""
+        if isinstance(machine, Machine) and not machine.sa.redirected_from:
+            ticket = self._engine.connections.tickets.take(connection, now)
+            if ticket is not None:
+                machine.resume(child, step, ticket, now)
+                return
+        machine.initiate(child, step, now)
 
     def _ended(self, call: Call, want: Want, machine: AnyDriver, error: str | None) -> None:
         """The exchange for a child came to its end, or its SA did."""
@@ -272,6 +282,8 @@ class Calls:
             self._alarm(call, now + LOOK_AGAIN)
         elif machine.end is End.UPROOTED and call.wants:
             self._attempt(call, connection, now)  # nothing is wrong with the peer, and another address leads to it
+        elif machine.gave_up is ExchangeType.IKE_SESSION_RESUME and call.wants:
+            self._in_full(call, connection, machine)
         elif machine.gave_up is ExchangeType.IKE_SA_INIT and self._by_ikev1(call, connection, machine, now):
             return
         elif machine.gave_up is not None and call.left and call.wants:
@@ -323,6 +335,16 @@ class Calls:
         call.failures = [failure for failure in call.failures if failure != old.why]
         self._begin(call, machine)
         return True
+
+    def _in_full(self, call: Call, connection: Connection, old: AnyDriver) -> None:
+        """No session was resumed: IKE_SA_INIT and IKE_AUTH, in the same place."""
+        old.sa.emit(Note(old.sa, f"{old.why}; the session is not resumed, authenticating anew"))
+        path = Path(
+            Endpoint(old.sa.path.local.address, connection.local_port),
+            Endpoint(old.sa.path.remote.address, connection.remote_port),
+        )
+        call.failures = [failure for failure in call.failures if failure != old.why]
+        self._begin(call, self._new(call, connection, path, 2, old.now))
 
     def _next(self, call: Call, connection: Connection, old: AnyDriver, now: float) -> None:
         path = call.left.pop(0)

@@ -13,11 +13,13 @@ from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
 from ikectl.engine.reauthentication import Reauthentications
+from ikectl.engine.resumptions import KeptTickets
 from ikectl.engine.traps import Traps
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import IkeRekeyed, Note
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
+from ikectl.sa.tickets import Session
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
 
@@ -56,6 +58,8 @@ class Connections:
         """Phases 1 under way beside an SA that is to be renewed, by its unique id."""
         self._renews: dict[int, int] = {}
         """The other way round."""
+        self.tickets = KeptTickets()
+        """Of SAs that were lost."""
         self._by_address: AddressTable | None = None
         """Made anew at the first search after a change, so that loading many stays cheap."""
         self._by_peer: dict[Identity, list[Connection]] | None = None
@@ -114,6 +118,7 @@ class Connections:
     def unload(self, name: str, now: float) -> None:
         """Forget a connection and close what it started by itself; other SAs of it stay."""
         old = self._loaded.pop(name, None)
+        self.tickets.forget(name)
         self._by_address = self._by_peer = None
         if old is not None:
             self.calls.cancel(name, "its configuration was removed")
@@ -317,6 +322,8 @@ class Connections:
         self._run_ended(machine)
         if sa.VERSION == 1:
             self._succeed(machine, now)
+        elif not sa.initiator and sa.resumes is not None:
+            self._close_resumed(sa.resumes, now)
         if sa.contacted and connection.unique is not Unique.NEVER:
             # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE. But what came to stand
             # after the peer began this one is alive: both ends called at once, each before it knew of the other.
@@ -333,6 +340,12 @@ class Connections:
             self._keep_few(machine, now)
         self._contacts.pop(sa.uniqueid, None)
         self.calls.established(machine, now)
+
+    def _close_resumed(self, session: Session, now: float) -> None:
+        """The client resumed an SA that still stands here: it is dead, and needs no DELETE (RFC 5723 §4.3.1)."""
+        old = self._engine.machine_at(session.spi_r)
+        if old is not None and old.sa.spi_i == session.spi_i:
+            old.close("the peer has lost it, and resumed it by its ticket", now)
 
     def _keep_older(self, machine: IsakmpMachine, now: float) -> None:
         """unique = keep in IKEv1: only now is it known which user the peer is, and whether it just renews what stands.
@@ -423,9 +436,11 @@ class Connections:
         """An SA is gone: start it again if the configuration says so."""
         self._run_ended(machine)
         self._contacts.pop(machine.sa.uniqueid, None)
+        connection = self._loaded.get(machine.sa.name)
+        if connection is not None:
+            self.tickets.keep(machine, connection)
         self.calls.closed(machine, now)
         self.reauthentications.closed(machine, now)
-        connection = self._loaded.get(machine.sa.name)
         if connection is None:
             return
         if machine.restart:

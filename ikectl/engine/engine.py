@@ -44,7 +44,8 @@ from ikectl.exchange.v1.base import Exchange
 from ikectl.exchange.v1.table import PHASE_1
 from ikectl.exchange.v2.config_payload import AskConfig, SetConfig
 from ikectl.exchange.v2.ike_sa_init import AnswerIkeSaInit
-from ikectl.iana.v2 import NotifyType
+from ikectl.exchange.v2.session_resume import AnswerSessionResume
+from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
@@ -57,6 +58,10 @@ from ikectl.wire.v2.message import Message
 
 AnyDriver = Driver[Any]
 
+ANSWERS_INITIAL: dict[ExchangeType, type[AnswerIkeSaInit] | type[AnswerSessionResume]] = {
+    ExchangeType.IKE_SA_INIT: AnswerIkeSaInit,
+    ExchangeType.IKE_SESSION_RESUME: AnswerSessionResume,
+}
 MIN_SWEEP = 1000
 """Alarms below which looking for stale ones is not worth it."""
 
@@ -201,6 +206,10 @@ class Engine:
         machine = self._router.machines.get(sa.our_spi)
         return machine if machine is not None and machine.sa is sa else None
 
+    def machine_at(self, spi: bytes) -> AnyDriver | None:
+        """The machine of the SA that has that SPI of ours."""
+        return self._router.machines.get(spi)
+
     @property
     def waiting(self) -> int:
         """Questions that have no answer yet."""
@@ -240,12 +249,18 @@ class Engine:
             if not candidates and self.connections.for_addresses(*ends, 1):
                 self._router.not_version_2(message, path, now)
                 return
+            if message.exchange is ExchangeType.IKE_SESSION_RESUME:
+                candidates = tuple([each for each in candidates if each.resumption])
+                if not candidates:
+                    self._router.no_ticket(message, path)
+                    return
             machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
             assert isinstance(machine, Machine)
             self._router.add_half_open(machine, stranger.datagram)
             if not candidates:
                 machine.sa.emit(Note(machine.sa, self._nobody_for(path, 2)))
-            machine.answer_init(AnswerIkeSaInit(candidates), message, stranger.datagram, path, now)
+            answer = ANSWERS_INITIAL[message.exchange](candidates)
+            machine.answer_init(answer, message, stranger.datagram, path, now)
             return
         isakmp = self.new_machine(False, path, message.cookie_i, now, candidates[0] if candidates else None, 1)
         assert isinstance(isakmp, IsakmpMachine)

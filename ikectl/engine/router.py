@@ -32,6 +32,9 @@ AnyDriver = Driver[Any]
 
 MAJOR_VERSION = 2
 
+INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
+"""What begins an SA of IKEv2, unprotected; the same limits hold for either."""
+
 LOOKED_AT = 64
 """Half-open SAs that are looked at to find one which may make room: the work for a stranger's message is bounded."""
 
@@ -91,10 +94,12 @@ class Router:
         return None
 
     def _receive_v2(self, header: Header, datagram: bytes, path: Path, now: float) -> Stranger | None:
-        initial = header.exchange is ExchangeType.IKE_SA_INIT
+        initial = header.exchange in INITIAL
         if initial:
             if len(datagram) > MAX_INITIAL_OCTETS:
-                self._drop(path, f"an IKE_SA_INIT of {len(datagram)} octets; {MAX_INITIAL_OCTETS} are taken at most")
+                self._drop(
+                    path, f"an {header.exchange} of {len(datagram)} octets; {MAX_INITIAL_OCTETS} are taken at most"
+                )
                 return None
             if not header.is_response:
                 return self._initial(header, datagram, path, now)
@@ -188,7 +193,9 @@ class Router:
 
     def _initial(self, header: Header, datagram: bytes, path: Path, now: float) -> Stranger | None:
         if not header.from_initiator or header.message_id or header.spi_r != NO_SPI or header.spi_i == NO_SPI:
-            self._drop(path, "an IKE_SA_INIT request has message ID 0, no responder SPI and comes from the initiator")
+            self._drop(
+                path, f"an {header.exchange} request has message ID 0, no responder SPI and comes from the initiator"
+            )
             return None
         if self._is_repeated(self.half_open, header, datagram, path):
             return None
@@ -281,6 +288,13 @@ class Router:
             cookies = message.spi_i, message.spi_r
             refusal = MessageV1(*cookies, v1.ExchangeType.INFORMATIONAL, message.message_id, [notify])
             self._outside.transmit(refusal.write(), path)
+
+    def no_ticket(self, message: Message, path: Path) -> None:
+        """Tell who shows a session ticket that none is taken for its address (RFC 5723 §4.3.2)."""
+        self._drop(path, "a session ticket, and no connection for its address takes any")
+        ends = message.spi_i, NO_SPI
+        refusal = Message(*ends, message.exchange, 0, True, False, [Notify(NotifyType.TICKET_NACK)])
+        self._outside.transmit(refusal.write(), path)
 
     def reply_to_stranger(self, header: Header, payloads: list[Notify], path: Path) -> None:
         """An unprotected response that copies the request's SPIs, exchange and number; no state is kept."""

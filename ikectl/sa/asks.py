@@ -19,6 +19,7 @@ from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protoco
 from ikectl.pki.chain import Peer
 from ikectl.pki.signer import Fingerprint, IsakmpSigner, Signer
 from ikectl.sa.logins import LoginAnswer, MschapAnswer, PromptKind
+from ikectl.sa.tickets import Issued, Opened, Session
 from ikectl.sa.tls import TlsSession, TlsTurn
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
@@ -399,6 +400,38 @@ class Prompt(Ask[Secret]):
     user: str
     message: str
     kind: PromptKind
+
+
+# -- session tickets (RFC 5723) --------------------------------------------
+
+
+@record
+class SealTicket(Ask[Issued | None]):
+    """A ticket for an IKE SA that stands; None if it would be too long.
+
+    `lifetime` bounds it in seconds, and so does `proof`, the seconds for which the client's proof holds from now on
+    if the session does not say itself; 0 is no bound.
+    """
+
+    session: Session
+    connection: str
+    demands: bytes
+    lifetime: int
+    proof: int
+
+
+@record
+class OpenTicket(Ask[Opened | None]):
+    """What a ticket of ours says; None if it is none, expired, or was taken before."""
+
+    octets: bytes
+
+
+@record
+class SpendTicket(Ask[bool]):
+    """Let nobody take that ticket any more; whether it was still to be taken."""
+
+    octets: bytes
 
 
 # -- the kernel -----------------------------------------------------------

@@ -14,6 +14,7 @@ from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
 from ikectl.sa.mobility import Mobility
+from ikectl.sa.tickets import KeptTicket, Session
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
 from ikectl.wire.v2.auth_methods import ProofMethod
@@ -67,6 +68,8 @@ class Handshake:
     int_auth_r: bytes = b""
     candidates: tuple[Connection, ...] = ()
     """Responder: connections that fit addresses and proposals, best first."""
+    ticket: bytes = b""
+    """Responder: the session ticket that is being taken (RFC 5723)."""
     admission: Any = None
     """Responder: what IKE_AUTH keeps between its messages (`exchange.v2.answer_ike_auth.Admission`)."""
 
@@ -110,6 +113,12 @@ class IkeSa(Association):
     """Packed address of the gateway that sent us to this one."""
     crash_token: bytes = b""
     """What the peer would show, had it lost this SA (RFC 6290)."""
+    ticket: KeptTicket | None = None
+    """Initiator: what resumes this SA should it be lost (RFC 5723)."""
+    issued: bytes = b""
+    """Responder: the ticket we gave for it."""
+    resumes: Session | None = None
+    """What this SA resumes, if it came up by a ticket."""
     mobility: Mobility | None = None
     """What MOBIKE keeps; None unless both ends support it."""
     sealed: int = 0

@@ -117,6 +117,18 @@ def test_rekeying_takes_the_old_prf_for_skeyseed(row: transforms.PrfRow) -> None
     assert joined(keys) == suite.prf.plus(skeyseed, nonce_i + nonce_r + spi_i + spi_r, 3 * 32 + 2 * 36)
 
 
+@pytest.mark.conformance("v2-113")
+@pytest.mark.parametrize("row", transforms.PRF, ids=lambda row: row.keywords[0])
+def test_resumption(row: transforms.PrfRow) -> None:
+    """RFC 5723 §5.1: SKEYSEED = prf(SK_d, "Resumption" | Ni | Nr), 10 octets without a zero; the rest as ever."""
+    suite, random = ike(f"aes256gcm16-{row.keywords[0]}-x25519"), tape("resume")
+    sk_d, nonce_i, nonce_r, spi_i, spi_r = (random(n) for n in (row.prf.octets, 32, 40, 8, 8))
+    keys = kdf_v2.derive_resumed(suite, sk_d, nonce_i, nonce_r, spi_i, spi_r)
+    skeyseed = row.prf.compute(sk_d, bytes.fromhex("526573756d7074696f6e") + nonce_i + nonce_r)
+    seed = nonce_i + nonce_r + spi_i + spi_r
+    assert joined(keys) == row.prf.plus(skeyseed, seed, 3 * row.prf.octets + 2 * 36)
+
+
 def test_additional_key_exchanges() -> None:
     """RFC 9370 §2.2.2 in IKE_INTERMEDIATE; §2.2.4 in CREATE_CHILD_SA: SK(0) | Ni | Nr | SK(1) | ..."""
     suite, random = ike("aes256gcm16-prfsha256-x25519"), tape("hybrid")

@@ -9,6 +9,7 @@ from typing import Any
 from ikectl.config.model import Connection
 from ikectl.crypto import ke
 from ikectl.daemon.pools import AddressPools
+from ikectl.daemon.tickets import SessionTickets
 from ikectl.engine.commands import Initiate, Install, LoadConnection, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.driver import Driver
 from ikectl.engine.engine import Engine
@@ -57,6 +58,9 @@ class Host:
         for identity, key in (ppks or {}).items():
             self.ppks.add(identity, (Identity.parse(identity),) if identity else (), key)
         self.pools = AddressPools()
+        self.clock: Callable[[], float] = lambda: 0.0
+        """Simulated time, once it is in a world."""
+        self.tickets = SessionTickets(Tape(seed, f"{name}/tickets"), lambda: self.clock())
         self.events: list[Event] = []
         self.done: dict[int, CommandDone] = {}
         self.tape = Tape(seed, f"{name}/host")
@@ -83,6 +87,7 @@ class Host:
             asks.DescribePools: self.pools.describe,
             asks.Lease: self.pools.lease,
             asks.Release: self.pools.release,
+            **self.tickets.immediate,
             asks.Resolve: self._resolve,
             asks.OwnAddresses: lambda ask: tuple(self.addresses),
             asks.SourceAddress: self._source,

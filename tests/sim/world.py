@@ -47,6 +47,8 @@ class World:
         """Each sees every datagram before it travels; one that says False takes it off the wire."""
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
+        for host in hosts:
+            host.clock = lambda: self.now
 
     # -- running ------------------------------------------------------------------
 

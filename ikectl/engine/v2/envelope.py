@@ -32,12 +32,12 @@ Limit = Callable[[IkeSa], int]
 def write(
     sa: IkeSa, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload], limit: Limit
 ) -> tuple[bytes, ...]:
-    """A message of ours, sealed unless it is of IKE_SA_INIT (RFC 7296 §3.14).
+    """A message of ours, sealed unless it is of IKE_SA_INIT or IKE_SESSION_RESUME (RFC 7296 §3.14).
 
     One longer than the octets `limit` tells, unless that is 0, is cut into fragments (RFC 7383 §2.5).
     """
     message = Message(sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator, payloads)
-    if exchange is ExchangeType.IKE_SA_INIT:
+    if exchange in (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME):
         return (message.write(),)
     datagrams, chain = _sealed(sa, message, limit)
     if exchange is ExchangeType.IKE_INTERMEDIATE and sa.handshake is not None:

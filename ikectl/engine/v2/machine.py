@@ -45,6 +45,8 @@ from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.exchange.v2.rekey_child import RekeyChild
 from ikectl.exchange.v2.rekey_ike import RekeyIke, take_over
+from ikectl.exchange.v2.session_resume import SessionResume
+from ikectl.exchange.v2.session_ticket import RenewTicket, revoke
 from ikectl.exchange.v2.table import answer_to, busy, premature
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.association import IkeState
@@ -60,6 +62,7 @@ from ikectl.sa.events import (
 from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.schedule import Name
+from ikectl.sa.tickets import KeptTicket
 from ikectl.sa.window import InFlight, Verdict, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
@@ -67,6 +70,11 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
 
+INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
+"""Those that make an SA: their messages are not protected."""
+INITIALS = (IkeSaInit, SessionResume)
+PATIENCE_WITH_TICKETS = 2
+"""Repeats of what is to resume a session, until a full exchange is tried: who knows no tickets may say nothing."""
 GRACE = 1.0
 """Seconds that another answer to IKE_SA_INIT has, after the one in use was disproved: who answers faster than
 the peer may not end our attempt before the peer is heard."""
@@ -124,6 +132,11 @@ class Machine(Roamer):
 
     def initiate(self, child: Child | None, token: int, now: float) -> None:
         self.begin(IkeSaInit(child, token), now)
+
+    def resume(self, child: Child | None, token: int, ticket: KeptTicket, now: float) -> None:
+        """As `initiate`, by a session ticket. Unless it comes to stand a full exchange is to be tried."""
+        self.gave_up = ExchangeType.IKE_SESSION_RESUME
+        self.begin(SessionResume(child, ticket, token), now)
 
     def create_child(self, child: Child, token: int, now: float) -> None:
         self.begin(CreateChild(child, token), now)
@@ -220,7 +233,7 @@ class Machine(Roamer):
 
     def other_version(self, path: Path, now: float) -> None:
         """A peer that knows IKEv1 alone answers IKE_SA_INIT so (RFC 2408 §5.2); another answer may come yet."""
-        if isinstance(self.active, IkeSaInit) and self.sa.state is IkeState.CONNECTING:
+        if isinstance(self.active, INITIALS) and self.sa.state is IkeState.CONNECTING:
             alone = self.sa.connection is not None and self.sa.connection.version == 2
             self.doubt = "the peer speaks IKEv1 alone" + (": set version = 1, or 0, here" if alone else "")
         else:
@@ -299,7 +312,7 @@ class Machine(Roamer):
         if not isinstance(error, IkectlError):
             self._fault(error)
             return
-        if isinstance(exchange, IkeSaInit | IkeIntermediate | IkeAuth):
+        if isinstance(exchange, (*INITIALS, IkeIntermediate, IkeAuth)):
             if isinstance(error, CredentialError):
                 self.sa.emit(AuthFailed(self.sa, False, str(error)))
             self._outcome(exchange.token, str(error))
@@ -330,7 +343,7 @@ class Machine(Roamer):
             self._close("the peer has lost the IKE SA: it was restarted", End.SILENT)
             return
         try:
-            if header.exchange is ExchangeType.IKE_SA_INIT:
+            if header.exchange in INITIAL:
                 message = Message.read(datagram, header)
                 if message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
@@ -345,12 +358,12 @@ class Machine(Roamer):
             self._drop(path, str(failure))
             return
         except (WireError, PeerMisbehaved) as failure:
-            if header.exchange is ExchangeType.IKE_SA_INIT:
+            if header.exchange in INITIAL:
                 self._drop(path, str(failure))
             else:
                 self._response_failed(failure)
             return
-        if header.exchange is not ExchangeType.IKE_SA_INIT:
+        if header.exchange not in INITIAL:
             self._heard(path)
             if self.sa.mobility is not None:
                 self._answered_on(path)
@@ -369,7 +382,7 @@ class Machine(Roamer):
         self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
 
     def _taken(self, exchange: Exchange, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
-        if isinstance(error, IkectlError) and isinstance(exchange, IkeSaInit):
+        if isinstance(error, IkectlError) and isinstance(exchange, INITIALS):
             # Unproven: perhaps not the peer's word at all. Wait for a better answer, but not for long.
             result, error = Doubt(str(error)), None
         if self._alternatives is not None and _disproves(result, error):
@@ -400,8 +413,10 @@ class Machine(Roamer):
 
     def _settle(self, exchange: Exchange, datagram: bytes, done: Done) -> None:
         """Our exchange is over."""
-        if isinstance(exchange, IkeSaInit):
+        if isinstance(exchange, INITIALS):
             self._initial_settled(exchange, datagram)
+        elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and self.sa.state is IkeState.ESTABLISHED:
+            self.gave_up = None
         self.window.settle()
         self.schedule.clear("retransmit")
         self.active = None
@@ -422,18 +437,25 @@ class Machine(Roamer):
             self._outcome(exchange.token, done.failed)
         elif not any(follow.token == exchange.token for follow in done.follow) and done.retry is None:
             self._outcome(exchange.token, None)
+        self._date_ticket()
         if done.redundant is not None:
             self.outside.supersede(done.redundant, self.now)
         self._bear(done.born)
         self.outside.changed(self)
         self._watch_children()
 
-    def _initial_settled(self, exchange: IkeSaInit, datagram: bytes) -> None:
+    def _date_ticket(self) -> None:
+        """A session ticket came: it is good from now on."""
+        ticket = self.sa.ticket
+        if ticket is not None and not ticket.until:
+            ticket.until = self.now + ticket.lifetime
+
+    def _initial_settled(self, exchange: IkeSaInit | SessionResume, datagram: bytes) -> None:
         """Remember what IKE_AUTH will sign, and the way back should this response prove false."""
         shake, request = self.sa.handshake, self.window.in_flight
         assert shake is not None and request is not None
         shake.request, shake.response = request.datagrams[0], datagram
-        if self._alternatives is None:
+        if self._alternatives is None and isinstance(exchange, IkeSaInit):
             # The path may have moved to another port already: IKE_SA_INIT went between the old ones.
             self._alternatives = Alternatives(exchange, request.datagrams[0], exchange.path or self.sa.path)
 
@@ -549,7 +571,7 @@ class Machine(Roamer):
 
     def _refusal(self, exchange: ExchangeType, error: BaseException) -> Reply | None:
         """What to say of a request that failed; None if nothing, because the SA is closed."""
-        initial = exchange is ExchangeType.IKE_SA_INIT
+        initial = exchange in INITIAL
         if isinstance(error, Refused):
             refusal = Notify(error.notify, error.data, error.protocol, error.spi)
             return Reply([refusal], close=str(error) if initial else None)
@@ -571,7 +593,7 @@ class Machine(Roamer):
     def _reply(self, exchange: ExchangeType, datagram: bytes, path: Path, reply: Reply) -> None:
         """Seal and send the reply, keep it for a repeat, then see to what follows from it."""
         number = self.window.expected
-        if exchange is ExchangeType.IKE_SA_INIT and reply.close is not None:
+        if exchange in INITIAL and reply.close is not None:
             # No SA came of it, so it has no SPI (RFC 7296 §2.6).
             datagrams: tuple[bytes, ...]
             datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
@@ -579,7 +601,7 @@ class Machine(Roamer):
             datagrams = write(self.sa, exchange, number, True, reply.payloads, self._longest)
         self.window.replied(datagram, datagrams)
         shake = self.sa.handshake
-        if exchange is ExchangeType.IKE_SA_INIT and shake is not None:
+        if exchange in INITIAL and shake is not None:
             shake.request, shake.response = datagram, datagrams[0]
         elif shake is not None:
             self._wait_for_more()
@@ -631,7 +653,7 @@ class Machine(Roamer):
         if birth is not None:
             newcomer = Machine(self.outside, birth.sa, self.now)
             self.outside.born(newcomer)
-            for exchange in birth.follow or (crash_token.TellToken(),):
+            for exchange in birth.follow or (crash_token.TellToken(), RenewTicket()):
                 newcomer.begin(exchange, self.now)
 
     # -- other answers to IKE_SA_INIT ----------------------------------------------
@@ -732,7 +754,10 @@ class Machine(Roamer):
             return
         if request.tries >= PATIENCE and self._try_alternative(exchange):
             return
-        if request.tries >= settings.retransmit_tries + self._forbearance:
+        limit = settings.retransmit_tries + self._forbearance
+        if self.gave_up is ExchangeType.IKE_SESSION_RESUME:
+            limit = min(limit, PATIENCE_WITH_TICKETS)
+        if request.tries >= limit:
             self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
             self._give_up(exchange, f"the peer does not answer {request.exchange}")
             return
@@ -766,7 +791,7 @@ class Machine(Roamer):
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""
-        self.gave_up = exchange.type
+        self.gave_up = self.gave_up or exchange.type
         self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else why)
         exchange.token = 0
         self._close(why, End.SILENT)
@@ -816,6 +841,7 @@ class Machine(Roamer):
             self.queue, self._retries = [], _NO_RETRIES
         self.active = None
         self.window.settle()
+        ends = [partial(revoke, sa)] if sa.issued and end in (End.OURS, End.DELETED) else []
         for exchange in given_up:
             # Whoever wanted something deleted has it, and whoever wanted another IKE SA has the peer's.
             has = (DeleteIke, DeleteChildren) if sa.heir is None else (DeleteIke, DeleteChildren, RekeyIke)
@@ -825,6 +851,7 @@ class Machine(Roamer):
             why,
             end,
             [partial(exchange.abandon, sa, why) for exchange in given_up]
-            + [partial(forget, sa, followup) for followup in (sa.followups.pending.values() if sa.followups else ())],
+            + [partial(forget, sa, followup) for followup in (sa.followups.pending.values() if sa.followups else ())]
+            + ends,
             lambda was_live: self.window.expected > (0 if was_live else 1),
         )

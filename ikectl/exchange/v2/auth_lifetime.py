@@ -40,4 +40,8 @@ class AnswerAuthLifetime(AnswerRider):
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         assert sa.connection is not None
-        return [auth_lifetime_notify(sa.connection.reauth_time)]
+        seconds, session = sa.connection.reauth_time, sa.resumes
+        if session is not None and session.proven_for:
+            # Resuming proves nothing anew: what was proven ends when it would have ended (RFC 5723 §5.2).
+            seconds = max(min(seconds, session.proven_for - sa.connection.over_time), 1)
+        return [auth_lifetime_notify(seconds)]

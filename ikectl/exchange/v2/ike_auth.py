@@ -109,15 +109,7 @@ class IkeAuth(Exchange):
             payloads.append(IDr.of(expected))
         if auth is not None:
             payloads.append(auth)
-        if self.child is not None:
-            progress.offer = await agreement.offer(sa, self.child, without_ke=True)
-            payloads.append(progress.offer.sa_payload())
-            payloads += progress.offer.selectors()
-        for kind in RIDERS:
-            if kind.rides(sa):
-                rider = kind()
-                payloads += await rider.ask(sa)
-                progress.riders.append(rider)
+        payloads += await self._along(sa, progress)
         if connection.remote[0].auth.kind is AuthKind.EAP:
             payloads.append(EAP_ONLY_AUTHENTICATION)
         payloads += progress.ppk
@@ -127,6 +119,20 @@ class IkeAuth(Exchange):
         if len(connection.local) + len(connection.remote) > 2:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)
             payloads += self._announcement(sa, progress)
+        return payloads
+
+    async def _along(self, sa: IkeSa, progress: Progress) -> list[Payload]:
+        """What the first request has beside identity and proof: the child, and what riders say."""
+        payloads: list[Payload] = []
+        if self.child is not None:
+            progress.offer = await agreement.offer(sa, self.child, without_ke=True)
+            payloads.append(progress.offer.sa_payload())
+            payloads += progress.offer.selectors()
+        for kind in RIDERS:
+            if kind.rides(sa):
+                rider = kind()
+                payloads += await rider.ask(sa)
+                progress.riders.append(rider)
         return payloads
 
     async def _round(self, sa: IkeSa, progress: Progress) -> list[Payload]:

@@ -23,7 +23,7 @@ from ikectl.exchange.v2.certreq import announced, authorities, encodings, looks_
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
-from ikectl.exchange.v2.natd import judge_nat, nat_hashes
+from ikectl.exchange.v2.natd import judge_nat, nat_hashes, to_natt_port
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
 from ikectl.iana.v2 import (
     ExchangeType,
@@ -37,7 +37,7 @@ from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import ProposalMismatch
 from ikectl.sa.ike_sa import Handshake, IkeSa
-from ikectl.values.path import Endpoint, Path
+from ikectl.values.path import Path
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.keying import KE, Nonce
@@ -202,15 +202,7 @@ class IkeSaInit(Exchange):
         sa.handshake.encodings, sa.handshake.looks_up = encodings(reply), looks_up(reply)
         sa.handshake.authorities = cas
         judge_nat(sa, reply)
-        settings = sa.env.settings
-        assert sa.connection is not None
-        # With MOBIKE a NAT may come later, and the NAT-T port is open for it from the start (RFC 4555 §3.3).
-        moves = sa.nat.found or (sa.nat.known and sa.connection.mobike)
-        if moves and sa.path.remote.port == settings.ike_port:
-            sa.path = Path(
-                Endpoint(sa.path.local.address, settings.natt_port),
-                Endpoint(sa.path.remote.address, settings.natt_port),
-            )
+        to_natt_port(sa)
         return self._go_on(sa, taken)
 
     def _go_on(self, sa: IkeSa, taken: bool) -> Next:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ikectl.config.model import Child
 from ikectl.exchange import children
-from ikectl.exchange.v2 import auth_lifetime, config_payload, crash_token, redirect
+from ikectl.exchange.v2 import auth_lifetime, config_payload, crash_token, redirect, session_ticket
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.address_update import OF_MOBIKE, UpdateAddresses, hear
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
@@ -92,7 +92,7 @@ class AnswerInformational(Answer):
         crash_token.hear(sa, request)
         sa.redirect = redirect.hear(sa, request)
         said, follow = await config_payload.hear(sa, request)
-        payloads += said
+        payloads += [*said, *await session_ticket.give(sa, request)]
         follow = (*follow, *map(CreateChild, wanted))
         if sa.mobility is not None:
             heard = await hear(sa, sa.mobility, request)

@@ -36,3 +36,16 @@ def judge_nat(sa: IkeSa, message: Message) -> None:
     sa.nat = judge(message.spi_i, message.spi_r, sa.path.local, sa.path.remote, sources, destinations)
     if sa.connection is not None and sa.connection.encap:
         sa.nat = Nat(True, sa.nat.remote, sa.nat.known)
+
+
+def to_natt_port(sa: IkeSa) -> None:
+    """Go on between the NAT-T ports where a NAT was found (RFC 7296 §2.23)."""
+    settings = sa.env.settings
+    assert sa.connection is not None
+    # With MOBIKE a NAT may come later, and the NAT-T port is open for it from the start (RFC 4555 §3.3).
+    moves = sa.nat.found or (sa.nat.known and sa.connection.mobike)
+    if moves and sa.path.remote.port == settings.ike_port:
+        sa.path = Path(
+            Endpoint(sa.path.local.address, settings.natt_port),
+            Endpoint(sa.path.remote.address, settings.natt_port),
+        )

@@ -12,6 +12,7 @@ from ikectl.exchange.v2.crash_token import AnswerCrashToken, CrashToken
 from ikectl.exchange.v2.mobike import AnswerMobike, Mobike
 from ikectl.exchange.v2.redirect import AnswerRedirect, FollowRedirect
 from ikectl.exchange.v2.rider import AnswerRider, Rider
+from ikectl.exchange.v2.session_ticket import AskTicket, GiveTicket
 from ikectl.iana.v2 import IdType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
@@ -50,7 +51,15 @@ class AnswerInitialContact(AnswerRider):
         return []
 
 
-RIDERS: tuple[type[Rider], ...] = (Mobike, InitialContact, AuthLifetime, RequestConfig, CrashToken, FollowRedirect)
+RIDERS: tuple[type[Rider], ...] = (
+    Mobike,
+    InitialContact,
+    AuthLifetime,
+    RequestConfig,
+    CrashToken,
+    AskTicket,
+    FollowRedirect,
+)
 ANSWERS: tuple[type[AnswerRider], ...] = (
     AnswerMobike,
     AnswerInitialContact,
@@ -58,4 +67,5 @@ ANSWERS: tuple[type[AnswerRider], ...] = (
     AnswerRedirect,  # before what costs something: a client that is sent away needs no address
     ReplyConfig,
     AnswerCrashToken,
+    GiveTicket,
 )

@@ -12,6 +12,7 @@ from ikectl.exchange.v2.ike_intermediate import AnswerIkeIntermediate
 from ikectl.exchange.v2.informational import AnswerInformational
 from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild
 from ikectl.exchange.v2.rekey_ike import AnswerRekeyIke, RekeyIke
+from ikectl.exchange.v2.resumed_auth import AnswerResumedAuth
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.association import IkeState
 from ikectl.sa.ike_sa import IkeSa
@@ -91,9 +92,12 @@ def answer_to(sa: IkeSa, request: Message) -> type[Answer] | None:
     """The class that answers `request` in the present state; None if nothing does.
 
     CREATE_CHILD_SA is three exchanges in one (§1.3): REKEY_SA tells a rekeyed
-    child, protocol IKE in the proposals a rekeyed IKE SA.
+    child, protocol IKE in the proposals a rekeyed IKE SA. And so is IKE_AUTH
+    in an SA that resumes another.
     """
     found = ANSWERS.get((sa.state, request.exchange))
+    if found is AnswerIkeAuth and sa.resumes is not None:
+        return AnswerResumedAuth
     if found is AnswerCreateChild:
         offer = next(iter(request.all(SA)), None)  # that there is only one is for the answering half to judge
         if request.notify(NotifyType.REKEY_SA) is not None:

@@ -1,0 +1,44 @@
+"""KeptTickets: what resumes the IKE SAs that were lost, in memory alone (RFC 5723 §4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ikectl.config.model import Connection
+from ikectl.engine.driver import Driver, End
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.tickets import KeptTicket
+
+LOST = (End.SILENT, End.UPROOTED)
+"""The ends after which the peer may be called by the ticket: nobody wanted that end."""
+
+
+class KeptTickets:
+    """A client's, one for each connection: that of the SA which was lost last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Connection, KeptTicket]] = {}
+
+    def keep(self, machine: Driver[Any], loaded: Connection) -> None:
+        """An SA came to its end; `loaded` is its connection now."""
+        sa = machine.sa
+        if not isinstance(sa, IkeSa) or sa.ticket is None or machine.end not in LOST or sa.heir is not None:
+            return  # what replaced an SA has a ticket of its own
+        ticket, sa.ticket = sa.ticket, None
+        session = replace(ticket.session, reauth_at=sa.reauth_at, reauth_by=sa.reauth_by)
+        if sa.connection is not None and sa.connection.same_ike(loaded):
+            self._kept[sa.name] = sa.connection, replace(ticket, session=session)
+
+    def take(self, connection: Connection, now: float) -> KeptTicket | None:
+        """The ticket for that connection, if there is one that is good; it is kept no longer."""
+        known = self._kept.pop(connection.name, None)
+        if known is None or not known[0].same_ike(connection):
+            return None
+        session = known[1].session
+        ends = [at for at in (known[1].until, session.reauth_at, session.reauth_by) if at]
+        return known[1] if now < min(ends) else None
+
+    def forget(self, name: str) -> None:
+        """The connection is loaded no longer."""
+        self._kept.pop(name, None)
