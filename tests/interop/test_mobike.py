@@ -35,9 +35,10 @@ def tunnel(mobile_site: Site) -> Iterator[Site]:
     mobile_site.configure(moon=MOBILE_MOON, sun=MOBILE_SUN)
     mobile_site.moon.up("net")
     yield mobile_site
+    # Before the addresses go back, or a farewell leaves from one that is gone.
+    mobile_site.clear()
     addresses(mobile_site, "add", FIRST)
     addresses(mobile_site, "del", SECOND)
-    mobile_site.clear()
 
 
 def addresses(site: Site, act: str, address: str) -> None:
