@@ -131,11 +131,7 @@ def rekey(client: Client, name: str, number_of: int, reauth: bool, as_json: bool
     try:
         response = client.request("rekey", _request(meant, number_of) | ({"reauth": "yes"} if reauth else {}))
     except CommandFailed as error:
-        if number(error.response.get("matches")) == 0:
-            raise Failure(
-                ExitCode.NO_SUCH_NAME, f"{meant} is not up", f"bring it up with: ikectl up {meant}"
-            ) from error
-        raise Failure(ExitCode.REFUSED, f"{meant}: {error}") from error
+        raise _failure(str(meant), meant, error) from error
     matches = number(response.get("matches")) or 0
     if as_json:
         show_json({"name": str(meant), "success": True, "matches": matches})
@@ -154,16 +150,19 @@ def configure(client: Client, name: str, ask: bool, as_json: bool) -> None:
             client, "configure", {"ike": meant.connection} | ({"ask": "yes"} if ask else {}), as_json, story
         )
     except CommandFailed as error:
-        if number(error.response.get("matches")) == 0:
-            raise Failure(
-                ExitCode.NO_SUCH_NAME, f"{meant.connection} is not up", f"bring it up with: ikectl up {meant}"
-            ) from error
-        raise Failure(ExitCode.REFUSED, f"{meant.connection}: {error}") from error
+        raise _failure(meant.connection, meant, error) from error
     matches = number(response.get("matches")) or 0
     if as_json:
         show_json({"name": meant.connection, "success": True, "matches": matches, "log": story})
     else:
         show(f"{meant.connection}: {'asked' if ask else 'told'} on {count(matches, 'IKE SA')}")
+
+
+def _failure(what: str, meant: Meant, error: CommandFailed) -> Failure:
+    """Why nothing was done to the SAs of `what`: there are none, or the daemon says."""
+    if number(error.response.get("matches")) == 0:
+        return Failure(ExitCode.NO_SUCH_NAME, f"{what} is not up", f"bring it up with: ikectl up {meant}")
+    return Failure(ExitCode.REFUSED, f"{what}: {error}")
 
 
 def redirect(client: Client, name: str, gateway: str, number_of: int, as_json: bool) -> None:

@@ -101,7 +101,8 @@ class IkeSa(Association):
     followups: Followups[Any] | None = None
     """What the peer's CREATE_CHILD_SA exchanges are to make once their additional key exchanges are done."""
     caller: bool = False
-    """We began the first of the IKE SAs that replaced one another by rekeying: reauthentication is ours to begin."""
+    """We began the first of the IKE SAs that replaced one another by rekeying: reauthentication is ours to begin,
+    and with MOBIKE changing addresses (RFC 4555 §2.1)."""
     auth_lifetime: int = 0
     """Seconds within which the peer wants us to authenticate anew (RFC 4478), until the engine has seen to it."""
     reauth_at: float = 0.0

@@ -25,8 +25,6 @@ class Mobility:
     All but the last three go on with the line of SAs that rekeying makes.
     """
 
-    leads: bool
-    """We began the first IKE SA of this line, so changing addresses is ours alone (RFC 4555 §2.1)."""
     natt: bool
     """Both ends know NAT traversal, so that a NAT may come and go (§3.5, §3.9)."""
     peer_addresses: tuple[bytes, ...] = ()

@@ -38,8 +38,12 @@ def answers(store: Store) -> Mapping[type, Callable[[Any], object]]:
 
 
 def run(coroutine: Coroutine[Ask[Any], Any, T], store: Store) -> T:
+    """`drive` with what the store answers."""
+    return drive(coroutine, answers(store))
+
+
+def drive(coroutine: Coroutine[Ask[Any], Any, T], table: Mapping[type[Any], Callable[[Any], object]]) -> T:
     """Drives `coroutine` to its end; errors of answers are thrown into it."""
-    table = answers(store)
     try:
         ask = coroutine.send(None)
         while True:

@@ -14,7 +14,8 @@ from ikectl.daemon.tls import Tls
 from ikectl.iana.eap import EapType
 from ikectl.pki.store import Store
 from ikectl.values.identity import Identity, IdentityPattern
-from tests.auth.eap.talk import ADDRESS, run
+from tests.auth.answers import drive
+from tests.auth.eap.talk import ADDRESS
 from tests.lab.certificates import Authority, Credential
 from tests.lab.peers.eapol_test import Outcome, log_in
 from tests.sim.tape import Tape
@@ -66,7 +67,11 @@ def login(
     local = Local(id=Identity.parse("gw.example.org"))
     server = EapServer(remote, Identity.parse("192.0.2.7"), ADDRESS, local, Tape(1, "server"))
     outcome = log_in(
-        network, directory, server, lambda: run(server.begin(), answers), lambda said: run(server.take(said), answers)
+        network,
+        directory,
+        server,
+        lambda: drive(server.begin(), answers),
+        lambda said: drive(server.take(said), answers),
     )
     return outcome, server
 

@@ -81,7 +81,7 @@ def test_both_say_so_and_go_to_port_4500() -> None:
     ports = [(seen.message.exchange, seen.transmit.path.remote.port) for seen in wire.seen]
     assert set(ports) == {(IKE_SA_INIT, 500), (IKE_AUTH, 4500)}
     assert not any(child.encap for child in (*site.moon.children, *site.sun.children))
-    assert sa_of(site.moon).mobility.leads and not sa_of(site.sun).mobility.leads
+    assert sa_of(site.moon).caller and not sa_of(site.sun).caller
 
 
 @pytest.mark.conformance("v2-107")
@@ -259,7 +259,7 @@ def test_moving_amid_a_rekeying(child: str, who: str, gap: float) -> None:
     site.world.settled()
     assert meets(site) and at(site.sun, ELSEWHERE)
     assert site.moon.saw(ChildRekeyed if child else IkeRekeyed)
-    assert sa_of(site.moon).mobility.leads and not sa_of(site.sun).mobility.leads
+    assert sa_of(site.moon).caller and not sa_of(site.sun).caller
 
 
 @pytest.mark.conformance("v2-107")

@@ -73,11 +73,11 @@ class Roamer(Driver[IkeSa]):
         sa, before = self.sa, self.sa.path
         sa.path = path
         assert sa.mobility is not None
-        if sa.mobility.leads and sa.state in STANDING:
+        if sa.caller and sa.state in STANDING:
             sa.emit(Note(sa, f"moving from {before} to {path}"))
             if not self._will(UpdateAddresses):
                 self.queue.insert(0, UpdateAddresses(before=before))
-        elif not sa.mobility.leads and not self._will(TellAddresses):
+        elif not sa.caller and not self._will(TellAddresses):
             self.queue.insert(0, TellAddresses())
 
     def _will(self, kind: type[Exchange]) -> bool:
@@ -127,12 +127,11 @@ class Roamer(Driver[IkeSa]):
 
     def _try_other_paths(self, request: InFlight) -> None:
         """A request was repeated: the path may be the reason that it has to be."""
-        mobility = self.sa.mobility
-        if mobility is not None and mobility.leads and request.tries > PROBE_AFTER and mobike.movable(self.sa):
-            self._errands += ((partial(mobike.other_paths, self.sa), partial(self._probe, request)),)
+        sa = self.sa
+        if sa.mobility is not None and sa.caller and request.tries > PROBE_AFTER and mobike.movable(sa):
+            self._errands += ((partial(mobike.other_paths, sa), partial(self._probe, request)),)
 
     @property
     def _forbearance(self) -> int:
         """Further repeats for a peer that may be on its way to another path, which is for it to find."""
-        mobility = self.sa.mobility
-        return FORBEARANCE if mobility is not None and not mobility.leads else 0
+        return FORBEARANCE if self.sa.mobility is not None and not self.sa.caller else 0

@@ -75,7 +75,7 @@ class UpdateAddresses(Exchange):
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         mobility = sa.mobility
-        if mobility is None or not mobility.leads or sa.state not in LIVE:
+        if mobility is None or not sa.caller or sa.state not in LIVE:
             return None
         assert sa.connection is not None
         self.path = sa.path
@@ -254,18 +254,18 @@ async def hear(sa: IkeSa, mobility: Mobility, request: Message) -> Heard:
         heard.follow = await _update(sa, mobility, request, arrived)
     if mobike.take_list(mobility, request):
         known = (sa.path.remote.address, *mobility.peer_addresses)
-        if mobility.leads and arrived.remote.address not in known:
+        if sa.caller and arrived.remote.address not in known:
             # The one in use may be gone, and it is said from another: one more to try, should the path be silent.
             mobility.peer_addresses += (arrived.remote.address,)
         listed = ", ".join(str(ip_address(each)) for each in mobility.peer_addresses) or "none"
         sa.emit(Note(sa, f"further addresses of the peer: {listed}"))
-        heard.look = mobility.leads
+        heard.look = sa.caller
     return heard
 
 
 def _refusal(sa: IkeSa, mobility: Mobility, request: Message, arrived: Path) -> NotifyType | None:
     """Why an update is not obeyed; None if it is."""
-    if mobility.leads:
+    if sa.caller:
         # RFC 4555 §2.1: the peer is the original responder, and moving the SA is not its to do.
         sa.emit(Note(sa, "the peer wants to update addresses, which is for the original initiator; refused"))
         return NotifyType.UNACCEPTABLE_ADDRESSES

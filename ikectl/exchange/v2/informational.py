@@ -38,7 +38,7 @@ class Liveness(Exchange):
         if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING):
             return None
         mobility = sa.mobility
-        if mobility is not None and mobility.leads and mobility.natt and sa.nat.local:
+        if mobility is not None and sa.caller and mobility.natt and sa.nat.local:
             return nat_hashes(sa, sa.spi_r)
         return []
 

@@ -49,7 +49,7 @@ class Mobike(Rider):
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         if reply.notify(NotifyType.MOBIKE_SUPPORTED) is not None:
-            begin(sa, reply, True, self.told)
+            begin(sa, reply, self.told)
 
 
 class AnswerMobike(AnswerRider):
@@ -63,7 +63,7 @@ class AnswerMobike(AnswerRider):
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         assert sa.connection is not None
         told = await further(sa, sa.connection)
-        begin(sa, request, False, told)
+        begin(sa, request, told)
         return [MOBIKE_SUPPORTED, *listed(told)]
 
 
@@ -84,9 +84,9 @@ async def further(sa: IkeSa, connection: Connection) -> tuple[bytes, ...]:
     return tuple(found)[:MAX_ADDITIONAL]
 
 
-def begin(sa: IkeSa, message: Message, leads: bool, told: tuple[bytes, ...]) -> None:
+def begin(sa: IkeSa, message: Message, told: tuple[bytes, ...]) -> None:
     """Both ends support MOBIKE: keep what it needs, and what the peer's message lists. Raises WireError."""
-    mobility = Mobility(leads, sa.nat.known, told=told)
+    mobility = Mobility(sa.nat.known, told=told)
     take_list(mobility, message)
     sa.mobility = mobility
 
@@ -127,7 +127,7 @@ async def bearings(sa: IkeSa) -> Bearings:
     """
     assert sa.connection is not None and sa.mobility is not None
     own = await OwnAddresses()
-    if not sa.mobility.leads and sa.path.local.address in own:
+    if not sa.caller and sa.path.local.address in own:
         return Bearings(sa.path, await further(sa, sa.connection))  # where we are reached is the peer's choice
     for remote in (sa.path.remote.address, *sa.mobility.peer_addresses):
         local = await _source(sa, remote, own)

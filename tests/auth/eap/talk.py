@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,13 +12,13 @@ from ikectl.auth.eap.peer import EapPeer
 from ikectl.auth.eap.server import EapServer
 from ikectl.config.model import Auth, AuthKind, Local, Remote
 from ikectl.daemon.tls import Tls
-from ikectl.errors import IkectlError
 from ikectl.iana.eap import EapType
 from ikectl.pki.store import Store
-from ikectl.sa.asks import Ask, Authorities
+from ikectl.sa.asks import Authorities
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.wire.eap import EapMessage
 from tests.auth.answers import answers as store_answers
+from tests.auth.answers import drive
 from tests.pki.certs import Authority, Identified
 from tests.sim.tape import Tape
 from tests.sim.users import user_answers
@@ -67,22 +67,6 @@ def eap(*methods: EapType) -> Auth:
     return Auth(AuthKind.EAP, eap=methods)
 
 
-def run(coroutine: Coroutine[Ask[Any], Any, T], answers: Answers) -> T:
-    """Drives `coroutine` to its end; errors of answers are thrown into it."""
-    try:
-        ask = coroutine.send(None)
-        while True:
-            try:
-                answer = answers[type(ask)](ask)
-            except IkectlError as error:
-                ask = coroutine.throw(error)
-            else:
-                ask = coroutine.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
 @dataclass
 class Talk:
     """One conversation. `packets` are those that went over, the server's first."""
@@ -95,15 +79,15 @@ class Talk:
 
     def run(self) -> Talk:
         """To the server's last word, which the client takes too. Raises what the client raises."""
-        request = run(self.server.begin(), self.of_server)
+        request = drive(self.server.begin(), self.of_server)
         while True:
             self.packets.append(request)
-            response = run(self.client.take(request), self.of_client)
+            response = drive(self.client.take(request), self.of_client)
             if self.server.verdict is not None:
                 assert response == b""
                 return self
             self.packets.append(response)
-            request = run(self.server.take(response), self.of_server)
+            request = drive(self.server.take(response), self.of_server)
 
     @property
     def read(self) -> list[EapMessage]:

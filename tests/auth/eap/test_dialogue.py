@@ -8,14 +8,15 @@ from ikectl.auth.eap.base import MAX_IDENTITY, MAX_ROUNDS, MAX_TYPES_SHOWN
 from ikectl.errors import AuthenticationFailed
 from ikectl.iana.eap import EapCode, EapType
 from ikectl.wire.eap import MAX_PACKET, EapMessage
-from tests.auth.eap.talk import Talk, run, talk
+from tests.auth.answers import drive
+from tests.auth.eap.talk import Talk, talk
 
 MD5, MSCHAPV2, GTC, NAK = EapType.MD5, EapType.MSCHAPV2, EapType.GTC, EapType.NAK
 REQUEST, RESPONSE = EapCode.REQUEST, EapCode.RESPONSE
 
 
 def ask(made: Talk, packet: EapMessage) -> EapMessage:
-    return EapMessage.read(run(made.client.take(packet.write()), made.of_client))
+    return EapMessage.read(drive(made.client.take(packet.write()), made.of_client))
 
 
 # -- which method ----------------------------------------------------------------------
@@ -47,10 +48,10 @@ def test_no_method_in_common() -> None:
 
 def test_a_long_list_of_methods_is_told_in_short() -> None:
     made = talk(MSCHAPV2)
-    request = run(made.server.begin(), made.of_server)
+    request = drive(made.server.begin(), made.of_server)
     nak = EapMessage(RESPONSE, request[1], NAK, bytes(range(50, 250)) * 50).write()
 
-    assert EapMessage.read(run(made.server.take(nak), made.of_server)).code is EapCode.FAILURE
+    assert EapMessage.read(drive(made.server.take(nak), made.of_server)).code is EapCode.FAILURE
     assert made.server.why.count("EAP") < 2 * MAX_TYPES_SHOWN and len(made.server.why) < 400
 
 
@@ -75,18 +76,18 @@ def test_methods_nobody_has_here(kind: EapType) -> None:
 
 def test_a_nak_in_the_midst_of_a_method() -> None:
     made = talk(MSCHAPV2, GTC)
-    request = run(made.server.begin(), made.of_server)
-    response = run(made.client.take(request), made.of_client)
-    request = run(made.server.take(response), made.of_server)
+    request = drive(made.server.begin(), made.of_server)
+    response = drive(made.client.take(request), made.of_client)
+    request = drive(made.server.take(response), made.of_server)
     nak = EapMessage(RESPONSE, request[1], NAK, bytes((GTC,))).write()
 
-    assert EapMessage.read(run(made.server.take(nak), made.of_server)).code is EapCode.FAILURE
+    assert EapMessage.read(drive(made.server.take(nak), made.of_server)).code is EapCode.FAILURE
     assert "in the midst" in made.server.why
 
 
 def test_another_method_in_the_midst_of_one() -> None:
     made = talk(MSCHAPV2, GTC)
-    run(made.client.take(run(made.server.begin(), made.of_server)), made.of_client)
+    drive(made.client.take(drive(made.server.begin(), made.of_server)), made.of_client)
     with pytest.raises(AuthenticationFailed, match="EAP-GTC in the midst of EAP-MSCHAPV2"):
         ask(made, EapMessage(REQUEST, 200, GTC, b"Password: "))
 
@@ -96,9 +97,9 @@ def test_another_method_in_the_midst_of_one() -> None:
 
 def test_a_repeated_request_gets_the_same_response() -> None:
     made = talk(MSCHAPV2)
-    request = run(made.server.begin(), made.of_server)
-    first = run(made.client.take(request), made.of_client)
-    assert run(made.client.take(request), made.of_client) == first
+    request = drive(made.server.begin(), made.of_server)
+    first = drive(made.client.take(request), made.of_client)
+    assert drive(made.client.take(request), made.of_client) == first
 
 
 def test_a_notification_is_acknowledged_and_changes_nothing() -> None:
@@ -126,23 +127,23 @@ def test_a_notification_forges_no_log_line() -> None:
 )
 def test_what_answers_no_request_ends_it(packet: EapMessage) -> None:
     made = talk(MD5)
-    run(made.server.begin(), made.of_server)
+    drive(made.server.begin(), made.of_server)
 
-    assert EapMessage.read(run(made.server.take(packet.write()), made.of_server)).code is EapCode.FAILURE
+    assert EapMessage.read(drive(made.server.take(packet.write()), made.of_server)).code is EapCode.FAILURE
     assert made.server.verdict is False and "answers no request" in made.server.why
 
 
 def test_nothing_follows_the_end() -> None:
     made = talk(MD5).run()
     with pytest.raises(AuthenticationFailed, match="after the success"):
-        run(made.client.take(made.packets[0]), made.of_client)
-    assert EapMessage.read(run(made.server.take(made.packets[1]), made.of_server)).code is EapCode.FAILURE
+        drive(made.client.take(made.packets[0]), made.of_client)
+    assert EapMessage.read(drive(made.server.take(made.packets[1]), made.of_server)).code is EapCode.FAILURE
     assert made.server.verdict is False and made.server.identity is None
 
 
 def test_the_client_is_no_server() -> None:
     with pytest.raises(AuthenticationFailed, match="as if it were the client"):
-        run(talk(MD5).client.take(EapMessage(RESPONSE, 1, MD5, b"x").write()), {})
+        drive(talk(MD5).client.take(EapMessage(RESPONSE, 1, MD5, b"x").write()), {})
 
 
 # -- bounds -----------------------------------------------------------------------------
@@ -159,12 +160,12 @@ def test_a_server_without_end() -> None:
 @pytest.mark.parametrize("said", [b"", b"x" * (MAX_IDENTITY + 1)])
 def test_identities_have_bounds(said: bytes) -> None:
     made = talk(MD5, eap_id="%any")
-    request = run(made.server.begin(), made.of_server)
-    run(made.server.take(EapMessage(RESPONSE, request[1], EapType.IDENTITY, said).write()), made.of_server)
+    request = drive(made.server.begin(), made.of_server)
+    drive(made.server.take(EapMessage(RESPONSE, request[1], EapType.IDENTITY, said).write()), made.of_server)
     assert made.server.verdict is False and "an EAP identity of" in made.server.why
 
 
 def test_packets_have_bounds() -> None:
     packet = EapMessage(REQUEST, 1, GTC, bytes(MAX_PACKET)).write()
     with pytest.raises(AuthenticationFailed, match="are the most"):
-        run(talk(GTC).client.take(packet), {})
+        drive(talk(GTC).client.take(packet), {})

@@ -15,7 +15,8 @@ from ikectl.iana.eap import EapCode, EapType
 from ikectl.iana.v2 import IdType
 from ikectl.values.identity import Identity
 from ikectl.wire.eap import EapMessage
-from tests.auth.eap.talk import CAROL, PASSWORDS, eap, run, talk
+from tests.auth.answers import drive
+from tests.auth.eap.talk import CAROL, PASSWORDS, eap, talk
 from tests.sim.tape import Tape
 from tests.sim.users import user_answers
 
@@ -115,52 +116,52 @@ def test_a_domain_belongs_to_the_name_but_not_to_the_sum() -> None:
 def test_a_server_that_does_not_know_our_password_is_found_out() -> None:
     """It says success to whatever it gets: its proof is wrong."""
     made = talk(MSCHAPV2)
-    challenge = run(made.server.begin(), made.of_server)
-    run(made.client.take(challenge), made.of_client)
+    challenge = drive(made.server.begin(), made.of_server)
+    drive(made.client.take(challenge), made.of_client)
     forged = b"\x03" + challenge[6:7] + (4 + 42).to_bytes(2, "big") + b"S=" + b"A" * 40
     request = EapMessage(EapCode.REQUEST, challenge[1] + 1, MSCHAPV2, forged).write()
 
     with pytest.raises(AuthenticationFailed, match="does not know our password"):
-        run(made.client.take(request), made.of_client)
+        drive(made.client.take(request), made.of_client)
     assert not made.client.succeeded and made.client.msk is None
 
 
 @pytest.mark.parametrize("method", [MSCHAPV2, MD5])
 def test_success_before_its_time(method: EapType) -> None:
     made = talk(method)
-    request = run(made.server.begin(), made.of_server)
+    request = drive(made.server.begin(), made.of_server)
     success = EapMessage(EapCode.SUCCESS, request[1]).write()
 
     with pytest.raises(AuthenticationFailed, match="before we proved anything"):
-        run(made.client.take(success), made.of_client)
+        drive(made.client.take(success), made.of_client)
     if method is MSCHAPV2:
-        run(made.client.take(request), made.of_client)
+        drive(made.client.take(request), made.of_client)
         with pytest.raises(AuthenticationFailed, match="in the midst of EAP-MSCHAPV2"):
-            run(made.client.take(success), made.of_client)
+            drive(made.client.take(success), made.of_client)
     assert not made.client.succeeded
 
 
 def test_why_a_server_refuses_is_told() -> None:
     made = talk(MSCHAPV2)
-    challenge = run(made.server.begin(), made.of_server)
-    run(made.client.take(challenge), made.of_client)
+    challenge = drive(made.server.begin(), made.of_server)
+    drive(made.client.take(challenge), made.of_client)
     text = b"E=648 R=0 C=00112233445566778899AABBCCDDEEFF V=3 M=expired"
     failure = b"\x04" + challenge[6:7] + (4 + len(text)).to_bytes(2, "big") + text
-    said = run(
+    said = drive(
         made.client.take(EapMessage(EapCode.REQUEST, challenge[1] + 1, MSCHAPV2, failure).write()), made.of_client
     )
     assert EapMessage.read(said).data == b"\x04"
 
     with pytest.raises(AuthenticationFailed, match="error 648: the password has expired"):
-        run(made.client.take(EapMessage(EapCode.FAILURE, challenge[1] + 1).write()), made.of_client)
+        drive(made.client.take(EapMessage(EapCode.FAILURE, challenge[1] + 1).write()), made.of_client)
 
 
 def test_gtc_gives_the_password_once() -> None:
     client = EapPeer(Local(auth=eap(GTC)), CAROL, Tape(1, "client"))
     first = EapMessage(EapCode.REQUEST, 1, GTC, b"Password: ").write()
-    assert EapMessage.read(run(client.take(first), user_answers(PASSWORDS))).data == b"Ar3etTnp"
+    assert EapMessage.read(drive(client.take(first), user_answers(PASSWORDS))).data == b"Ar3etTnp"
     with pytest.raises(AuthenticationFailed, match="only a password can be configured"):
-        run(client.take(EapMessage(EapCode.REQUEST, 2, GTC, b"PIN of your token: ").write()), user_answers(PASSWORDS))
+        drive(client.take(EapMessage(EapCode.REQUEST, 2, GTC, b"PIN of your token: ").write()), user_answers(PASSWORDS))
 
 
 # -- whose name counts ----------------------------------------------------------------
