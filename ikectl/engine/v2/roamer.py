@@ -48,6 +48,23 @@ class Roamer(Driver[IkeSa]):
         self._sent_on = self.sa.path
         self._transmit(datagrams, self.sa.path)
 
+    def _heard(self, path: Path) -> None:
+        """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
+        self.last_heard = self.now
+        sa = self.sa
+        if sa.mobility is not None:
+            sa.mobility.heard = path  # and that is all: with MOBIKE an update alone moves the SA (RFC 4555 §3.8)
+            return
+        if path == sa.path:
+            return
+        if sa.state is IkeState.CONNECTING:
+            # IKE_AUTH comes from port 4500 when a NAT was found. Another address is not followed: the
+            # connection was chosen by the one that IKE_SA_INIT came from.
+            if not sa.initiator and path.remote.address == sa.path.remote.address:
+                sa.path = path
+        else:
+            self._follow(path)
+
     def roam(self, now: float) -> None:
         if mobike.movable(self.sa):
             self.begin_after(partial(mobike.bearings, self.sa), self._oriented, now)

@@ -1,0 +1,234 @@
+"""Requester: our requests, from the queue to the wire, said again until they are answered or given up.
+
+Whose turn it is and what waits for a better time is decided here; what comes
+back is for `settler.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+
+from ikectl.engine.driver import End
+from ikectl.engine.outside import Outside
+from ikectl.engine.transmit import fraction, wait
+from ikectl.engine.v2.envelope import cut_anew, write
+from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_large
+from ikectl.engine.v2.roamer import Roamer
+from ikectl.errors import (
+    CredentialError,
+    IkectlError,
+)
+from ikectl.exchange.v2.base import Exchange
+from ikectl.exchange.v2.delete import DeleteIke
+from ikectl.exchange.v2.followup_ke import FollowupKe, pending
+from ikectl.exchange.v2.ike_auth import IkeAuth
+from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
+from ikectl.exchange.v2.ike_sa_init import IkeSaInit
+from ikectl.exchange.v2.session_resume import SessionResume
+from ikectl.iana.v2 import ExchangeType
+from ikectl.sa.association import IkeState
+from ikectl.sa.events import (
+    AuthFailed,
+    MessageSent,
+    Note,
+    Retransmitted,
+    RetransmitTimeout,
+)
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.window import InFlight
+from ikectl.wire.payload import Payload
+
+INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
+"""Those that make an SA: their messages are not protected."""
+INITIALS = (IkeSaInit, SessionResume)
+PATIENCE_WITH_TICKETS = 2
+"""Repeats of what is to resume a session, until a full exchange is tried: who knows no tickets may say nothing."""
+PATIENCE = 1
+"""Repeats of an unproven responder's request before another one is tried: it keeps its half-open SA for
+half a minute only."""
+
+NO_RETRIES: Mapping[int, Exchange] = MappingProxyType({})
+
+
+class Requester(Roamer):
+    """The part of `Machine` that asks. See the module."""
+
+    __slots__ = ("_fragmentation", "_retries", "doubt")
+
+    def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
+        super().__init__(outside, sa, now)
+        self.doubt: str | None = None
+        """An unproven refusal of our IKE_SA_INIT."""
+        self._retries: Mapping[int, Exchange] = NO_RETRIES
+        self._fragmentation: Fragmentation | None = None
+        """Made when a long message goes out, or a fragment comes: most SAs never see one."""
+
+    def _try_alternative(self, disproved: Exchange | None) -> bool:
+        """Begin again behind IKE_SA_INIT with another response to it; False if there is none.
+
+        `disproved` is our exchange with the responder that is given up.
+        """
+        raise NotImplementedError
+
+    def begin(self, exchange: Exchange, now: float) -> None:
+        """Queue one of our exchanges. A command's is refused when too many wait already."""
+        self.now = now
+        crowded = exchange.token and len(self.queue) >= self.sa.env.settings.max_queue
+        if self.sa.state is IkeState.CLOSED or crowded:
+            self._outcome(exchange.token, self.why or "too many exchanges wait on this IKE SA; try again later")
+            return
+        self.queue.append(exchange)
+        self._next()
+
+    # -- taking turns ----------------------------------------------------------
+
+    def _follow_up(self, follow: tuple[Exchange, ...]) -> None:
+        """What follows from a message goes before all that waits, unless something there serves it already."""
+        begun = self.queue if self.active is None else [self.active, *self.queue]
+        self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
+
+    def _begin_next(self) -> bool:
+        if self.sa.mobility is not None:
+            self._mind_moves()
+        if not self.queue or not self._may_ask():
+            return False
+        first = 0
+        if self._awaits_replacement:
+            # What we asked now would be refused, or lost with the SA; only its end need not wait.
+            ends = [number for number, exchange in enumerate(self.queue) if isinstance(exchange, DeleteIke)]
+            if not ends:
+                return False
+            first = ends[0]
+        self._start(self.queue.pop(first))
+        return True
+
+    def _may_ask(self) -> bool:
+        """The window is free, and the SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
+        return self.window.in_flight is None and self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
+
+    @property
+    def _awaits_replacement(self) -> bool:
+        """The peer is amid replacing this SA: its additional key exchanges are under way (RFC 9370 §2.2.4)."""
+        sa = self.sa
+        return sa.followups is not None and sa.state is IkeState.ESTABLISHED and pending(sa, sa) is not None
+
+    @property
+    def _under_way(self) -> Exchange | None:
+        """Our exchange in flight, or the next of a series that must not be torn."""
+        if self.active is None and self.queue and isinstance(self.queue[0], FollowupKe):
+            return self.queue[0]
+        return self.active
+
+    # -- our requests ----------------------------------------------------------
+
+    def _start(self, exchange: Exchange) -> None:
+        self.active = exchange
+        self._run(exchange.request(self.sa), partial(self._requested, exchange, False))
+
+    def _requested(
+        self, exchange: Exchange, again: bool, payloads: list[Payload] | None, error: BaseException | None
+    ) -> None:
+        if error is not None:
+            self._request_failed(exchange, error)
+            return
+        if payloads is None:
+            self.active = None
+            self._outcome(exchange.token, None)
+            return
+        message_id = 0 if again else self.window.next_request
+        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._longest)
+        if again:
+            self.window.resend_as(datagrams)
+        else:
+            request = self.window.send(exchange.type, datagrams)
+            if is_large(self.sa, datagrams):
+                request.payloads = payloads
+        self._send_request(datagrams)
+        octets = sum(map(len, datagrams))
+        self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, octets, self.sa.path))
+        self._set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
+
+    def _request_failed(self, exchange: Exchange, error: BaseException) -> None:
+        self.active = None
+        if not isinstance(error, IkectlError):
+            self._fault(error)
+            return
+        if isinstance(exchange, (*INITIALS, IkeIntermediate, IkeAuth)):
+            if isinstance(error, CredentialError):
+                self.sa.emit(AuthFailed(self.sa, False, str(error)))
+            self._outcome(exchange.token, str(error))
+            self._close(str(error))
+            return
+        why = f"{exchange.subject}: {error}"
+        self.sa.emit(Note(self.sa, why))
+        self._outcome(exchange.token, why)
+        self._run(exchange.abandon(self.sa, why), self._errand_done)
+
+    # -- silence ---------------------------------------------------------------
+
+    def _retransmit(self) -> None:
+        request, settings = self.window.in_flight, self.sa.env.settings
+        exchange = self.active
+        if request is None or exchange is None:
+            return
+        if self.doubt is not None:
+            self._give_up(exchange, self.doubt)
+            return
+        if request.tries >= PATIENCE and self._try_alternative(exchange):
+            return
+        limit = settings.retransmit_tries + self._forbearance
+        if self.gave_up is ExchangeType.IKE_SESSION_RESUME:
+            limit = min(limit, PATIENCE_WITH_TICKETS)
+        if request.tries >= limit:
+            self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
+            self._give_up(exchange, f"the peer does not answer {request.exchange}")
+            return
+        request.tries += 1
+        self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
+        if request.tries > REPEATS and request.payloads is not None:
+            self._cut_smaller(request)
+        self._send_request(request.datagrams)
+        self._set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
+        if self.sa.mobility is not None:
+            self._try_other_paths(request)
+
+    def _cut_smaller(self, request: InFlight) -> None:
+        """Large datagrams seem not to arrive: the same request in smaller ones (RFC 7383 §2.5.2)."""
+        limit = self._fragments.smaller(self.sa, request.datagrams)
+        assert request.payloads is not None
+        if limit:
+            request.datagrams = cut_anew(self.sa, request.exchange, request.message_id, request.payloads, limit)
+            self.sa.emit(Note(self.sa, f"no answer to {request.exchange}: sending it in smaller fragments"))
+        request.payloads = None
+
+    def _give_up(self, exchange: Exchange, why: str) -> None:
+        """No usable answer: the SA is dead (RFC 7296 §2.4)."""
+        self.gave_up = self.gave_up or exchange.type
+        self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else why)
+        exchange.token = 0
+        self._close(why, End.SILENT)
+
+    def _later(self, exchange: Exchange) -> None:
+        """Try again when the peer may be less busy: waits double (RFC 7296 §2.25)."""
+        settings, tries = self.sa.env.settings, getattr(exchange, "tries", 1)
+        if tries > settings.busy_tries or len(self._retries) >= settings.max_queue:
+            self._outcome(exchange.token, f"{exchange.subject}: the peer stays busy")
+            return
+        number = len(self._retries) + 1
+        while number in self._retries:
+            number += 1
+        self._retries = {**self._retries, number: exchange}
+        delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + fraction(self.sa.random) / 4)
+        self._set(("retry", number), self.now + delay)
+
+    @property
+    def _fragments(self) -> Fragmentation:
+        if self._fragmentation is None:
+            self._fragmentation = Fragmentation()
+        return self._fragmentation
+
+    def _longest(self, sa: IkeSa) -> int:
+        """The octets of the longest message that goes out whole; 0: any."""
+        return self._fragments.limit(sa)

@@ -1,0 +1,223 @@
+"""Responder: requests of the peer, from the wire to our reply and what follows from it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ikectl.crypto.kdf_v2 import IkeKeys
+from ikectl.engine import lifetimes
+from ikectl.engine.driver import End
+from ikectl.engine.outside import Outside
+from ikectl.engine.v2.envelope import open_message, write
+from ikectl.engine.v2.fragmentation import is_fragment, repeats
+from ikectl.engine.v2.requester import INITIAL
+from ikectl.engine.v2.settler import Settler
+from ikectl.errors import (
+    IkectlError,
+    IntegrityFailure,
+    PeerMisbehaved,
+    Refused,
+    UnsupportedCritical,
+    WireError,
+)
+from ikectl.exchange.v2.base import Answer, Reply
+from ikectl.exchange.v2.rekey_ike import take_over
+from ikectl.exchange.v2.table import answer_to, busy, premature
+from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
+from ikectl.sa.association import IkeState
+from ikectl.sa.events import (
+    MessageReceived,
+    MessageSent,
+    Note,
+)
+from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.window import Verdict
+from ikectl.values.path import Path
+from ikectl.wire.header import NO_SPI, Header
+from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.notify import Delete, Notify
+
+
+class Responder(Settler):
+    """The part of `Machine` that answers. See the module."""
+
+    __slots__ = ("_keys_before", "answering")
+
+    def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
+        super().__init__(outside, sa, now)
+        self.answering: ExchangeType | None = None
+        """The peer's exchange being answered."""
+        self._keys_before: IkeKeys | None = None
+        """Those the last request was sealed with, where its reply changed them: it may come again, cut anew."""
+
+    def answer_init(self, answer: Answer, request: Message, datagram: bytes, path: Path, now: float) -> None:
+        """The first message of a peer: the one exchange whose request no window judged."""
+        self.now = now
+        self.sa.emit(MessageReceived(self.sa, request.exchange, 0, False, request.payloads, len(datagram), path))
+        self._set("half-open", now + self.sa.env.settings.half_open_timeout)
+        self._answer(answer, request, datagram, path)
+
+    def repeat(self, datagram: bytes, path: Path) -> None:
+        """The last request again: say the same (RFC 7296 §2.1)."""
+        self._transmit(self.window.repeat(datagram), path)
+
+    def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
+        verdict = self.window.judge(header.message_id)
+        if verdict is Verdict.REPEAT:
+            keys = self._keys_before or self.sa.keys
+            if self.window.repeat(datagram) or repeats(self.sa, header, datagram, keys):
+                self._transmit(self.window.reply, path)
+            return
+        if verdict is Verdict.OUTSIDE:
+            self._drop(path, f"request {header.message_id} is outside of the window")
+            return
+        if self.sa.state is IkeState.CLOSED or self.sa.keys is None:
+            return
+        if premature(self.sa, header.exchange):
+            # The answer to our IKE_AUTH may be lost or late, and its sender not proven: it will say it again.
+            self._drop(path, f"a request of {header.exchange} before authentication is done")
+            return
+        try:
+            if is_fragment(header):
+                whole = self._fragments.join(self.sa, header, datagram)
+                if whole is None:
+                    return
+                message, datagram = whole
+            else:
+                message = open_message(self.sa, header, datagram)
+        except IntegrityFailure as failure:
+            self._drop(path, str(failure))
+            return
+        except WireError as failure:
+            # Authentic and malformed: INVALID_SYNTAX, and the SA ends (RFC 7296 §2.21.3).
+            self._reply(
+                header.exchange,
+                datagram,
+                path,
+                Reply([Notify(NotifyType.INVALID_SYNTAX)], close=str(failure)),
+            )
+            return
+        self._heard(path)
+        self.sa.emit(
+            MessageReceived(self.sa, header.exchange, header.message_id, False, message.payloads, len(datagram), path)
+        )
+        if message.critical_unknown is not None:
+            refusal = UnsupportedCritical(message.critical_unknown)
+            # In IKE_AUTH the peer then has no SA either (§2.21.2); later the SA goes on.
+            fatal = str(refusal) if self.sa.state is IkeState.CONNECTING else None
+            self._reply(header.exchange, datagram, path, Reply([Notify(refusal.notify, refusal.data)], close=fatal))
+            return
+        predecessor = self.sa.predecessor
+        if predecessor is not None and not any(delete.protocol is Protocol.IKE for delete in message.all(Delete)):
+            # The peer works with this SA, so for it the simultaneous rekeying is decided.
+            take_over(predecessor, self.sa)
+            self.outside.supersede(predecessor, self.now)
+        answer = answer_to(self.sa, message)
+        if answer is None:
+            why = f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"
+            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)], close=why))
+            return
+        if busy(self._under_way, answer, self.sa, message):
+            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
+            return
+        self._answer(answer(), message, datagram, path)
+
+    def _answer(self, answer: Answer, message: Message, datagram: bytes, path: Path) -> None:
+        self.answering = message.exchange
+        self._run(answer.respond(self.sa, message), partial(self._responded, message.exchange, datagram, path))
+
+    def _responded(
+        self,
+        exchange: ExchangeType,
+        datagram: bytes,
+        path: Path,
+        reply: Reply | None,
+        error: BaseException | None,
+    ) -> None:
+        self.answering = None
+        if error is not None:
+            reply = self._refusal(exchange, error)
+            if reply is None:
+                return
+        assert reply is not None
+        self._reply(exchange, datagram, path, reply)
+
+    def _refusal(self, exchange: ExchangeType, error: BaseException) -> Reply | None:
+        """What to say of a request that failed; None if nothing, because the SA is closed."""
+        initial = exchange in INITIAL
+        if isinstance(error, Refused):
+            refusal = Notify(error.notify, error.data, error.protocol, error.spi)
+            return Reply([refusal], close=str(error) if initial else None)
+        if isinstance(error, PeerMisbehaved | WireError):
+            why = str(error)
+            self.sa.emit(Note(self.sa, f"the peer misbehaved: {why}"))
+            if initial:
+                self._close(why)  # unproven and malformed: no answer at all
+                return None
+            notify = error.notify if isinstance(error, PeerMisbehaved) else NotifyType.INVALID_SYNTAX
+            data = error.data if isinstance(error, PeerMisbehaved) else b""
+            return Reply([Notify(notify, data)], close=why)
+        if isinstance(error, IkectlError):
+            self.sa.emit(Note(self.sa, str(error)))
+            return Reply([Notify(NotifyType.TEMPORARY_FAILURE)], close=str(error) if initial else None)
+        self._fault(error)
+        return None
+
+    def _reply(self, exchange: ExchangeType, datagram: bytes, path: Path, reply: Reply) -> None:
+        """Seal and send the reply, keep it for a repeat, then see to what follows from it."""
+        number = self.window.expected
+        if exchange in INITIAL and reply.close is not None:
+            # No SA came of it, so it has no SPI (RFC 7296 §2.6).
+            datagrams: tuple[bytes, ...]
+            datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
+        else:
+            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._longest)
+        self.window.replied(datagram, datagrams)
+        shake = self.sa.handshake
+        if exchange in INITIAL and shake is not None:
+            shake.request, shake.response = datagram, datagrams[0]
+        elif shake is not None:
+            self._wait_for_more()
+        self._transmit(datagrams, path)
+        octets = sum(map(len, datagrams))
+        self.sa.emit(MessageSent(self.sa, exchange, number, True, reply.payloads, octets, path))
+        if reply.close is not None:
+            self._close(reply.close, End.DELETED)
+            return
+        self._keys_before = None
+        if reply.keys is not None:
+            self._keys_before, self.sa.keys = self.sa.keys, reply.keys
+        if reply.follow:
+            self._follow_up(reply.follow)
+        self._bear(reply.born)
+        if self.sa.redirect:
+            self.outside.redirected(self)
+        if self.sa.auth_lifetime and self.sa.established_at:
+            lifetimes.limit_proof(self.sa, self.now)
+            self._watch_proof()
+        self.outside.changed(self)
+        self._watch_children()
+        self._watch_followups()
+
+    # -- deadlines that follow ---------------------------------------------------
+
+    def _wait_for_more(self) -> None:
+        """Authentication takes several messages: time for the next one, within the bounds of the whole."""
+        settings = self.sa.env.settings
+        self._set("half-open", min(self.now + settings.half_open_timeout, self.began_at + settings.handshake_limit))
+
+    def _watch_followups(self) -> None:
+        """The peer must go on with its additional key exchanges in time (RFC 9370 §2.2.4)."""
+        if self.sa.followups is not None:
+            for number in self.sa.followups.pending:
+                if self.schedule.at(("followup", number)) is None:
+                    self._set(("followup", number), self.now + FOLLOWUP_TIMEOUT)
+
+    def _watch_proof(self) -> None:
+        """Set the deadlines of authentication."""
+        sa = self.sa
+        if sa.reauth_at:
+            self._set("reauth", sa.reauth_at)
+        if sa.expire_at:
+            self._set("expire", sa.expire_at)

@@ -1,0 +1,280 @@
+"""Settler: responses to our requests, from the wire to what follows from them.
+
+Until IKE_AUTH has proven one, other answers to IKE_SA_INIT are kept and tried
+(`alternatives.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ikectl.engine.driver import LIVE, End
+from ikectl.engine.outside import Outside
+from ikectl.engine.v2.alternatives import Alternatives
+from ikectl.engine.v2.envelope import open_message
+from ikectl.engine.v2.fragmentation import is_fragment
+from ikectl.engine.v2.requester import INITIAL, INITIALS, Requester
+from ikectl.errors import (
+    IkectlError,
+    IntegrityFailure,
+    PeerMisbehaved,
+    UnsupportedCritical,
+    WireError,
+)
+from ikectl.exchange.v2 import crash_token
+from ikectl.exchange.v2.base import Again, Birth, Done, Doubt, Exchange, Ignore, Next
+from ikectl.exchange.v2.create_child import CreateChild
+from ikectl.exchange.v2.delete import DeleteIke
+from ikectl.exchange.v2.ike_auth import IkeAuth
+from ikectl.exchange.v2.ike_sa_init import IkeSaInit
+from ikectl.exchange.v2.session_resume import SessionResume
+from ikectl.exchange.v2.session_ticket import RenewTicket
+from ikectl.iana.v2 import ExchangeType, NotifyType
+from ikectl.sa.association import IkeState
+from ikectl.sa.events import (
+    MessageReceived,
+    Note,
+)
+from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.window import Window
+from ikectl.values.path import Path
+from ikectl.wire.header import Header
+from ikectl.wire.v2.message import Message
+
+GRACE = 1.0
+"""Seconds that another answer to IKE_SA_INIT has, after the one in use was disproved: who answers faster than
+the peer may not end our attempt before the peer is heard."""
+UNREADABLE = "the peer found our message malformed"
+"""Its INVALID_SYNTAX is fatal in both peers, without a DELETE (RFC 7296 §2.21.3)."""
+
+
+def _disproves(result: Next | None, error: BaseException | None) -> bool:
+    """Whether a responder that has not authenticated refused us or made no sense."""
+    if error is not None:
+        return isinstance(error, IkectlError)
+    return isinstance(result, Doubt) or (isinstance(result, Done) and bool(result.close or result.failed))
+
+
+class Settler(Requester):
+    """The part of `Machine` that hears responses. See the module."""
+
+    __slots__ = ("_alternatives", "_verdict")
+
+    def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
+        super().__init__(outside, sa, now)
+        self._alternatives: Alternatives | None = None
+        """From the answer to IKE_SA_INIT until IKE_AUTH proved it."""
+        self._verdict: Callable[[], None] | None = None
+        """What to make of a responder that refused us or did not prove itself, if no other answers in time."""
+
+    def _take_response(self, header: Header, datagram: bytes, path: Path) -> None:
+        if self.sa.state is IkeState.CLOSED:
+            return
+        if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(datagram):
+            return
+        if self._verdict is not None or not self.window.answers(header.exchange, header.message_id):
+            self._drop(path, f"response {header.message_id} answers nothing we asked")
+            return
+        if self.sa.state in LIVE and crash_token.proves_loss(self.sa, header, datagram):
+            self._close("the peer has lost the IKE SA: it was restarted", End.SILENT)
+            return
+        try:
+            if header.exchange in INITIAL:
+                message = Message.read(datagram, header)
+                if message.critical_unknown is not None:
+                    raise UnsupportedCritical(message.critical_unknown)
+            elif is_fragment(header):
+                whole = self._fragments.join(self.sa, header, datagram)
+                if whole is None:
+                    return
+                message, datagram = whole
+            else:
+                message = open_message(self.sa, header, datagram)
+        except IntegrityFailure as failure:
+            self._drop(path, str(failure))
+            return
+        except (WireError, PeerMisbehaved) as failure:
+            if header.exchange in INITIAL:
+                self._drop(path, str(failure))
+            else:
+                self._response_failed(failure)
+            return
+        if header.exchange not in INITIAL:
+            self._heard(path)
+            if self.sa.mobility is not None:
+                self._answered_on(path)
+        exchange = self.active
+        assert exchange is not None
+        self.sa.emit(
+            MessageReceived(self.sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path)
+        )
+        if message.critical_unknown is not None:
+            # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
+            self._response_failed(UnsupportedCritical(message.critical_unknown))
+            return
+        if message.notify(NotifyType.INVALID_SYNTAX) is not None and self.sa.state in LIVE:
+            self._close(UNREADABLE, End.DELETED)
+            return
+        self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
+
+    def _taken(self, exchange: Exchange, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
+        if isinstance(error, IkectlError) and isinstance(exchange, INITIALS):
+            # Unproven: perhaps not the peer's word at all. Wait for a better answer, but not for long.
+            result, error = Doubt(str(error)), None
+        if self._alternatives is not None and _disproves(result, error):
+            # Nobody has proven anything yet, so a refusal is no better than silence if somebody else answered too.
+            if self._try_alternative(exchange):
+                return
+            if isinstance(result, Doubt):
+                self._give_up(exchange, result.why)
+            else:
+                self.schedule.clear("retransmit")
+                self._verdict = partial(self._taken, exchange, datagram, result, error)
+                self._set("verdict", self.now + GRACE)
+            return
+        if error is not None:
+            self._response_failed(error)
+            return
+        match result:
+            case Ignore(why):
+                self._drop(self.sa.path, why)
+            case Doubt(why):
+                self.doubt = why
+                self.sa.emit(Note(self.sa, f"{why} (not authenticated; waiting for another answer)"))
+            case Again():
+                self.doubt = None
+                self._run(exchange.request(self.sa), partial(self._requested, exchange, True))
+            case Done():
+                self._settle(exchange, datagram, result)
+
+    def _settle(self, exchange: Exchange, datagram: bytes, done: Done) -> None:
+        """Our exchange is over."""
+        if isinstance(exchange, INITIALS):
+            self._initial_settled(exchange, datagram)
+        elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and self.sa.state is IkeState.ESTABLISHED:
+            self.gave_up = None
+        self.window.settle()
+        self.schedule.clear("retransmit")
+        self.active = None
+        self.doubt = None
+        if self.sa.redirect:
+            self.gave_up = exchange.type  # it is another gateway that is to be tried now
+        if done.close is not None:
+            self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else done.close)
+            self._close(done.close)
+            return
+        if done.follow:
+            self._follow_up(done.follow)
+        if self.sa.redirect and isinstance(exchange, IkeAuth):
+            self.queue.append(DeleteIke(f"the gateway sends us to {self.sa.redirect}"))
+        if done.retry is not None:
+            self._later(done.retry)
+        if done.failed is not None:
+            self._outcome(exchange.token, done.failed)
+        elif not any(follow.token == exchange.token for follow in done.follow) and done.retry is None:
+            self._outcome(exchange.token, None)
+        self._date_ticket()
+        if done.redundant is not None:
+            self.outside.supersede(done.redundant, self.now)
+        self._bear(done.born)
+        self.outside.changed(self)
+        self._watch_children()
+
+    def _date_ticket(self) -> None:
+        """A session ticket came: it is good from now on."""
+        ticket = self.sa.ticket
+        if ticket is not None and not ticket.until:
+            ticket.until = self.now + ticket.lifetime
+
+    def _initial_settled(self, exchange: IkeSaInit | SessionResume, datagram: bytes) -> None:
+        """Remember what IKE_AUTH will sign, and the way back should this response prove false."""
+        shake, request = self.sa.handshake, self.window.in_flight
+        assert shake is not None and request is not None
+        shake.request, shake.response = request.datagrams[0], datagram
+        if self._alternatives is None and isinstance(exchange, IkeSaInit):
+            # The path may have moved to another port already: IKE_SA_INIT went between the old ones.
+            self._alternatives = Alternatives(exchange, request.datagrams[0], exchange.path or self.sa.path)
+
+    def _response_failed(self, error: BaseException) -> None:
+        """The answer to our request cannot be used."""
+        exchange = self.active
+        assert exchange is not None
+        if not isinstance(error, IkectlError):
+            self._fault(error)
+            return
+        self.window.settle()
+        self.schedule.clear("retransmit")
+        self.active = None
+        why = f"{exchange.subject}: {error}"
+        self.sa.emit(Note(self.sa, why))
+
+        def finish(follow: tuple[Exchange, ...] | None, failure: BaseException | None) -> None:
+            self._outcome(exchange.token, why)
+            if failure is not None and not isinstance(failure, IkectlError):
+                self._fault(failure)
+            elif self.sa.state is IkeState.CONNECTING or isinstance(exchange, DeleteIke):
+                self._close(why)
+            elif isinstance(error, WireError):
+                # Malformed and yet authentic: fatal as for a request (RFC 7296 §2.21.3).
+                self.queue.insert(0, DeleteIke(why))
+            else:
+                self.queue[:0] = follow or ()
+            if self.sa.state is not IkeState.CLOSED:
+                self.outside.changed(self)
+
+        self._run(exchange.spoilt(self.sa, why), finish)
+
+    def _bear(self, birth: Birth | None) -> None:
+        """Let an SA that this one made go its own way."""
+        if birth is not None:
+            newcomer = type(self)(self.outside, birth.sa, self.now)
+            self.outside.born(newcomer)
+            for exchange in birth.follow or (crash_token.TellToken(), RenewTicket()):
+                newcomer.begin(exchange, self.now)
+
+    # -- other answers to IKE_SA_INIT ----------------------------------------------
+
+    def _keep_alternative(self, datagram: bytes) -> bool:
+        """Whether an IKE_SA_INIT response is another one, beside that in use."""
+        shake = self.sa.handshake
+        if self._alternatives is None or shake is None or isinstance(self.active, IkeSaInit):
+            return False
+        self._alternatives.keep(datagram, shake.response)
+        if self._verdict is not None and self._try_alternative(self.active):
+            self._verdict = None
+            self.schedule.clear("verdict")
+        return True
+
+    def _try_alternative(self, disproved: Exchange | None) -> bool:
+        """Begin again behind IKE_SA_INIT with another response to it; False if there is none.
+
+        `disproved` is our exchange with the responder that is given up.
+        """
+        alternatives = self._alternatives
+        if alternatives is None or not alternatives.kept or self.sa.state is not IkeState.CONNECTING:
+            return False
+        datagram = alternatives.next()
+        self.sa.emit(Note(self.sa, "no proof from this responder; trying another one that answered IKE_SA_INIT"))
+        first = alternatives.exchange.token
+        self.active = None
+        # What follows from the answer that is given up goes; what somebody wants besides waits on.
+        self.queue = [each for each in self.queue if isinstance(each, CreateChild) and each.token != first]
+        self.window.settle()
+
+        def start_over(_: None, failure: BaseException | None) -> None:
+            if failure is not None:
+                self._fault(failure)
+                return
+            self.window = Window()
+            self.window.send(ExchangeType.IKE_SA_INIT, (alternatives.request,))
+            self.sa.path = alternatives.path
+            self.active = alternatives.exchange
+            take = alternatives.exchange.take(self.sa, Message.read(datagram))
+            self._run(take, partial(self._taken, alternatives.exchange, datagram))
+
+        if disproved is None:
+            start_over(None, None)
+        else:
+            self._run(disproved.abandon(self.sa, "another responder is tried"), start_over)
+        return True
