@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.text import Text
@@ -58,6 +58,8 @@ class Outcome:
     loaded: dict[str, list[str]] = field(default_factory=lambda: {kind.noun: [] for kind in KINDS})
     unloaded: dict[str, list[str]] = field(default_factory=lambda: {kind.noun: [] for kind in KINDS})
     refused: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What was taken, and should be known before peers find it out."""
 
 
 def read(source: str) -> list[Message]:
@@ -119,12 +121,13 @@ def load(client: Client, messages: Iterable[Message], as_json: bool) -> None:
         except CommandFailed as error:
             outcome.refused.append(f"{kind.noun} {name}: {error}" if name else f"{kind.noun}: {error}")
             continue
+        outcome.warnings += texts(answer.get("warnings"))
         name = name or text(answer.get("id"))  # a key gets its name from the daemon
         kept[kind.noun].add(name)
         outcome.loaded[kind.noun].append(name)
     _unload(client, before, kept, outcome)
     if as_json:
-        show_json({"loaded": outcome.loaded, "unloaded": outcome.unloaded, "refused": outcome.refused})
+        show_json(asdict(outcome))
     else:
         _tell(outcome)
     if outcome.refused:
@@ -162,6 +165,8 @@ def _tell(outcome: Outcome) -> None:
     for verb, colour, things in (("loaded", "green", outcome.loaded), ("unloaded", "yellow", outcome.unloaded)):
         for name in things["connection"]:
             show(Text.assemble((f"{verb:<9}", colour), "connection ", (name, "bold")))
+    for warning in outcome.warnings:
+        show(Text.assemble((f"{'warning':<9}", "yellow"), warning))
     parts = [
         f"{len(names)} {noun if len(names) == 1 else PLURALS.get(noun, f'{noun}s')}"
         for noun, names in outcome.loaded.items()

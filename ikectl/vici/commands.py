@@ -21,6 +21,7 @@ from ikectl.config.build import (
 )
 from ikectl.config.kinds import gateway
 from ikectl.config.model import AddressSpec, Connection, Crl, Mode, PublicKey
+from ikectl.config.warnings import warnings
 from ikectl.engine.commands import Configure, Initiate, Install, Redirect, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
@@ -273,7 +274,8 @@ async def list_policies(context: Context, request: requests.ListPolicies) -> Sha
 async def load_conn(context: Context, request: requests.Section) -> Shape:
     connection = connection_from_vici(request.name, request.tree, context.control.read_file)
     await context.control.load_connection(connection)
-    return shapes.succeeded()
+    told = list(warnings(connection))
+    return {**shapes.succeeded(), "warnings": told} if told else shapes.succeeded()
 
 
 async def unload_conn(context: Context, request: requests.Named) -> Shape:

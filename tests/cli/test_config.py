@@ -95,6 +95,7 @@ def test_load_again_changes_nothing_and_then_only_what_changed(run: Run, served:
             "certificate": [],
         },
         "refused": [],
+        "warnings": [],
     }
     (directory / "swanctl.conf").write_text("connections {\n}\n")
     (directory / "private" / "gw-a.key").unlink()
@@ -130,6 +131,21 @@ def test_what_the_daemon_refuses_is_told_and_the_rest_is_loaded(run: Run, served
     assert ran.code == 1
     assert "1 refusal by the daemon:\nconnection home: there is no room for home" in ran.err
     assert list(served.memory.credentials.loaded_secrets) == ["ike-b"]
+
+
+def test_what_should_be_known_of_a_connection_is_told_where_it_is_loaded(run: Run, served: Served, tmp_path: Path) -> None:
+    (tmp_path / "swanctl.toml").write_text(
+        '[connections.home]\nremote_addrs = ["198.51.100.2"]\n'
+        '[connections.home.local]\nauth = "psk"\n[connections.home.remote]\nauth = "psk"\n'
+    )
+    ran = run("load", str(tmp_path))
+    assert ran.code == 0, ran.err
+    assert "warning  connection home calls a peer whose identity may be %any" in ran.out
+    assert "set remote.id to the peer's identity" in ran.out
+    again = json.loads(run("load", str(tmp_path), "--json").out)
+    assert again["loaded"]["connection"] == ["home"]
+    (warning,) = again["warnings"]
+    assert warning.startswith("connection home calls a peer")
 
 
 def test_pools_come_before_their_users_and_go_after_them(run: Run, served: Served, directory: Path) -> None:
