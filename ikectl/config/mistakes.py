@@ -10,7 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ikectl.config.model import MAX_PAIRS, Auth, AuthKind, Local, Mode, Remote, Unique, XauthBackend
+from ikectl.config.model import (
+    MAX_PAIRS,
+    Auth,
+    AuthKind,
+    Childless,
+    Local,
+    Mode,
+    Ocsp,
+    Remote,
+    Unique,
+    XauthBackend,
+)
 from ikectl.config.read import Checked
 from ikectl.config.tree import Errors, Place
 from ikectl.crypto import transforms as table
@@ -30,6 +41,16 @@ _NEEDS_V1 = ("life_bytes", "dhcp", "dhcp_server")
 """Options of a connection that are built for IKEv1 only: IKEv2 would go without, and nobody would be told."""
 _TUNES_V1 = ("aggressive", "aggressive_psk", "pull", "dpd_timeout")
 """Options that mean something to IKEv1 alone, so that a connection which may speak it may have them."""
+_TUNES_V2: Mapping[str, tuple[Any, ...]] = {
+    "childless": (Childless.ALLOW, Childless.NEVER),
+    "ocsp": (Ocsp.REPLY, Ocsp.NEVER),
+    **dict.fromkeys(
+        ("follow_redirects", "redirect_to", "qcd", "resumption", "cert_uris", "ppk_id", "ppk_required"), ()
+    ),
+}
+"""Options that mean something to IKEv2 alone, and what they may say all the same: what IKEv1 does anyway. `mobike` is
+left out, for neither word of it asks for more than "where it can be done".
+"""
 MAX_VIPS = 4
 """Inner addresses of a client and family: gateways give no more (`exchange.configuration.MAX_ADDRESSES`)."""
 _CHILD_NEEDS_V1 = ("bundle",)
@@ -75,8 +96,8 @@ def options(checked: Checked, errors: Errors) -> None:
     if checked.values["ppk_required"] and version == 0:
         _add(checked, "ppk_required", "set version = 2, or IKEv1, which knows no such key, would do", errors)
     if version == 1:
-        for key in ("ppk_id", "ppk_required"):
-            if checked.values[key]:
+        for key, harmless in _TUNES_V2.items():
+            if checked.says(key) and checked.values[key] and checked.values[key] not in harmless:
                 _add(checked, key, "is for IKEv2, and version = 1 is IKEv1 alone; leave it out", errors)
     _families(checked, errors)
     _dhcp(checked, errors)

@@ -287,6 +287,34 @@ def test_what_tunes_ikev1_may_stand_where_it_may_be_spoken(key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "key",
+    [
+        "ocsp = request",
+        "ocsp = both",
+        "cert_uris = http://certs.example.org/",
+        "childless = force",
+        "childless = prefer",
+        "follow_redirects = yes",
+        "redirect_to = gw-b.example.org",
+        "qcd = yes",
+        "resumption = yes",
+        "ppk_id = quantum",
+        "ppk_required = yes",
+    ],
+)
+def test_what_ikev1_would_go_without_is_refused_where_nothing_else_is_spoken(key: str) -> None:
+    option = key.split()[0]
+    assert refusals(key, 1) == [f"{option}: is for IKEv2, and version = 1 is IKEv1 alone; leave it out"]
+    assert not refusals(f"ppk_id = quantum\n{key}" if option == "ppk_required" else key, 2)
+
+
+def test_what_ikev1_does_anyway_may_be_said() -> None:
+    said = "ocsp = reply\nchildless = allow\nmobike = yes\nqcd = no\nresumption = no\nfollow_redirects = no"
+    assert not refusals(said)
+    assert not refusals("ocsp = never\nchildless = never\nmobike = no")
+
+
+@pytest.mark.parametrize(
     ("options", "error"),
     [
         (
