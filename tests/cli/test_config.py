@@ -133,7 +133,7 @@ def test_what_the_daemon_refuses_is_told_and_the_rest_is_loaded(run: Run, served
     assert list(served.memory.credentials.loaded_secrets) == ["ike-b"]
 
 
-def test_what_should_be_known_of_a_connection_is_told_where_it_is_loaded(run: Run, served: Served, tmp_path: Path) -> None:
+def test_what_should_be_known_of_a_connection_is_told_at_loading(run: Run, served: Served, tmp_path: Path) -> None:
     (tmp_path / "swanctl.toml").write_text(
         '[connections.home]\nremote_addrs = ["198.51.100.2"]\n'
         '[connections.home.local]\nauth = "psk"\n[connections.home.remote]\nauth = "psk"\n'
