@@ -6,6 +6,11 @@ from collections.abc import Hashable
 
 Name = Hashable
 
+HANDFUL = 16
+"""Deadlines up to which room is worth giving back: in a larger dictionary there is less to spare for each of them than
+it costs to move them all whenever one more child is watched.
+"""
+
 
 class Schedule:
     """Deadlines by name, in absolute monotonic seconds.
@@ -30,8 +35,10 @@ class Schedule:
         """Give back the room of deadlines that are gone: an SA that stands has fewer than one that comes up.
 
         Numbered names come first, for a dictionary that begins with strings is made twice as large by the first
-        key that is none.
+        key that is none. Of more than a HANDFUL nothing is moved.
         """
+        if len(self._deadlines) > HANDFUL:
+            return
         self._deadlines = dict(sorted(self._deadlines.items(), key=lambda item: isinstance(item[0], str)))
 
     def at(self, name: Name) -> float | None:
