@@ -231,7 +231,7 @@ class Driver(Generic[S]):
         running = self._running
         if running is None or running[2] != question:
             return  # late: the coroutine is gone
-        self.schedule.clear("ask")
+        self.schedule.pop("ask", None)
         self._running = None
         if isinstance(result, BaseException):
             self._run(running[0], running[1], None, result)
@@ -289,7 +289,7 @@ class Driver(Generic[S]):
     def established(self, now: float) -> None:
         """The SA stands since now: begin its lifetimes and watches."""
         sa, settings = self.sa, self.sa.env.settings
-        self.schedule.clear("half-open")
+        self.schedule.pop("half-open", None)
         lifetimes.begin_ike(sa, now)
         if sa.rekey_at:
             self._set("rekey", sa.rekey_at)
@@ -365,7 +365,7 @@ class Driver(Generic[S]):
         """Close the coroutine that waits; its late answer will find nobody."""
         running, self._running = self._running, None
         self._inbox = ()
-        self.schedule.clear("ask")
+        self.schedule.pop("ask", None)
         if running is not None:
             self.outside.abandon(running[2])
             running[0].close()
@@ -464,7 +464,7 @@ class Driver(Generic[S]):
         """Give deadlines to children that are new, and to replaced ones that linger."""
         for child in self.sa.children.values():
             if child.state is ChildState.DELETED:
-                if self.schedule.at(("linger", child.spi_in)) is None:
+                if ("linger", child.spi_in) not in self.schedule:
                     self._unwatch(child)
                     self._set(("linger", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
             elif not child.installed_at:
@@ -517,9 +517,9 @@ class Driver(Generic[S]):
             self._set(("idle", child.spi_in), child.used_at + child.config.inactivity)
 
     def _unwatch(self, child: ChildSa) -> None:
-        self.schedule.clear(("rekey", child.spi_in))
-        self.schedule.clear(("expire", child.spi_in))
-        self.schedule.clear(("idle", child.spi_in))
+        self.schedule.pop(("rekey", child.spi_in), None)
+        self.schedule.pop(("expire", child.spi_in), None)
+        self.schedule.pop(("idle", child.spi_in), None)
 
     def _errand_done(self, _: None, failure: BaseException | None) -> None:
         if isinstance(failure, IkectlError):
@@ -573,6 +573,6 @@ class Driver(Generic[S]):
 
     def _set(self, name: Name, at: float) -> None:
         """Let `name` be due at `at`."""
-        self.schedule.set(name, at)
+        self.schedule[name] = at
         if self.wake_at is None or at < self.wake_at:
             self.outside.wake(self, at)

@@ -110,14 +110,13 @@ def describe(
     if_id_in = config.if_id_in or sa.connection.if_id_in
     if_id_out = config.if_id_out or sa.connection.if_id_out
     key = _policy_key(sa, config, terms, (if_id_in, if_id_out))
-    neighbour = sa.env.holders.other(key)
+    neighbour = sa.env.holders.take(key)
     if neighbour is not None:
         raise TsUnacceptable(
             f"{' '.join(map(str, key.ts_local))} === {' '.join(map(str, key.ts_remote))} is held by {neighbour} at the "
             f"same address, and packets for one would go to the other; set mark_in = %unique and mark_out = %unique"
             + (", or leave out reqid" if config.reqid else "")
         )
-    sa.env.holders.add(key)
     return ChildSa(
         uniqueid=sa.env.next_child(),
         ike=sa,

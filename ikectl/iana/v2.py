@@ -318,6 +318,10 @@ class CompressionTransform(Registry):
     LZJH = 4
 
 
+FIRST_STATUS = 16384
+"""Notify types below it are errors (RFC 7296 §3.10.1)."""
+
+
 class NotifyType(Registry):
     """RFC 7296 §3.10.1 and later RFCs; below 16384 are errors."""
 
@@ -414,7 +418,7 @@ class NotifyType(Registry):
     @property
     def is_error(self) -> bool:
         """Error types are below 16384 (RFC 7296 §3.10.1)."""
-        return self < 16384
+        return self < FIRST_STATUS
 
 
 class PpkIdType(Registry):

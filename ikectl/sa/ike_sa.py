@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ikectl.config.model import Connection
 from ikectl.crypto.kdf_v2 import IkeKeys
@@ -35,6 +35,20 @@ LEGAL: dict[IkeState, frozenset[IkeState]] = {
 NO_EXTENSIONS: frozenset[NotifyType] = frozenset()
 
 
+class Wanted(NamedTuple):
+    """What a peer wants to see of our certificates (RFC 7296 §3.7)."""
+
+    encodings: frozenset[CertEncoding] = frozenset()
+    """What its CERTREQs ask for; empty: it sent none."""
+    authorities: tuple[bytes, ...] = ()
+    """CA hashes of its CERTREQs; empty: any."""
+    looks_up: bool = False
+    """It fetches certificates that are named by hash and URL (HTTP_CERT_LOOKUP_SUPPORTED)."""
+
+
+NOTHING_WANTED = Wanted()
+
+
 @dataclass(slots=True, eq=False)
 class Handshake:
     """What only the first two exchanges need; forgotten when the SA is established."""
@@ -45,14 +59,8 @@ class Handshake:
     """The IKE_SA_INIT request that was answered, as its sender signs it (RFC 7296 §2.15)."""
     response: bytes = b""
     """The IKE_SA_INIT response, likewise."""
-    asked: bool = False
-    """The peer sent a CERTREQ."""
-    encodings: frozenset[CertEncoding] = frozenset()
-    """What the peer's CERTREQs ask for."""
-    looks_up: bool = False
-    """The peer fetches certificates that are named by hash and URL (HTTP_CERT_LOOKUP_SUPPORTED)."""
-    authorities: tuple[bytes, ...] = ()
-    """CA hashes of the peer's CERTREQs; empty: any."""
+    wanted: Wanted = NOTHING_WANTED
+    """Of certificates, by the peer."""
     hashes: tuple[HashAlgorithm, ...] | None = None
     """The peer's SIGNATURE_HASH_ALGORITHMS; None if it sent none."""
     methods: frozenset[ProofMethod] | None = None

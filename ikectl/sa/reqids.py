@@ -56,7 +56,7 @@ class PolicyKey(NamedTuple):
     def is_of_peer_itself(self) -> bool:
         """Whether it is for traffic of the very address the peer speaks from, which it may share with others."""
         own = TrafficSelector.of_address(self.remote)
-        return any(own & ts for ts in self.ts_remote)
+        return bool([ts for ts in self.ts_remote if own & ts])
 
     def clashes(self, other: PolicyKey) -> bool:
         """Whether another peer's policies or SAs would be mistaken for these, in either direction."""
@@ -86,19 +86,16 @@ class Holders:
         self._places: dict[Hashable, PolicyKey | list[PolicyKey]] = {}
         """The one key of a place, in most, or several; a key stands there once for each child."""
 
-    def other(self, key: PolicyKey) -> Owner | None:
-        """Somebody else who holds what `key` would need."""
-        for place in _places(key):
-            for held in self._at(place):
-                if held.clashes(key):
-                    return held.owner
-        return None
-
-    def add(self, key: PolicyKey) -> None:
-        """One more child has `key`."""
-        for place in _places(key):
-            held = self._at(place)
+    def take(self, key: PolicyKey) -> Owner | None:
+        """One more child has `key`, unless somebody else holds what it would need: that one then."""
+        found = [(place, self._at(place)) for place in _places(key)]
+        for _, held in found:
+            for other in held:
+                if other.clashes(key):
+                    return other.owner
+        for place, held in found:
             self._places[place] = [*held, key] if held else key
+        return None
 
     def remove(self, key: PolicyKey) -> None:
         """One fewer has it."""

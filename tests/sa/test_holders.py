@@ -26,6 +26,18 @@ def key(
     return PolicyKey(*owner, selectors(local), selectors(remote), at, **more)  # type: ignore[arg-type]
 
 
+def hold(holders: Holders, wanted: PolicyKey) -> None:
+    assert holders.take(wanted) is None
+
+
+def other(holders: Holders, wanted: PolicyKey) -> Owner | None:
+    """Who stands in the way of `wanted`; whether it could be had or not, things stay as they are."""
+    found = holders.take(wanted)
+    if found is None:
+        holders.remove(wanted)
+    return found
+
+
 @pytest.mark.parametrize(
     ("held", "wanted"),
     [
@@ -39,14 +51,14 @@ def key(
 )
 def test_what_a_neighbour_holds_is_not_for_another(held: str, wanted: str) -> None:
     holders = Holders()
-    holders.add(key(JOE, held))
+    hold(holders, key(JOE, held))
 
-    assert holders.other(key(ANN, wanted)) == JOE
-    assert holders.other(key(JOE, wanted)) is None
-    assert holders.other(key(JOE._replace(user="joe"), wanted)) == JOE
+    assert other(holders, key(ANN, wanted)) == JOE
+    assert other(holders, key(JOE, wanted)) is None
+    assert other(holders, key(JOE._replace(user="joe"), wanted)) == JOE
 
     holders.remove(key(JOE, held))
-    assert holders.other(key(ANN, wanted)) is None
+    assert other(holders, key(ANN, wanted)) is None
 
 
 @pytest.mark.parametrize(
@@ -60,48 +72,48 @@ def test_what_a_neighbour_holds_is_not_for_another(held: str, wanted: str) -> No
 )
 def test_what_cannot_be_mistaken_stands_beside_it(held: str, wanted: str) -> None:
     holders = Holders()
-    holders.add(key(JOE, held))
+    hold(holders, key(JOE, held))
 
-    assert holders.other(key(ANN, wanted)) is None
+    assert other(holders, key(ANN, wanted)) is None
 
 
 def test_marks_interfaces_and_addresses_tell_children_apart() -> None:
     holders = Holders()
-    holders.add(key(JOE))
+    hold(holders, key(JOE))
 
-    assert holders.other(key(ANN, mark_in=UNIQUE, mark_out=UNIQUE)) is None
-    assert holders.other(key(ANN, mark_in=UNIQUE)) == JOE  # what goes out would still be mistaken
-    assert holders.other(key(ANN, mark_out=Mark(7, 7))) == JOE
-    assert holders.other(key(ANN, mark_in=Mark(7, 7), mark_out=Mark(7, 7))) is None
-    assert holders.other(key(ANN, if_id_in=7, if_id_out=7)) is None
-    assert holders.other(key(ANN, at=ip_address("203.0.113.10").packed)) is None
-    assert holders.other(key(ANN, policies=False)) is None
+    assert other(holders, key(ANN, mark_in=UNIQUE, mark_out=UNIQUE)) is None
+    assert other(holders, key(ANN, mark_in=UNIQUE)) == JOE  # what goes out would still be mistaken
+    assert other(holders, key(ANN, mark_out=Mark(7, 7))) == JOE
+    assert other(holders, key(ANN, mark_in=Mark(7, 7), mark_out=Mark(7, 7))) is None
+    assert other(holders, key(ANN, if_id_in=7, if_id_out=7)) is None
+    assert other(holders, key(ANN, at=ip_address("203.0.113.10").packed)) is None
+    assert other(holders, key(ANN, policies=False)) is None
 
 
 def test_a_mark_of_ones_own_takes_both_directions() -> None:
     holders = Holders()
-    holders.add(key(JOE, mark_in=UNIQUE))
-    holders.add(key(JOE, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE))
+    hold(holders, key(JOE, mark_in=UNIQUE))
+    hold(holders, key(JOE, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE))
 
-    assert holders.other(key(ANN, mark_in=UNIQUE)) == holders.other(key(ANN)) == JOE
-    assert holders.other(key(ANN, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE)) is None
-    assert holders.other(key(ANN, "10.9.0.0/16")) is None
+    assert other(holders, key(ANN, mark_in=UNIQUE)) == other(holders, key(ANN)) == JOE
+    assert other(holders, key(ANN, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE)) is None
+    assert other(holders, key(ANN, "10.9.0.0/16")) is None
 
 
 def test_a_configured_reqid_is_of_one_peer_at_an_address() -> None:
     holders = Holders()
-    holders.add(key(JOE, "10.9.0.1", reqid=5))
+    hold(holders, key(JOE, "10.9.0.1", reqid=5))
 
-    assert holders.other(key(ANN, "10.9.0.2", reqid=5)) == JOE
-    assert holders.other(key(ANN, "10.9.0.2", reqid=6)) is None
+    assert other(holders, key(ANN, "10.9.0.2", reqid=5)) == JOE
+    assert other(holders, key(ANN, "10.9.0.2", reqid=6)) is None
 
 
 def test_a_child_and_its_successor_hold_the_same_twice() -> None:
     holders = Holders()
-    holders.add(key(JOE))
-    holders.add(key(JOE))
+    hold(holders, key(JOE))
+    hold(holders, key(JOE))
     holders.remove(key(JOE))
-    assert holders.other(key(ANN)) == JOE
+    assert other(holders, key(ANN)) == JOE
     holders.remove(key(JOE))
-    assert holders.other(key(ANN)) is None
+    assert other(holders, key(ANN)) is None
     assert not vars(holders)["_places"]

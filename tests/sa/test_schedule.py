@@ -10,22 +10,22 @@ from ikectl.sa.schedule import HANDFUL, Schedule
 
 def test_the_earliest_comes_first_and_only_once() -> None:
     schedule = Schedule()
-    schedule.set("rekey", 30.0)
-    schedule.set("retransmit", 4.0)
-    schedule.set(("expire", 7), 4.0)
+    schedule["rekey"] = 30.0
+    schedule["retransmit"] = 4.0
+    schedule[("expire", 7)] = 4.0
     assert schedule.next() == 4.0
     assert schedule.due(3.9) == []
     assert schedule.due(4.0) == ["retransmit", ("expire", 7)]
-    assert schedule.next() == 30.0 and schedule.at("retransmit") is None
+    assert schedule.next() == 30.0 and "retransmit" not in schedule
 
 
 def test_setting_again_replaces_and_clearing_what_is_not_there_is_no_error() -> None:
     schedule = Schedule()
-    schedule.set("rekey", 30.0)
-    schedule.set("rekey", 40.0)
-    assert schedule.due(39.0) == [] and schedule.at("rekey") == 40.0
-    schedule.clear("rekey")
-    schedule.clear("rekey")
+    schedule["rekey"] = 30.0
+    schedule["rekey"] = 40.0
+    assert schedule.due(39.0) == [] and schedule.get("rekey") == 40.0
+    schedule.pop("rekey", None)
+    schedule.pop("rekey", None)
     assert schedule.next() is None
 
 
@@ -43,7 +43,7 @@ def test_an_sa_with_many_children_moves_no_deadline_for_the_next_one() -> None:
     schedule = Schedule()
     Counted.looks = 0
     for number in range(1000):
-        schedule.set(Counted(("rekey", number)), float(number))
+        schedule[Counted(("rekey", number))] = float(number)
         schedule.compact()
     assert Counted.looks < 1000 + HANDFUL * HANDFUL, "each is set once, and only a handful is moved"
     assert schedule.next() == 0.0
@@ -52,13 +52,13 @@ def test_an_sa_with_many_children_moves_no_deadline_for_the_next_one() -> None:
 def test_what_is_left_of_a_few_deadlines_takes_little_room() -> None:
     schedule = Schedule()
     for name in ("half-open", "retransmit", "ask"):
-        schedule.set(name, 1.0)
+        schedule[name] = 1.0
     for number in range(3):
-        schedule.set(("expire", number), 5.0)
+        schedule[("expire", number)] = 5.0
     for name in ("half-open", "retransmit", "ask"):
-        schedule.clear(name)
+        schedule.pop(name, None)
     schedule.compact()
-    assert [schedule.at(("expire", number)) for number in range(3)] == [5.0] * 3
+    assert [schedule[("expire", number)] for number in range(3)] == [5.0] * 3
     assert schedule.due(9.0) == [("expire", 0), ("expire", 1), ("expire", 2)]
 
 
@@ -66,7 +66,7 @@ def test_what_is_left_of_a_few_deadlines_takes_little_room() -> None:
 def test_due_takes_exactly_what_is_due(deadlines: dict[str, float], now: float) -> None:
     schedule = Schedule()
     for name, at in deadlines.items():
-        schedule.set(name, at)
+        schedule[name] = at
     due = schedule.due(now)
     assert sorted(due) == sorted(name for name, at in deadlines.items() if at <= now)
     assert [deadlines[name] for name in due] == sorted(deadlines[name] for name in due)  # type: ignore[index]

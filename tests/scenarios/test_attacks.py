@@ -230,8 +230,8 @@ def test_a_closed_sa_sends_no_keepalives() -> None:
     """Keepalive and half-open limit fall due at one instant, after the host slept."""
     site, _ = tunnel()
     (machine,) = site.moon.machines
-    machine.schedule.set("expire", site.world.now + 5)
-    machine.schedule.set("keepalive", site.world.now + 5)
+    machine.schedule["expire"] = site.world.now + 5
+    machine.schedule["keepalive"] = site.world.now + 5
     machine.close("for the test", site.world.now)
     mark = len(site.world.sent)
     for _ in range(5):

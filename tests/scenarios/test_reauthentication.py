@@ -151,7 +151,7 @@ def test_what_was_not_proven_again_ends_at_the_responder() -> None:
     site, wire = both_up(sun=ANEW)
     machine = site.moon.machines[0]
     machine.sa.reauth_at = 0.0
-    machine.schedule.clear("reauth")
+    machine.schedule.pop("reauth", None)
     wait(site, HOUR + 300)
     assert together(site)
     wait(site, 120)
@@ -170,7 +170,7 @@ def test_an_sa_that_could_not_be_rekeyed_ends_and_comes_back_if_it_is_wanted(act
     sa_of(site.moon).connection = None  # nothing to rekey with
     machine = site.moon.machines[0]
     sa_of(site.moon).connection = next(iter(site.moon.engine.connections.all))
-    machine.schedule.clear("rekey")
+    machine.schedule.pop("rekey", None)
     wait(site, HOUR + 400)
     assert old not in spis(site)
     assert stands(site) if action else bare(site.moon)

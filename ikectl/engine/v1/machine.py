@@ -148,8 +148,8 @@ class IsakmpMachine(Talk):
         self.queue += [exchange for exchange in old.queue if isinstance(exchange, QuickMode)]
         old.queue = [exchange for exchange in old.queue if not isinstance(exchange, QuickMode)]
         for name in ("renew", "address"):
-            at = old.schedule.at(name)
-            if at is not None and self.schedule.at(name) is None:
+            at = old.schedule.get(name)
+            if at is not None and name not in self.schedule:
                 self._set(name, at)
 
     def give_way(self, now: float) -> None:
@@ -162,18 +162,18 @@ class IsakmpMachine(Talk):
 
     def revived(self, now: float) -> None:
         """Another SA had replaced this one, and is gone."""
-        self.schedule.clear("succession")
+        self.schedule.pop("succession", None)
         self.established(now)
 
     def superseded(self, now: float) -> None:
         self.now = now
         for name in ("rekey", "expire", "liveness", "keepalive", "confirm", "probe", "renew", "address"):
-            self.schedule.clear(name)
+            self.schedule.pop(name, None)
         self._set("succession", now + SUCCESSION_WAIT)
 
     def established(self, now: float) -> None:
         super().established(now)
-        self.schedule.clear("login")
+        self.schedule.pop("login", None)
         if not self.sa.confirmed:
             self._set("settle", now + SETTLE)
             if self.sa.dpd:
@@ -196,7 +196,7 @@ class IsakmpMachine(Talk):
             return
         if left <= 0:
             self.queue.insert(0, TellDelete((), True, "its volume is used up", alone=True))
-        elif left < self.sa.octets // 9 and self.schedule.at("volume") is None:
+        elif left < self.sa.octets // 9 and "volume" not in self.schedule:
             self._set("volume", self.now + RERUN_WAIT)
             self.rekey(0, self.now)
 
@@ -294,8 +294,8 @@ class IsakmpMachine(Talk):
 
     def _see_to_login(self) -> None:
         """Phase 1 is done and XAUTH is not: the peer, or its user, has a while for it."""
-        if self.sa.state is IkeState.AUTHENTICATING and self.schedule.at("login") is None:
-            self.schedule.clear("half-open")
+        if self.sa.state is IkeState.AUTHENTICATING and "login" not in self.schedule:
+            self.schedule.pop("half-open", None)
             self._set("login", self.now + LOGIN_WAIT)
 
     def _see_to_inner(self) -> None:
@@ -304,8 +304,8 @@ class IsakmpMachine(Talk):
         if inner is None or inner.expires_in is None:
             return
         seconds, inner.expires_in = inner.expires_in, None
-        self.schedule.clear("renew")
-        self.schedule.clear("address")
+        self.schedule.pop("renew", None)
+        self.schedule.pop("address", None)
         if seconds:
             self._set("renew", self.now + RENEW_AT * seconds)
             self._set("address", self.now + seconds)
@@ -326,9 +326,9 @@ class IsakmpMachine(Talk):
             successor = child.successor
             if child.state is not ChildState.REKEYED or successor is None:
                 continue
-            if child.outbound and self.schedule.at(("switch", child.spi_in)) is None:
+            if child.outbound and ("switch", child.spi_in) not in self.schedule:
                 self._set(("switch", child.spi_in), self.now + SWITCH_AFTER)
-            if self.schedule.at(("retire", child.spi_in)) is None:
+            if ("retire", child.spi_in) not in self.schedule:
                 soon = self.sa.env.settings.delete_rekeyed_delay
                 self._set(("retire", child.spi_in), self.now + (soon if successor.initiator else RETIRE_AFTER))
 
@@ -423,10 +423,10 @@ class IsakmpMachine(Talk):
     def _heard(self) -> None:
         super()._heard()
         self.probe_tries = 0
-        self.schedule.clear("probe")
+        self.schedule.pop("probe", None)
 
     def _ask_liveness(self) -> None:
-        if self.sa.dpd and self.schedule.at("probe") is None:
+        if self.sa.dpd and "probe" not in self.schedule:
             self._probe()
 
     def _probe(self) -> None:

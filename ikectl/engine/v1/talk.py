@@ -119,7 +119,7 @@ class Talk(Driver[IsakmpSa]):
     # -- our turns -------------------------------------------------------------
 
     def _begin_next(self) -> bool:
-        if self.sa.state is IkeState.CLOSED or self.schedule.at("settle") is not None:
+        if self.sa.state is IkeState.CLOSED or "settle" in self.schedule:
             return False
         ours = [each for each in self.conversations.values() if each.ours and not each.over]
         if len(ours) >= MAX_OURS or any(each.exchange.ALONE for each in ours):
@@ -354,7 +354,7 @@ class Talk(Driver[IsakmpSa]):
     def _finished(self, conversation: Conversation) -> None:
         number = conversation.message_id
         conversation.over = True
-        self.schedule.clear(("retransmit", number))
+        self.schedule.pop(("retransmit", number), None)
         if conversation.sent:
             self._set(("forget", number), self.now + FORGET_AFTER)
         else:

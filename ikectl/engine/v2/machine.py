@@ -100,7 +100,7 @@ class Machine(Responder):
         """Another SA took over; what is left is to be deleted, by the peer if it began the rekeying."""
         self.now = now
         for name in ("rekey", "reauth", "expire", "liveness", "keepalive"):
-            self.schedule.clear(name)
+            self.schedule.pop(name, None)
         if self.sa.state is IkeState.REKEYED:
             self._set("succession", now + SUCCESSION_WAIT)
 

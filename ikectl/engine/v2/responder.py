@@ -211,7 +211,7 @@ class Responder(Settler):
         """The peer must go on with its additional key exchanges in time (RFC 9370 §2.2.4)."""
         if self.sa.followups is not None:
             for number in self.sa.followups.pending:
-                if self.schedule.at(("followup", number)) is None:
+                if ("followup", number) not in self.schedule:
                     self._set(("followup", number), self.now + FOLLOWUP_TIMEOUT)
 
     def _watch_proof(self) -> None:

@@ -110,7 +110,7 @@ class Roamer(Driver[IkeSa]):
             self._send_request(request.datagrams)
             request.tries = 0
             self._set("retransmit", self.now + wait(sa.env.settings, 0, sa.random))
-        if sa.nat.local and self.schedule.at("keepalive") is None:
+        if sa.nat.local and "keepalive" not in self.schedule:
             self._set("keepalive", self.now + sa.env.settings.keep_alive)
 
     def _answered_on(self, path: Path) -> None:

@@ -129,7 +129,7 @@ class Settler(Requester):
             if isinstance(result, Doubt):
                 self._give_up(exchange, result.why)
             else:
-                self.schedule.clear("retransmit")
+                self.schedule.pop("retransmit", None)
                 self._verdict = partial(self._taken, exchange, datagram, result, error)
                 self._set("verdict", self.now + GRACE)
             return
@@ -155,7 +155,7 @@ class Settler(Requester):
         elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and self.sa.state is IkeState.ESTABLISHED:
             self.gave_up = None
         self.window.settle()
-        self.schedule.clear("retransmit")
+        self.schedule.pop("retransmit", None)
         self.active = None
         self.doubt = None
         if self.sa.redirect:
@@ -204,7 +204,7 @@ class Settler(Requester):
             self._fault(error)
             return
         self.window.settle()
-        self.schedule.clear("retransmit")
+        self.schedule.pop("retransmit", None)
         self.active = None
         why = f"{exchange.subject}: {error}"
         self.sa.emit(Note(self.sa, why))
@@ -243,7 +243,7 @@ class Settler(Requester):
         self._alternatives.keep(datagram, shake.response)
         if self._verdict is not None and self._try_alternative(self.active):
             self._verdict = None
-            self.schedule.clear("verdict")
+            self.schedule.pop("verdict", None)
         return True
 
     def _try_alternative(self, disproved: Exchange | None) -> bool:

@@ -16,7 +16,7 @@ from ikectl.exchange import children
 from ikectl.exchange.v2 import auth_methods, childless, ppk
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Answer, Reply
-from ikectl.exchange.v2.certreq import authorities, encodings, looks_up
+from ikectl.exchange.v2.certreq import wanted
 from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
@@ -27,7 +27,7 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import NO_MATCH, Identity
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.eap import EAP
-from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
+from ikectl.wire.v2.identity import AUTH, CERT, IDi, IDr
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import ANOTHER_AUTH_FOLLOWS, AUTHENTICATION_FAILED, Notify
 from ikectl.wire.v2.sa import SA
@@ -110,11 +110,8 @@ class Admission:
         claimed = named.identity
         if claimed.is_any:
             raise AuthenticationFailed("the peer gave an identity of the reserved type 0")
-        shake.asked = shake.asked or bool(request.all(CERTREQ))
-        shake.authorities = shake.authorities or authorities(request)
+        shake.wanted = wanted(request, shake.wanted)
         shake.methods = shake.methods or auth_methods.accepted(request)
-        shake.encodings |= encodings(request)
-        shake.looks_up = shake.looks_up or looks_up(request)
         # Behind EAP another round is announced with the AUTH that ends it.
         more = None if proof is None else request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
         connection = self._choose(shake.candidates, claimed, request, Round(_kind(proof), self.theirs, more))
@@ -321,10 +318,11 @@ class AnswerIkeAuth(Answer):
         connection, payloads = sa.connection, []
         assert connection is not None
         try:
+            said = request.said
             for kind in ANSWERS:
-                if kind.rides(sa, request):
+                if kind.calls in said and kind.rides(sa):
                     payloads += await kind().answer(sa, request)
-            if request.get(SA) is None or request.get(TSi) is None or request.get(TSr) is None:
+            if SA not in said or TSi not in said or TSr not in said:
                 sa.emit(Note(sa, "the peer asked for no child with IKE_AUTH"))
                 return payloads
             choice = agreement.choose(sa, request, connection.negotiable, without_ke=True)

@@ -35,7 +35,7 @@ class AnswerAuthLifetime(AnswerRider):
     """Said by the responder, whose `reauth_time` it is."""
 
     @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
+    def rides(cls, sa: IkeSa) -> bool:
         return sa.connection is not None and sa.connection.reauth_time > 0
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:

@@ -26,8 +26,10 @@ LARGEST_KEY = 1 << 16
 
 def announced(connections: Sequence[Connection]) -> list[Notify]:
     """What tells the peer by which methods it may prove itself for one of these connections; nothing, often."""
-    wanted = {remote.auth: None for connection in connections for remote in connection.remote}
-    return [_notify(tuple(wanted))] if any(auth.ike for auth in wanted) else []
+    narrowed = [connection for connection in connections for remote in connection.remote if remote.auth.ike]
+    if not narrowed:
+        return []
+    return [_notify(tuple(dict.fromkeys(remote.auth for connection in connections for remote in connection.remote)))]
 
 
 def accepted(message: Message) -> frozenset[ProofMethod] | None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import PeerMisbehaved
-from ikectl.iana.v2 import ExchangeType, NotifyType
+from ikectl.iana.v2 import FIRST_STATUS, ExchangeType, NotifyType
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
@@ -118,8 +118,7 @@ class Case:
         self.required = required
 
     def fits(self, reply: Message) -> bool:
-        if self.notify is not None:
-            return reply.notify(self.notify) is not None
+        """Whether it does, unless it is for a notify."""
         if self.error:
             return first_error(reply) is not None
         for kind in self.required:  # noqa: SIM110  a generator costs more than all the rest
@@ -131,7 +130,7 @@ class Case:
 def first_error(message: Message) -> Notify | None:
     """The first notify that reports an error (types below 16384, RFC 7296 §3.10.1)."""
     for notify in message.all(Notify):
-        if notify.type.is_error:
+        if notify.type < FIRST_STATUS:
             return notify
     return None
 
@@ -150,8 +149,9 @@ class Exchange:
 
     async def take(self, sa: IkeSa, reply: Message) -> Next:
         """The reply came (and, after IKE_SA_INIT, proved itself)."""
+        said = reply.said
         for case in self.cases:
-            if case.fits(reply):
+            if case.notify in said if case.notify is not None else case.fits(reply):
                 return await case.handler(self, sa, reply)
         raise self.answers_nothing(reply)
 

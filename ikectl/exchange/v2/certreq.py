@@ -7,32 +7,25 @@ from collections.abc import Sequence
 from ikectl.config.model import AuthKind, Connection
 from ikectl.iana.v2 import CertEncoding, NotifyType
 from ikectl.sa.asks import Authorities
+from ikectl.sa.ike_sa import NOTHING_WANTED, Wanted
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Notify
 
 
-def authorities(message: Message) -> tuple[bytes, ...]:
-    """All CA hashes of the X.509 CERTREQs in a message."""
-    return tuple(
-        [
-            authority
-            for request in message.all(CERTREQ)
-            if request.encoding is CertEncoding.X509_SIGNATURE
-            for authority in request.authorities
-        ]
+def wanted(message: Message, before: Wanted = NOTHING_WANTED) -> Wanted:
+    """What its sender wants of our certificates, by this message and what it said `before` (RFC 7296 §3.6, §3.7)."""
+    said = message.said
+    if CERTREQ not in said and NotifyType.HTTP_CERT_LOOKUP_SUPPORTED not in said:
+        return before
+    requests = message.all(CERTREQ)
+    named = [each.authorities for each in requests if each.encoding is CertEncoding.X509_SIGNATURE]
+    return Wanted(
+        before.encodings.union([each.encoding for each in requests]),
+        before.authorities or tuple([authority for each in named for authority in each]),
+        before.looks_up or NotifyType.HTTP_CERT_LOOKUP_SUPPORTED in said,
     )
-
-
-def encodings(message: Message) -> frozenset[CertEncoding]:
-    """What the CERTREQs in a message ask for."""
-    return frozenset(request.encoding for request in message.all(CERTREQ))
-
-
-def looks_up(message: Message) -> bool:
-    """Whether its sender fetches certificates by hash and URL (RFC 7296 §3.6)."""
-    return message.notify(NotifyType.HTTP_CERT_LOOKUP_SUPPORTED) is not None
 
 
 def announced(connections: Sequence[Connection]) -> list[Payload]:

@@ -56,9 +56,9 @@ def taken(reply: Message, ours: int) -> int:
 
     Raises PeerMisbehaved for an answer that our offer did not allow, WireError.
     """
-    answers = [compression(notify) for notify in reply.notifies(NotifyType.IPCOMP_SUPPORTED)]
-    if not answers:
+    if NotifyType.IPCOMP_SUPPORTED not in reply.said:
         return 0
+    answers = [compression(notify) for notify in reply.notifies(NotifyType.IPCOMP_SUPPORTED)]
     if len(answers) > 1 or not ours or answers[0].transform != CompressionTransform.DEFLATE:
         chosen = ", ".join(str(answer.transform) for answer in answers)
         raise PeerMisbehaved(f"the peer chose IPComp with {chosen}, and we offered {'DEFLATE' if ours else 'none'}")

@@ -58,9 +58,7 @@ class RequestConfig(Rider):
 class ReplyConfig(AnswerRider):
     """CFG_REPLY to the CFG_REQUEST of a client."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
-        return bool(request.all(CP))
+    calls: ClassVar = CP
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         """Raises NoAddress where the client gets none of the addresses it asks for (§3.15.4)."""

@@ -70,7 +70,7 @@ class AnswerCrashToken(AnswerRider):
     """The responder's half."""
 
     @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
+    def rides(cls, sa: IkeSa) -> bool:
         return is_wanted(sa)
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:

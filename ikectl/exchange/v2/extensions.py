@@ -14,38 +14,34 @@ from functools import lru_cache
 from ikectl.config.model import Connection, Fragmentation
 from ikectl.iana.v2 import NotifyType
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.notify import IKEV2_FRAGMENTATION_SUPPORTED, Notify
 
 # fmt: off
-ROWS: tuple[tuple[NotifyType, Callable[[Connection], bool]], ...] = (
+ROWS: tuple[tuple[Notify, Callable[[Connection], bool]], ...] = (
     # RFC 7383 §2.3
-    (NotifyType.IKEV2_FRAGMENTATION_SUPPORTED, lambda connection: connection.fragmentation is not Fragmentation.NO),
+    (IKEV2_FRAGMENTATION_SUPPORTED, lambda connection: connection.fragmentation is not Fragmentation.NO),
 )
 # fmt: on
 
 
 def announced(connection: Connection) -> list[Notify]:
     """What the initiator says."""
-    return [_notify(kind) for kind, allows in ROWS if allows(connection)]
+    return [notify for notify, allows in ROWS if allows(connection)]
 
 
 def agreed(connection: Connection, heard: Message, *also: NotifyType) -> frozenset[NotifyType]:
     """What is in use: the peer's message says it, and the connection allows it; `also` by rules of their own."""
-    kinds = [kind for kind, allows in ROWS if heard.notify(kind) is not None and allows(connection)]
+    said = heard.said
+    kinds = [notify.type for notify, allows in ROWS if notify.type in said and allows(connection)]
     return _shared((*kinds, *also))
 
 
 def echoed(agreed_on: frozenset[NotifyType]) -> list[Notify]:
     """What the responder says."""
-    return [_notify(kind) for kind, _ in ROWS if kind in agreed_on]
+    return [notify for notify, _ in ROWS if notify.type in agreed_on]
 
 
 @lru_cache(256)
 def _shared(kinds: tuple[NotifyType, ...]) -> frozenset[NotifyType]:
     """One set for all SAs that agreed on the same."""
     return frozenset(kinds)
-
-
-@lru_cache(256)
-def _notify(kind: NotifyType) -> Notify:
-    return Notify(kind)

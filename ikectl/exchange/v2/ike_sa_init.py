@@ -19,7 +19,7 @@ from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.v2 import auth_methods, childless, extensions, ppk, redirect
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
-from ikectl.exchange.v2.certreq import announced, authorities, encodings, looks_up, request_certificates
+from ikectl.exchange.v2.certreq import announced, request_certificates, wanted
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
@@ -39,7 +39,6 @@ from ikectl.sa.events import ProposalMismatch
 from ikectl.sa.ike_sa import Handshake, IkeSa
 from ikectl.values.path import Path
 from ikectl.wire.payload import Payload
-from ikectl.wire.v2.identity import CERTREQ
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import (
@@ -187,7 +186,7 @@ class IkeSaInit(Exchange):
         if obstacle:
             return Doubt(obstacle)
         uses_ppk = ppk.agreed(sa, reply)
-        nonce_r, hashes, cas = nonce_of(reply, suite.prf), peer_hashes(reply), authorities(reply)
+        nonce_r, hashes, certificates = nonce_of(reply, suite.prf), peer_hashes(reply), wanted(reply)
         methods = auth_methods.accepted(reply)
         shared = await CombineKe(self.pair, ke.public)
         keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
@@ -198,9 +197,7 @@ class IkeSaInit(Exchange):
         sa.handshake.hashes, sa.handshake.methods, sa.handshake.uses_ppk = hashes, methods, uses_ppk
         sa.redirect = ""  # this answer came before a stranger's could take us elsewhere
         sa.extensions = extensions.agreed(sa.connection, reply)
-        sa.handshake.asked = bool(reply.all(CERTREQ))
-        sa.handshake.encodings, sa.handshake.looks_up = encodings(reply), looks_up(reply)
-        sa.handshake.authorities = cas
+        sa.handshake.wanted = certificates
         judge_nat(sa, reply)
         to_natt_port(sa)
         return self._go_on(sa, taken)
@@ -237,7 +234,7 @@ class AnswerIkeSaInit(Answer):
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
         ke = request.one(KE)
-        rounds = request.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is not None
+        rounds = NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED in request.said
         try:
             chosen, fitting = self._select(request.one(SA), rounds)
         except NoProposalChosen as refusal:
@@ -270,7 +267,7 @@ class AnswerIkeSaInit(Answer):
         sa.extensions = extensions.agreed(sa.connection, request, *(REDIRECTABLE if redirect.follows(request) else ()))
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
-        if request.notify(NotifyType.USE_PPK) is not None:
+        if NotifyType.USE_PPK in request.said:
             use_ppk = await ppk.echoed()
             sa.handshake.uses_ppk = bool(use_ppk)
             payloads += use_ppk
@@ -307,7 +304,8 @@ class AnswerIkeSaInit(Answer):
 
 def _has_rounds(offered: Sequence[Proposal]) -> bool:
     """Whether additional key exchanges are offered (RFC 9370 §2.2.1)."""
-    return any(t.type >= TransformType.ADDKE1 for proposal in offered for t in proposal.transforms)
+    first = TransformType.ADDKE1
+    return bool([t for proposal in offered for t in proposal.transforms if t.type >= first])
 
 
 def _on_the_table(configured: tuple[Proposal, ...], rounds: bool) -> tuple[Proposal, ...]:

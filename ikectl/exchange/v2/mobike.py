@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from ikectl.config.model import Connection, Mode
 from ikectl.errors import BackendError
@@ -48,17 +48,18 @@ class Mobike(Rider):
         return [MOBIKE_SUPPORTED, *listed(self.told)]
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
-        if reply.notify(NotifyType.MOBIKE_SUPPORTED) is not None:
+        if NotifyType.MOBIKE_SUPPORTED in reply.said:
             begin(sa, reply, self.told)
 
 
 class AnswerMobike(AnswerRider):
     """The same by the responder, who says so only to a peer that does (§3.1)."""
 
+    calls: ClassVar = NotifyType.MOBIKE_SUPPORTED
+
     @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
-        asked = request.notify(NotifyType.MOBIKE_SUPPORTED) is not None
-        return asked and sa.connection is not None and sa.connection.mobike
+    def rides(cls, sa: IkeSa) -> bool:
+        return sa.connection is not None and sa.connection.mobike
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         assert sa.connection is not None
@@ -74,14 +75,11 @@ def listed(addresses: Sequence[bytes]) -> list[Payload]:
 
 async def further(sa: IkeSa, connection: Connection) -> tuple[bytes, ...]:
     """Our addresses beside the one in use that the peer may send to: those the configuration allows, none inner."""
-    found = (
-        address
-        for address in await OwnAddresses()
-        if address != sa.path.local.address
-        and address not in sa.own_vips
-        and any(spec.match(address) for spec in connection.local_addrs)
-    )
-    return tuple(found)[:MAX_ADDITIONAL]
+    others = [each for each in await OwnAddresses() if each != sa.path.local.address and each not in sa.own_vips]
+    if not others:
+        return ()
+    allowed = [each for each in others if any(spec.match(each) for spec in connection.local_addrs)]
+    return tuple(allowed[:MAX_ADDITIONAL])
 
 
 def begin(sa: IkeSa, message: Message, told: tuple[bytes, ...]) -> None:
@@ -93,8 +91,9 @@ def begin(sa: IkeSa, message: Message, told: tuple[bytes, ...]) -> None:
 
 def take_list(mobility: Mobility, message: Message) -> bool:
     """The peer's further addresses as of now, if the message says (§3.6); whether it does."""
-    found = [additional_address(notify) for kind in LISTS for notify in message.notifies(kind)]
-    if not found and message.notify(NotifyType.NO_ADDITIONAL_ADDRESSES) is None:
+    said = message.said
+    found = [additional_address(notify) for kind in LISTS if kind in said for notify in message.notifies(kind)]
+    if not found and NotifyType.NO_ADDITIONAL_ADDRESSES not in said:
         return False
     mobility.peer_addresses = tuple(dict.fromkeys(found))[:MAX_ADDITIONAL]
     return True

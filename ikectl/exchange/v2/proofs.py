@@ -45,6 +45,8 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
     """What proving ourselves as `local_id` needs; `heard` adds the peer's side."""
     shake, suite, keys = sa.handshake, sa.suite, sa.keys
     assert shake is not None and suite is not None and keys is not None
+    wanted, sending = shake.wanted, connection.send_cert
+    if_asked = sending is SendCert.IFASKED
     return AuthContext(
         prf=suite.prf,
         octets_local=covered(sa, sa.initiator, IDi.of(local_id).body()),  # IDi and IDr are laid out alike
@@ -54,15 +56,13 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         path=sa.path,
         peer_hashes=shake.hashes,
         methods=shake.methods,
-        authorities=shake.authorities,
-        send_certs=connection.send_cert is SendCert.ALWAYS
-        or (connection.send_cert is SendCert.IFASKED and shake.asked),
-        send_ocsp=connection.ocsp.replies and CertEncoding.OCSP_CONTENT in shake.encodings,
+        authorities=wanted.authorities,
+        send_certs=sending is SendCert.ALWAYS or (if_asked and bool(wanted.encodings)),
+        send_ocsp=CertEncoding.OCSP_CONTENT in wanted.encodings and connection.ocsp.replies,
         hear_ocsp=connection.ocsp.requests,
-        send_uris=shake.looks_up,
+        send_uris=wanted.looks_up,
         cert_uris=connection.cert_uris,
-        send_raw_key=connection.send_cert is SendCert.ALWAYS
-        or (connection.send_cert is SendCert.IFASKED and CertEncoding.RAW_PUBLIC_KEY in shake.encodings),
+        send_raw_key=sending is SendCert.ALWAYS or (if_asked and CertEncoding.RAW_PUBLIC_KEY in wanted.encodings),
         sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
         sk_remote=keys.sk_pr if sa.initiator else keys.sk_pi,
     )
@@ -101,7 +101,7 @@ async def own_identity(sa: IkeSa, local: Local) -> Identity:
         return local.id
     if local.auth.kind is not AuthKind.PUBKEY or local.pubkeys:
         return Identity.of_address(sa.path.local.address)
-    signer = await ChooseKey(local, sa.handshake.authorities, sa.handshake.hashes, sa.handshake.methods)
+    signer = await ChooseKey(local, sa.handshake.wanted.authorities, sa.handshake.hashes, sa.handshake.methods)
     return signer.identity
 
 

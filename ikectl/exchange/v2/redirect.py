@@ -35,7 +35,7 @@ def announced(sa: IkeSa) -> list[Payload]:
 
 def follows(request: Message) -> bool:
     """Whether the client says so."""
-    return (request.notify(NotifyType.REDIRECT_SUPPORTED) or request.notify(NotifyType.REDIRECTED_FROM)) is not None
+    return NotifyType.REDIRECT_SUPPORTED in request.said or NotifyType.REDIRECTED_FROM in request.said
 
 
 def send_away(sa: IkeSa, request: Message, nonce: bytes) -> Reply | None:
@@ -81,7 +81,7 @@ class AnswerRedirect(AnswerRider):
     """The gateway's half in IKE_AUTH: only now is it known whose connection it is."""
 
     @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
+    def rides(cls, sa: IkeSa) -> bool:
         redirects = sa.connection is not None and bool(sa.connection.redirect_to)
         return redirects and NotifyType.REDIRECT_SUPPORTED in sa.extensions
 

@@ -8,8 +8,12 @@ which may depend on them.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from ikectl.iana.v2 import NotifyType
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
+from ikectl.wire.v2.identity import IDi
 from ikectl.wire.v2.message import Message
 
 
@@ -38,9 +42,12 @@ class Rider:
 class AnswerRider:
     """The responder's half."""
 
+    calls: ClassVar[NotifyType | type[Payload]] = IDi
+    """What in the first request calls for it, as `Message.said` has it; IDi is in every one."""
+
     @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
-        """Whether the first request or the connection, which is chosen and proven by now, calls for it."""
+    def rides(cls, sa: IkeSa) -> bool:
+        """Whether the connection, which is chosen and proven by now, lets it answer the call."""
         return True
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:

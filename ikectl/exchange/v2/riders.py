@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ikectl.config.model import Unique
 from ikectl.exchange.v2.auth_lifetime import AnswerAuthLifetime, AuthLifetime
 from ikectl.exchange.v2.config_payload import ReplyConfig, RequestConfig
@@ -22,8 +24,11 @@ from ikectl.wire.v2.notify import INITIAL_CONTACT
 
 def says_first_contact(sa: IkeSa, message: Message) -> bool:
     """Whether the peer says so. One that proved nothing has no other SAs to speak of (RFC 7619 §2.5)."""
-    nobody = sa.remote_id is None or sa.remote_id.kind is IdType.NULL
-    return not nobody and message.notify(NotifyType.INITIAL_CONTACT) is not None
+    return NotifyType.INITIAL_CONTACT in message.said and _is_somebody(sa)
+
+
+def _is_somebody(sa: IkeSa) -> bool:
+    return sa.remote_id is not None and sa.remote_id.kind is not IdType.NULL
 
 
 class InitialContact(Rider):
@@ -42,9 +47,11 @@ class InitialContact(Rider):
 class AnswerInitialContact(AnswerRider):
     """INITIAL_CONTACT, heard by the responder."""
 
+    calls: ClassVar = NotifyType.INITIAL_CONTACT
+
     @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
-        return says_first_contact(sa, request)
+    def rides(cls, sa: IkeSa) -> bool:
+        return _is_somebody(sa)
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         sa.contacted = True

@@ -130,9 +130,7 @@ async def revoke(sa: IkeSa) -> None:
 class GiveTicket(AnswerRider):
     """The responder's half."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa, request: Message) -> bool:
-        return request.notify(NotifyType.TICKET_REQUEST) is not None
+    calls: ClassVar = NotifyType.TICKET_REQUEST
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         return await give(sa, request)

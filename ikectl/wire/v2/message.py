@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -99,6 +100,11 @@ class Message:
     def all(self, kind: type[P]) -> list[P]:
         """All payloads of that class, in order."""
         return (self._index or self._indexed()).get(kind, [])
+
+    @property
+    def said(self) -> Mapping[object, object]:
+        """By payload class and by notify type what there is: for those who look whether something is there at all."""
+        return self._index or self._indexed()
 
     def notify(self, kind: NotifyType) -> Notify | None:
         """The first notify of that type, or None."""
