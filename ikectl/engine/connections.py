@@ -9,6 +9,7 @@ from ikectl.config.match import AddressTable
 from ikectl.config.model import Child, Connection, Unique
 from ikectl.config.traps import why_no_trap
 from ikectl.config.warnings import warnings
+from ikectl.engine.annexes import Annexes, takes_children
 from ikectl.engine.calls import STANDING, Calls
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
@@ -52,6 +53,7 @@ class Connections:
         self.calls = Calls(engine)
         self.traps = Traps(engine, outside)
         self.reauthentications = Reauthentications(engine)
+        self.annexes = Annexes(engine)
         self._contacts: dict[int, Ends] = {}
         """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
         self._reruns: dict[int, AnyDriver] = {}
@@ -232,13 +234,12 @@ class Connections:
 
     def _usable(self, name: str) -> AnyDriver | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
-        for machine in self.of(name):
-            state = machine.sa.state
-            if self.reauthentications.is_leaving(machine):
-                continue
-            if state in STANDING or (machine.sa.initiator and state in (IkeState.CREATED, IkeState.CONNECTING)):
-                return machine
-        return None
+        return self.annexes.roomiest(self.open_to_children(name))
+
+    def open_to_children(self, name: str) -> list[AnyDriver]:
+        """All of them, oldest first."""
+        leaving = self.reauthentications.is_leaving
+        return [machine for machine in self.of(name) if takes_children(machine) and not leaving(machine)]
 
     # -- who is there ----------------------------------------------------------------
 
@@ -302,6 +303,7 @@ class Connections:
         machines.pop(sa.uniqueid, None)
         if not machines:
             self._machines.pop(sa.name, None)
+        self.annexes.left(machine, not machines)
         ends = _ends(sa)
         found = self._ends.get(ends)
         if isinstance(found, dict):
@@ -330,7 +332,7 @@ class Connections:
             for other in self._older(machine):
                 if other.sa.established_at <= machine.began_at:
                     other.close("the peer says this is its first contact", now)
-        elif connection.unique is Unique.REPLACE:
+        elif connection.unique is Unique.REPLACE and not (sa.initiator and self.annexes.spreads(sa.name)):
             for other in self._older(machine):
                 if not self.reauthentications.is_replacing(machine, other):
                     other.delete("replaced by a newer one of the same peer", 0, now)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ikectl.config.model import Child
 from ikectl.errors import IkectlError
 from ikectl.sa.asks import (
     AllocSpi,
@@ -91,6 +92,8 @@ class Outside:
     """Told to run phase 1 of IKEv1 again beside this SA, for the command of that number."""
     reauthenticate: Callable[[AnyDriver, int], None] = lambda driver, token: None
     """Told to replace this IKE SA by one that is made from scratch, for the command of that number."""
+    annex: Callable[[AnyDriver, Child, int, str], None] = lambda driver, child, token, why: None
+    """Told that the peer takes no further child on this IKE SA, to bring this one up elsewhere; and what it said."""
     redirected: Callable[[AnyDriver], None] = lambda driver: None
     """Told that the peer of this established SA sends us to another gateway."""
     expired: Callable[[AnyDriver], None] = lambda driver: None

@@ -9,7 +9,6 @@ import pytest
 from ikectl.crypto.kdf_v2 import derive_child
 from ikectl.crypto.proposal import ChildSuite
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType
-from ikectl.sa.env import Settings
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.notify import Notify, invalid_ke_notify
 from ikectl.wire.v2.sa import SA
@@ -134,25 +133,8 @@ def test_a_correction_that_cannot_be_followed(name: str, group: KeyExchangeMetho
     assert all(c.state.name == "INSTALLED" for c in site.moon.children)
 
 
-@pytest.mark.conformance("v2-93")
-def test_no_more_children_than_allowed() -> None:
-    """<-- HDR, SK {N(NO_ADDITIONAL_SAS)}; the initiator keeps what it has. A rekeying is no further child."""
-    site, wire = two(sun_host={"settings": Settings(max_children=1)})
-    token = site.moon.initiate("site", "lan", site.world.now)
-    wait(site, 5)
-    (answer,) = wire.messages(which(CREATE_CHILD_SA, by=site.sun))
-    assert notifies(answer) == [NotifyType.NO_ADDITIONAL_SAS]
-    assert "no more children" in (site.moon.done[token].error or "") and stands(site)
-    for host in (site.moon, site.sun):
-        token = host.rekey(site.world.now, "site", "net")
-        wait(site, 20)
-        assert host.done[token].error is None
-    assert stands(site)
-    site.world.settled()
-
-
-@pytest.mark.conformance("v2-93", "v2-114")
-@pytest.mark.parametrize("kind", [NotifyType.NO_ADDITIONAL_SAS, NotifyType.NO_PROPOSAL_CHOSEN, NotifyType(12345)])
+@pytest.mark.conformance("v2-114")
+@pytest.mark.parametrize("kind", [NotifyType.NO_PROPOSAL_CHOSEN, NotifyType(12345)])
 @pytest.mark.parametrize("name", ["lan", "net", ""])
 def test_a_refused_exchange_leaves_what_there_was(kind: NotifyType, name: str) -> None:
     """<-- HDR, SK {N(error)}, known or not: the exchange failed, SA and children go on (§3.10.1)."""

@@ -170,7 +170,11 @@ class Settler(Requester):
             self.queue.append(DeleteIke(f"the gateway sends us to {self.sa.redirect}"))
         if done.retry is not None:
             self._later(done.retry)
-        if done.failed is not None:
+        if done.apart is not None:
+            self.outside.annex(self, done.apart, exchange.token, done.failed or "")
+        elif done.afresh:
+            self.outside.reauthenticate(self, exchange.token)
+        elif done.failed is not None:
             self._outcome(exchange.token, done.failed)
         elif not any(follow.token == exchange.token for follow in done.follow) and done.retry is None:
             self._outcome(exchange.token, None)

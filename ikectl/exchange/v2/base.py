@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from ikectl.config.model import Child
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import PeerMisbehaved
 from ikectl.iana.v2 import FIRST_STATUS, ExchangeType, NotifyType
@@ -40,8 +41,10 @@ class Done:
     `born` is an IKE SA that now exists beside this one. `retry` is an exchange
     to be begun later because the peer is busy. `failed` says why it did not do
     what it was for, though the IKE SA goes on. `redundant` is another IKE SA
-    that the peer should delete, and that we delete if it does not. `close` ends the IKE SA here
-    and now, without a further message, for the reason it gives.
+    that the peer should delete, and that we delete if it does not. `apart` is a child that the peer does not take
+    on this IKE SA, and `afresh` says that the SA cannot be renewed but by making it from scratch: then the outcome is
+    theirs who see to that, and `failed` is what the peer said. `close` ends the IKE SA here and now, without a further
+    message, for the reason it gives.
     """
 
     follow: tuple[Exchange, ...] = ()
@@ -49,6 +52,8 @@ class Done:
     retry: Exchange | None = None
     failed: str | None = None
     redundant: IkeSa | None = None
+    apart: Child | None = None
+    afresh: bool = False
     close: str | None = None
 
 

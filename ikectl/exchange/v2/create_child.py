@@ -197,6 +197,13 @@ class CreateChild(ChildCreation):
         sa.emit(Note(sa, f"child {self.child.name}: the peer takes a single pair of addresses; asking for each"))
         return Done(follow=single)
 
+    async def on_full(self, sa: IkeSa, reply: Message) -> Next:
+        """The peer takes no further child on this IKE SA (RFC 7296 §1.3): it may on another one."""
+        if self.asked is not None:
+            return await self.on_refused(sa, reply)  # a part of a child, whose other parts are here
+        await self.withdraw(sa)
+        return Done(apart=self.child, failed=refusal_text(first_error(reply)))
+
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
         why = refusal_text(first_error(reply), None if self.made is None else self.made.offer)
         await self.withdraw(sa)
@@ -223,6 +230,7 @@ class CreateChild(ChildCreation):
         Case(ChildCreation.on_invalid_ke, notify=NotifyType.INVALID_KE_PAYLOAD),
         Case(ChildCreation.on_busy, notify=NotifyType.TEMPORARY_FAILURE),
         Case(on_single_pair, notify=NotifyType.SINGLE_PAIR_REQUIRED),
+        Case(on_full, notify=NotifyType.NO_ADDITIONAL_SAS),
         Case(on_refused, error=True),
         Case(on_created, required=(SA, Nonce, TSi, TSr)),
     )

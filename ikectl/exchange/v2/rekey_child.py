@@ -125,6 +125,10 @@ class RekeyChild(ChildCreation):
         sa.emit(ChildFailed(sa, self.old.name, f"rekeying: {why}"))
         if self.old.state is not ChildState.INSTALLED:
             return Done(failed=why)
+        if sa.caller and reply.notify(NotifyType.NO_ADDITIONAL_SAS) is not None:
+            # RFC 7296 §4: a peer that takes one child and no other needs a new IKE SA for new keys.
+            sa.emit(Note(sa, "the peer renews no child on this IKE SA; making both anew"))
+            return Done(afresh=True)
         return Done(retry=RekeyChild(self.old, 0, self.method, 0, self.tries + 1), failed=why)
 
     async def spoilt(self, sa: IkeSa, why: str) -> tuple[Exchange, ...]:

@@ -206,6 +206,10 @@ class RekeyIke(Creation):
         assert error is not None
         if sa.state is not IkeState.ESTABLISHED:
             return Done()
+        if sa.caller and error.type is NotifyType.NO_ADDITIONAL_SAS:
+            # RFC 7296 §4: a peer without rekeying says so in this way, and a new IKE SA is made instead.
+            sa.emit(Note(sa, "the peer does not rekey the IKE SA; making another one"))
+            return Done(afresh=True)
         again = self.anew()
         again.token = 0
         return Done(retry=again, failed=f"the peer refuses to rekey the IKE SA: {error.type}")
