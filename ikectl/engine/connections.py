@@ -19,6 +19,7 @@ from ikectl.engine.traps import Traps
 from ikectl.engine.v1.machine import IsakmpMachine
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import IkeRekeyed, Note
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
 from ikectl.sa.tickets import Session
 from ikectl.values.identity import Identity
@@ -343,11 +344,24 @@ class Connections:
         self._contacts.pop(sa.uniqueid, None)
         self.calls.established(machine, now)
 
+    def remains(self, session: Session) -> tuple[IkeSa, ...]:
+        """What is left here of a session: its SA, whoever of both began that, and those that replaced it."""
+        found: list[IkeSa] = []
+        for ours in (session.spi_r, session.spi_i):
+            machine = self._engine.machine_at(ours)
+            sa = None if machine is None else machine.sa
+            if isinstance(sa, IkeSa) and (sa.spi_i, sa.spi_r) == (session.spi_i, session.spi_r):
+                found.append(sa)
+        while found and found[-1].heir is not None:
+            found.append(found[-1].heir)  # the client may not have learnt of it any more
+        return tuple(sa for sa in found if sa.state is not IkeState.CLOSED)
+
     def _close_resumed(self, session: Session, now: float) -> None:
-        """The client resumed an SA that still stands here: it is dead, and needs no DELETE (RFC 5723 §4.3.1)."""
-        old = self._engine.machine_at(session.spi_r)
-        if old is not None and old.sa.spi_i == session.spi_i:
-            old.close("the peer has lost it, and resumed it by its ticket", now)
+        """The client resumed what still stands here: it is dead, and needs no DELETE (RFC 5723 §4.3.2)."""
+        for sa in self.remains(session):
+            machine = self._engine.machine_of(sa)
+            if machine is not None:
+                machine.close("the peer has lost it, and resumed it by its ticket", now)
 
     def _keep_older(self, machine: IsakmpMachine, now: float) -> None:
         """unique = keep in IKEv1: only now is it known which user the peer is, and whether it just renews what stands.

@@ -85,6 +85,7 @@ class Engine:
         env.is_first_contact = self.connections.first_contact
         env.connected = self.connections.connected
         env.kin = self.connections.kin
+        env.remains = self.connections.remains
         env.expecting = self.connections.expecting
         self._outside.again = self.connections.again
         self._outside.reauthenticate = self.connections.reauthenticate

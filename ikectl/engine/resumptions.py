@@ -28,7 +28,7 @@ class KeptTickets:
         ticket, sa.ticket = sa.ticket, None
         session = replace(ticket.session, reauth_at=sa.reauth_at, reauth_by=sa.reauth_by)
         if sa.connection is not None and sa.connection.same_ike(loaded):
-            self._kept[sa.name] = sa.connection, replace(ticket, session=session)
+            self._kept[sa.name] = sa.connection, replace(ticket, session=session, own_vips=sa.own_vips)
 
     def take(self, connection: Connection, now: float) -> KeptTicket | None:
         """The ticket for that connection, if there is one that is good; it is kept no longer."""

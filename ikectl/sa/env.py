@@ -16,6 +16,8 @@ from ikectl.values.identity import Identity
 
 if TYPE_CHECKING:
     from ikectl.sa.association import Association
+    from ikectl.sa.ike_sa import IkeSa
+    from ikectl.sa.tickets import Session
 
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""
@@ -107,6 +109,8 @@ class Env:
     """The loaded connections that expect that very identity of a peer; set by the engine."""
     kin: Callable[[Association], Sequence[Association]] = lambda sa: ()
     """The other SAs that stand between the ends of this one; set by the engine."""
+    remains: Callable[[Session], Sequence[IkeSa]] = lambda session: ()
+    """What is left here of a session that is resumed: its SA, and those that replaced it; set by the engine."""
 
     def next_ike(self) -> int:
         """A fresh unique id for an IKE SA."""

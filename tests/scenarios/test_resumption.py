@@ -19,7 +19,9 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, IDi, IDr
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.redirect import redirect_notify
 from tests.scenarios.stage import (
+    CREATE_CHILD_SA,
     IKE_AUTH,
     IKE_SA_INIT,
     INFORMATIONAL,
@@ -31,12 +33,13 @@ from tests.scenarios.stage import (
     stands,
     wait,
 )
+from tests.scenarios.test_configuration_payload import ANY4, ROAD, fill
 from tests.scenarios.test_crash_detection import crash
-from tests.sim.forge import Stranger
+from tests.sim.forge import Stranger, chain_of, clear
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.nat import Nat
-from tests.sim.site import MOON, Site, child
+from tests.sim.site import MOON, Site, child, connection
 from tests.sim.users import user_answers
 from tests.sim.wiretap import Seen, Wiretap, which
 
@@ -59,9 +62,9 @@ def prepared(**options: Any) -> tuple[Site, Wiretap]:
 
 
 def loss(site: Site, wire: Wiretap, seconds: float = 260) -> int:
-    """Nothing arrives until moon has given its IKE SA up; where the messages after that begin."""
+    """Nothing arrives until moon has given its first IKE SA up; where the messages after that begin."""
     rule = wire.hold(which())
-    lost = sa_of(site.moon)
+    lost = site.moon.machines[0].sa
     site.world.run_until(lambda: all(machine.sa is not lost for machine in site.moon.machines), seconds)
     rule.stop()
     rule.caught.clear()
@@ -384,6 +387,19 @@ def test_a_rekeyed_sa_gets_a_ticket_of_its_own(rekeyer: str) -> None:
     assert stands(site) and exchanges(wire, mark) == [RESUME, IKE_AUTH]
 
 
+@pytest.mark.conformance("v2-113")
+@pytest.mark.parametrize(("by", "answer"), [("moon", N.TICKET_ACK), ("sun", N.TICKET_NACK)])
+def test_asked_for_while_an_sa_is_rekeyed(by: str, answer: NotifyType) -> None:
+    """A client may put TICKET_REQUEST there, and gets an answer (§4.1); who is none gets no ticket."""
+    site, wire = prepared()
+    request = which(CREATE_CHILD_SA, response=False)
+    rewrite(wire, request, lambda payloads: [*payloads, Notify(N.TICKET_REQUEST)])
+    getattr(site, by).rekey(site.world.now, "site")
+    wait(site, 15)
+    assert answer in notifies(wire.messages(which(CREATE_CHILD_SA, response=True))[-1])
+    assert stands(site) and sa_of(site.moon).ticket is not None and sa_of(site.moon).issued == b""
+
+
 def test_a_user_is_not_asked_for_a_password_again() -> None:
     """EAP is not run, and the gateway knows the user all the same."""
     users = {"answers": user_answers({"carol": b"of carol alone"})}
@@ -418,6 +434,83 @@ def test_through_a_nat() -> None:
     wait(site, 20)
     assert exchanges(wire, mark) == [RESUME, IKE_AUTH] and sa_of(site.moon).path.remote.port == 4500
     assert sa_of(site.moon).nat.local and len(site.moon.children) == 1
+
+
+@pytest.mark.conformance("v2-113")
+@pytest.mark.parametrize("rekeyed", ["never", "moon", "sun", "half"])
+@pytest.mark.parametrize("unique", [Unique.NEVER, Unique.NO, Unique.KEEP])
+def test_what_is_resumed_stands_at_the_gateway_yet(unique: Unique, rekeyed: str) -> None:
+    """It is dead (§4.3.2), whoever of both began it, and whatever took its place without the client knowing.
+
+    So it neither keeps the client out nor its inner address from it (§5, note 5). Nobody says INITIAL_CONTACT here.
+    """
+    some = {"moon": ON["moon"] | {"vips": (ANY4, ANY4), "unique": Unique.NEVER}}
+    sun = ON["sun"] | {"pools": ("road",), "unique": unique}
+    children = {"moon_children": (child(local="dynamic", dpd_action=Action.START),)}
+    site, wire = gateways(**some, **children, sun=sun, sun_children=(child(local="10.2.0.0/16", remote="dynamic"),))
+    fill(site.sun, ROAD)
+    site.sun.engine.env.settings = Settings(max_sas_of_peer=1)
+    site.up()
+    assert stands(site)
+    if rekeyed in ("moon", "sun"):
+        getattr(site, rekeyed).rekey(site.world.now, "site")
+        wait(site, 15)
+    elif rekeyed == "half":
+        wire.hold(which(CREATE_CHILD_SA, response=True), 100)
+        site.moon.rekey(site.world.now, "site")
+    before, (old,) = sa_of(site.moon).own_vips, {machine.sa for machine in site.sun.machines if machine.sa.children}
+    mark = loss(site, wire)
+    wait(site, 30)
+    assert exchanges(wire, mark) == [RESUME, IKE_AUTH] and stands(site)
+    assert len(before) == 2 and sa_of(site.moon).own_vips == before == sa_of(site.sun).peer_vips
+    assert len(site.sun.machines) == 1 and sa_of(site.sun) is not old
+    (pool,) = site.sun.pools.all()
+    assert [lease.address for lease in pool.leases() if lease.online] == list(before)
+    site.moon.terminate(site.world.now, "site")
+    wait(site, 10)
+    assert bare(site.sun) and not any(lease.online for lease in pool.leases())
+
+
+def test_only_what_is_resumed_does_not_count() -> None:
+    """Another SA of the same peer does, and keeps it out by a ticket as well as without."""
+    site, wire = prepared(moon={"unique": Unique.NEVER}, sun={"unique": Unique.NEVER})
+    site.moon.load(connection("other", children=(child("net"),), unique=Unique.NEVER, dpd_delay=0))
+    site.moon.initiate("other", "net", site.world.now)
+    wait(site, 5)
+    assert len(site.sun.machines) == 2
+    site.sun.engine.env.settings = Settings(max_sas_of_peer=1)
+    mark = loss(site, wire)
+    wait(site, 30)
+    assert exchanges(wire, mark)[:2] == [RESUME, IKE_AUTH] and len(site.sun.machines) == 2
+    assert site.sun.saw(AuthFailed)
+
+
+@pytest.mark.conformance("v2-113")
+def test_a_resumed_client_can_be_sent_to_another_gateway() -> None:
+    """Who follows redirects is told in the new exchange (§5); the ticket is for this gateway alone."""
+    site, wire = prepared(moon={"follow_redirects": True})
+    mark = loss(site, wire)
+    wait(site, 20)
+    assert stands(site) and exchanges(wire, mark) == [RESUME, IKE_AUTH]
+    assert N.REDIRECT_SUPPORTED in notifies(wire.messages(which(RESUME, response=False), mark)[-1])
+    assert N.REDIRECT_SUPPORTED in sa_of(site.sun).extensions
+
+
+@pytest.mark.conformance("v2-113")
+def test_a_redirect_in_place_of_an_answer() -> None:
+    """Whoever sent it: IKE_SA_INIT goes to the gateway that is configured, and there a REDIRECT is judged."""
+    site, wire = prepared(moon={"follow_redirects": True})
+    loss(site, wire)
+    elsewhere = chain_of([redirect_notify("203.0.113.7", bytes(32))])
+
+    def instead(seen: Seen) -> bytes:
+        ends = {"spi_i": seen.message.spi_i, "spi_r": bytes(8)}
+        return clear(elsewhere, exchange=RESUME, response=True, initiator=False, **ends)
+
+    wire.rewrite(which(RESUME, response=True), instead, 1)
+    mark = len(wire.seen)
+    wait(site, 30)
+    assert stands(site) and exchanges(wire, mark)[-2:] == [IKE_SA_INIT, IKE_AUTH]
 
 
 @pytest.mark.parametrize("by", ["moon", "sun"])

@@ -292,14 +292,15 @@ class AnswerIkeAuth(Answer):
         establish(sa)
         return Reply(payloads + await self._settle(sa, admission.opening, keying))
 
-    def _check(self, sa: IkeSa, admission: Admission) -> None:
-        """What may keep out a peer that proved itself. Raises AuthenticationFailed."""
+    def _check(self, sa: IkeSa, admission: Admission, dead: int = 0) -> None:
+        """What may keep out a peer that proved itself; `dead` of its SAs do not count. Raises AuthenticationFailed."""
         assert admission.connection is not None and sa.local_id is not None and sa.remote_id is not None
         if admission.theirs != len(admission.connection.remote):
             raise AuthenticationFailed(f"{admission.theirs} rounds are not those of {admission.connection.name}")
         wanted = admission.connection.ppk_id
         ppk.must_be_used(admission.connection, sa.ppk and (wanted is None or wanted.data == admission.ppk))
-        unique, already = admission.connection.unique, sa.env.connected(sa.local_id, sa.remote_id, admission.user)
+        unique = admission.connection.unique
+        already = sa.env.connected(sa.local_id, sa.remote_id, admission.user) - dead
         first = unique is not Unique.NEVER and says_first_contact(sa, admission.opening) and not sa.is_hidden
         if not already or first:
             return

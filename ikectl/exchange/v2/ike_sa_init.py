@@ -55,7 +55,6 @@ HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
 KNOWN_HASHES = tuple(HashAlgorithm)
 OUR_HASHES = tuple([known for known in KNOWN_HASHES if known in ANNOUNCED_HASHES])
 """What `peer_hashes` makes of a list that is the same as ours."""
-REDIRECTABLE = (NotifyType.REDIRECT_SUPPORTED,)
 
 
 def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
@@ -264,7 +263,7 @@ class AnswerIkeSaInit(Answer):
         if suite.additional:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         payloads.append(MULTIPLE_AUTH_SUPPORTED)
-        sa.extensions = extensions.agreed(sa.connection, request, *(REDIRECTABLE if redirect.follows(request) else ()))
+        sa.extensions = extensions.agreed(sa.connection, request, *redirect.agreed(request))
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
         if NotifyType.USE_PPK in request.said:

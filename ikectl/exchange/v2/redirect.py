@@ -38,6 +38,11 @@ def follows(request: Message) -> bool:
     return NotifyType.REDIRECT_SUPPORTED in request.said or NotifyType.REDIRECTED_FROM in request.said
 
 
+def agreed(request: Message) -> tuple[NotifyType, ...]:
+    """What this adds to the extensions of a gateway's SA."""
+    return (NotifyType.REDIRECT_SUPPORTED,) if follows(request) else ()
+
+
 def send_away(sa: IkeSa, request: Message, nonce: bytes) -> Reply | None:
     """The response to IKE_SA_INIT that sends the client on, if it is to be and follows (§3)."""
     gateway = sa.connection.redirect_to if sa.connection is not None else None

@@ -16,6 +16,7 @@ from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.followup_ke import Creation, Plan, forget, go_on, pending, postpone
 from ikectl.exchange.v2.ike_sa_init import ke_methods
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
+from ikectl.exchange.v2.session_ticket import promise
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType
 from ikectl.sa.asks import AnswerKe, CombineKe, GenerateKe
 from ikectl.sa.association import IkeState
@@ -279,6 +280,7 @@ class AnswerRekeyIke(Answer):
             SA((Proposal(chosen.number, chosen.protocol, spi, chosen.transforms),)),
             Nonce(nonce_r),
             KE(suite.ke, public),
+            *promise(sa, request),
         ]
         if not suite.additional:
             return Reply(answer, born=await plan.finish(sa))

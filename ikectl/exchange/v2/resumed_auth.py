@@ -97,6 +97,8 @@ class AnswerResumedAuth(AnswerIkeAuth):
         payloads: list[Payload] = [IDr.of(sa.local_id), own_proof(sa, sa.local_id)]
         sa.user, sa.ppk, sa.reauth_by = session.user, session.ppk, session.reauth_by
         sa.resumes = replace(session, sk_d=NO_SECRET)  # its keys are made
+        for lost in sa.env.remains(session):
+            sa.take_inner(lost)  # or it would get other addresses, as long as the lost SA holds these (§5, note 5)
         keying = Keying(shake.nonce_i, shake.nonce_r)
         establish(sa)
         sa.emit(Note(sa, f"resumed by a session ticket of {sa.remote_id}" + (f", user {sa.user!r}" if sa.user else "")))
@@ -115,6 +117,7 @@ class AnswerResumedAuth(AnswerIkeAuth):
         admission = Admission(request, connection, theirs=len(connection.remote), user=session.user)
         if session.ppk and connection.ppk_id is not None:
             admission.ppk = connection.ppk_id.data  # the connection is as it was, so it was that key
-        self._check(sa, admission)
+        # What it resumes is dead as soon as this stands (§4.3.2); of a line of SAs only the last one counts.
+        self._check(sa, admission, sum(lost.heir is None for lost in sa.env.remains(session)))
         if not await SpendTicket(shake.ticket):
             raise AuthenticationFailed("its session ticket was taken before, or has expired")

@@ -14,7 +14,7 @@ from typing import ClassVar
 from ikectl.config.model import Child, Connection
 from ikectl.crypto.kdf_v2 import derive_resumed
 from ikectl.errors import PeerMisbehaved
-from ikectl.exchange.v2 import childless, extensions
+from ikectl.exchange.v2 import childless, extensions, redirect
 from ikectl.exchange.v2.base import Again, Answer, Case, Done, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.natd import judge_nat, nat_hashes, to_natt_port
@@ -50,6 +50,7 @@ class SessionResume(Exchange):
         if sa.handshake is None:
             sa.handshake = Handshake(nonce_i=sa.random(NONCE_OCTETS))
             sa.resumes = self.ticket.session
+            sa.own_vips = self.ticket.own_vips  # what to ask for (§5, note 5)
             sa.move(IkeState.CONNECTING)
         first: list[Payload] = [Notify(NotifyType.COOKIE, self.cookie)] if self.cookie else []
         return [
@@ -58,6 +59,7 @@ class SessionResume(Exchange):
             Notify(NotifyType.TICKET_OPAQUE, self.ticket.octets),
             *nat_hashes(sa, bytes(8)),
             *extensions.announced(sa.connection),
+            *redirect.announced(sa),
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
@@ -74,9 +76,9 @@ class SessionResume(Exchange):
         return Again()
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
-        """Unproven; but all that comes of believing it is a full exchange (§4.3.2)."""
-        error = first_error(reply)
-        return Done(close=f"the peer answered {NotifyType.TICKET_NACK if error is None else error.type} to our ticket")
+        """Unproven; but all that comes of believing it is a full exchange (§4.3.2), where a REDIRECT is judged, too."""
+        refusal = first_error(reply) or reply.notify(NotifyType.REDIRECT) or TICKET_NACK
+        return Done(close=f"the peer answered {refusal.type} to our ticket")
 
     async def on_resumed(self, sa: IkeSa, reply: Message) -> Next:
         """What it concludes is doubtful until IKE_AUTH proves it."""
@@ -103,6 +105,7 @@ class SessionResume(Exchange):
     cases = (
         Case(on_cookie, notify=NotifyType.COOKIE),
         Case(on_refused, notify=NotifyType.TICKET_NACK),
+        Case(on_refused, notify=NotifyType.REDIRECT),
         Case(on_refused, error=True),
         Case(on_resumed, required=(Nonce,)),
     )
@@ -132,7 +135,7 @@ class AnswerSessionResume(Answer):
         sa.keys = derive_resumed(session.suite, session.sk_d, nonce_i, nonce_r, sa.spi_i, sa.spi_r)
         judge_nat(sa, request)
         sa.move(IkeState.CONNECTING)
-        sa.extensions = extensions.agreed(connection, request)
+        sa.extensions = extensions.agreed(connection, request, *redirect.agreed(request))
         payloads: list[Payload] = [Nonce(nonce_r), *nat_hashes(sa, sa.spi_r), *extensions.echoed(sa.extensions)]
         return Reply([*payloads, *childless.announced(connection)])
 

@@ -28,6 +28,7 @@ from ikectl.wire.v2.notify import Notify
 
 TICKET_REQUEST = Notify(NotifyType.TICKET_REQUEST)
 TICKET_NACK = Notify(NotifyType.TICKET_NACK)
+TICKET_ACK = Notify(NotifyType.TICKET_ACK)
 
 
 def is_wanted(sa: IkeSa) -> bool:
@@ -103,14 +104,29 @@ class RenewTicket(Exchange):
 # -- the gateway ----------------------------------------------------------------
 
 
+def _deserves(sa: IkeSa) -> bool:
+    """Whether the peer gets tickets: the client (§4.1), unless it proved nothing and so has no session to resume."""
+    nobody = sa.remote_id is None or sa.remote_id.kind is IdType.NULL
+    return is_wanted(sa) and not nobody and not sa.caller
+
+
+def promise(sa: IkeSa, request: Message) -> list[Payload]:
+    """The answer to a TICKET_REQUEST that rides with the rekeying of `sa`: the new SA stands only behind that.
+
+    TICKET_ACK says that the client may ask there, by INFORMATIONAL (§4.1).
+    """
+    if request.notify(NotifyType.TICKET_REQUEST) is None:
+        return []
+    return [TICKET_ACK if _deserves(sa) else TICKET_NACK]
+
+
 async def give(sa: IkeSa, request: Message) -> list[Payload]:
     """The answer to a TICKET_REQUEST; nothing to what is none. Its sender is proven."""
     connection = sa.connection
     if connection is None or request.notify(NotifyType.TICKET_REQUEST) is None:
         return []
-    # Who proved nothing has no session to resume; one ticket for each SA keeps what we remember of them small.
-    nobody = sa.remote_id is None or sa.remote_id.kind is IdType.NULL
-    if not connection.resumption or nobody or sa.issued:
+    # One ticket for each SA keeps what we remember of them small.
+    if not _deserves(sa) or sa.issued:
         return [TICKET_NACK]
     life = connection.rekey_time + connection.over_time if connection.rekey_time else 0
     proof = connection.reauth_time + connection.over_time if connection.reauth_time else 0
