@@ -40,6 +40,7 @@ from ikectl.wire.v2 import (
     Nonce,
     Notify,
     Proposal,
+    PuzzleSolution,
     Transform,
     TSi,
     TSr,
@@ -168,6 +169,9 @@ PAYLOADS: dict[type[Payload], st.SearchStrategy[Any]] = {
     Notify: st.builds(Notify, of(NotifyType, 0xFFFF), octets, of(Protocol), st.binary(max_size=255)),
     Delete: deletes(),
     VendorId: st.builds(VendorId, octets),
+    PuzzleSolution: st.integers(1, 64).flatmap(
+        lambda each: st.builds(PuzzleSolution, st.tuples(*[st.binary(min_size=each, max_size=each)] * 4))
+    ),
     TSi: selector_payloads(TSi),
     TSr: selector_payloads(TSr),
     CP: st.builds(

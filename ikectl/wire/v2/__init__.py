@@ -6,6 +6,7 @@ from ikectl.wire.v2.identity import AUTH, CERT, CERTREQ, IDi, IDr
 from ikectl.wire.v2.keying import KE, Nonce, VendorId
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
+from ikectl.wire.v2.puzzle import PuzzleSolution
 from ikectl.wire.v2.sa import SA, Proposal, Transform
 from ikectl.wire.v2.sealed import SK, SKF, SkCipher, open_sealed, seal
 from ikectl.wire.v2.ts import TSi, TSr
@@ -25,6 +26,7 @@ __all__ = [
     "AUTH",
     "Notify",
     "Delete",
+    "PuzzleSolution",
     "TSi",
     "TSr",
     "CP",
