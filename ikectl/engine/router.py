@@ -2,7 +2,8 @@
 
 Everything here reads unauthenticated octets. So it keeps nothing for a
 stranger beyond a bounded number of half-open SAs, asks for cookies when these
-grow many (RFC 7296 §2.6), and answers unknown SPIs rarely (§2.21.4).
+grow many (RFC 7296 §2.6) and for puzzles to be solved when they grow very many
+(RFC 8019), and answers unknown SPIs rarely (§2.21.4).
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from ikectl.engine.cookies import Cookies
+from ikectl.engine.cookies import NO_PUZZLE, Cookies
 from ikectl.engine.driver import Driver
 from ikectl.engine.half_open import HalfOpen
 from ikectl.engine.outside import Outside
+from ikectl.engine.puzzles import Puzzles, prf_for
 from ikectl.engine.v1.first_fragments import FirstFragments
 from ikectl.errors import PeerMisbehaved, WireError
 from ikectl.iana import v1
@@ -27,6 +29,7 @@ from ikectl.wire.v1.notify import Notify as NotifyV1
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.puzzle import Demand, PuzzleSolution, puzzle_notify
 
 AnyDriver = Driver[Any]
 
@@ -37,6 +40,9 @@ INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
 
 LOOKED_AT = 64
 """Half-open SAs that are looked at to find one which may make room: the work for a stranger's message is bounded."""
+
+PUZZLES_TOLD_EVERY = 60.0
+"""Seconds between two notes that strangers have to solve puzzles."""
 
 MAX_INITIAL_OCTETS = 16 * 1024
 """A longer IKE_SA_INIT is dropped. The greatest honest ones have some 3 KiB, for they must do without
@@ -55,11 +61,24 @@ class Stranger:
 class Router:
     """SPI -> machine, and the doorkeeping of IKE_SA_INIT."""
 
-    __slots__ = ("_cookies", "_first_fragments", "_last_complaint", "_outside", "half_open", "half_open_v1", "machines")
+    __slots__ = (
+        "_cookies",
+        "_first_fragments",
+        "_last_complaint",
+        "_outside",
+        "_puzzles",
+        "_puzzles_told",
+        "half_open",
+        "half_open_v1",
+        "machines",
+    )
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
-        self._cookies = Cookies(outside.env.random_for(0))
+        random = outside.env.random_for(0)
+        self._cookies = Cookies(random)
+        self._puzzles = Puzzles(outside.env.settings, random)
+        self._puzzles_told = float("-inf")
         self._first_fragments = FirstFragments()
         self._last_complaint = float("-inf")
         self.machines: dict[bytes, AnyDriver] = {}
@@ -221,13 +240,58 @@ class Router:
         if of_site >= settings.block_threshold or waiting >= settings.half_open_limit:
             self._drop(path, "too many half-open SAs")
             return False
-        if waiting >= settings.cookie_threshold or of_site >= settings.cookie_threshold_ip:
-            shown = message.notify(NotifyType.COOKIE)
-            if shown is None or not self._cookies.good(shown.data, nonce, address, header.spi_i, now):
-                cookie = self._cookies.make(nonce, address, header.spi_i, now)
-                self.reply_to_stranger(header, [Notify(NotifyType.COOKIE, cookie)], path)
+        bits = self._puzzles.bits(waiting, of_site)
+        if bits is None and waiting < settings.cookie_threshold and of_site < settings.cookie_threshold_ip:
+            return True
+        shown = message.notify(NotifyType.COOKIE)
+        asked = None if shown is None else self._cookies.asked_with(shown.data, nonce, address, header.spi_i, now)
+        if bits is not None and header.exchange is ExchangeType.IKE_SA_INIT:
+            return self._worked(message, header, asked, bits, path, now)
+        if asked is not None:
+            return True
+        cookie = self._cookies.make(nonce, address, header.spi_i, now)
+        self.reply_to_stranger(header, [Notify(NotifyType.COOKIE, cookie)], path)
+        return False
+
+    def _worked(
+        self, message: Message, header: Header, asked: Demand | None, bits: int, path: Path, now: float
+    ) -> bool:
+        """Whether a peer has worked enough for a place, or is let in without; else it gets a puzzle (RFC 8019 §7.1).
+
+        `asked` is what its cookie was given with. A session ticket is no matter of this: it names no prf, costs no
+        key exchange, and leaves nothing half open if it is not good (§4.5).
+        """
+        self._tell_of_puzzles(bits, now)
+        try:
+            solution, chosen = message.get(PuzzleSolution), prf_for(message)
+        except PeerMisbehaved as failure:
+            self._drop(path, str(failure))
+            return False
+        if chosen is None:
+            # §7.1.1.2: no puzzle can be given, and no SA can come of it.
+            self.reply_to_stranger(header, [Notify(NotifyType.NO_PROPOSAL_CHOSEN)], path)
+            return False
+        shown = message.notify(NotifyType.COOKIE)
+        if shown is not None and asked is not None and asked != NO_PUZZLE:
+            if solution is None and self._puzzles.drawn(now):
+                return True
+            if solution is not None and self._puzzles.suffices(solution, shown.data, asked, bits):
+                if self.half_open.made_by(header.spi_i, path.remote.address) is None:
+                    return True
+                # Else one solution would do for as many key exchanges as somebody likes.
+                self._drop(path, "a solution is good for one half-open SA at a time")
                 return False
-        return True
+        demand = Demand(chosen, bits)
+        cookie = self._cookies.make(message.one(Nonce).value, path.remote.address, header.spi_i, now, demand)
+        self.reply_to_stranger(header, [Notify(NotifyType.COOKIE, cookie), puzzle_notify(demand)], path)
+        return False
+
+    def _tell_of_puzzles(self, bits: int, now: float) -> None:
+        """Let the operator know, once a minute while it lasts."""
+        if now - self._puzzles_told >= PUZZLES_TOLD_EVERY:
+            self._puzzles_told = now
+            why = f"{len(self.half_open)} half-open IKE SAs: whoever calls has to solve a puzzle of {bits} bits first"
+            self._outside.env.events.append(Note(None, f"{why}, but for a few drawn by lot (RFC 8019)"))
 
     def add(self, machine: AnyDriver) -> None:
         """Route messages to a new machine."""
