@@ -8,6 +8,7 @@ than by silence.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import ClassVar
 
@@ -35,8 +36,11 @@ def is_wanted(sa: IkeSa) -> bool:
     return sa.connection is not None and sa.connection.resumption
 
 
+@lru_cache(256)
 def demands(connection: Connection) -> bytes:
     """A digest of all that the connection says of its IKE SA; a ticket is good for the very same alone.
+
+    Kept, because it costs more than to open a ticket, and somebody who saw one may show it again and again.
 
     The order in which sets show their members may differ between equal ones: then a good ticket is refused.
     """
