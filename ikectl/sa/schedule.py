@@ -12,7 +12,6 @@ it costs to move them all whenever one more child is watched.
 """
 
 
-
 class Schedule(dict[Name, float]):
     """Deadlines by name, in absolute monotonic seconds.
 

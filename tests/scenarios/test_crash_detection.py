@@ -18,9 +18,11 @@ from tests.scenarios.stage import IKE_AUTH, INFORMATIONAL, gateways, sa_of, stan
 from tests.sim.forge import chain_of, clear
 from tests.sim.host import Host
 from tests.sim.link import Link
+from tests.sim.nat import Nat
 from tests.sim.site import MOON, SUN, Site, child
 from tests.sim.wiretap import Wiretap, which
 
+ELSEWHERE = "192.0.2.77"
 TOKEN = NotifyType.QUICK_CRASH_DETECTION
 QCD: dict[str, Any] = {"moon": {"qcd": True, "dpd_delay": 30}, "sun": {"qcd": True}}
 BACK = {"moon_children": (child(dpd_action=Action.START),)}
@@ -99,6 +101,50 @@ def test_a_crash_is_noticed_at_the_first_question() -> None:
     wait(site, 5)
     assert sa_of(site.moon).spi_i != old and stands(site)
     site.world.settled()
+
+
+@pytest.mark.parametrize("by", ["mobike", "nat"])
+def test_whoever_moved_gets_another_token(by: str) -> None:
+    """A token is for the address that its taker has (§5.2), and is replaced with it (§4.4)."""
+    if by == "mobike":
+        site, wire = prepared(
+            moon=QCD["moon"] | {"mobike": True, "local": "%any"},
+            sun=QCD["sun"] | {"mobike": True, "remote": "%any"},
+            **BACK,
+        )
+        before = sa_of(site.moon).crash_token
+        site.world.move(site.moon, ELSEWHERE)
+    else:
+        nat = Nat(frozenset({MOON}), "203.0.113.5")
+        site, wire = prepared(nats=(nat,), sun=QCD["sun"] | {"remote": "%any"}, **BACK)
+        before = sa_of(site.moon).crash_token
+        nat.outside = "203.0.113.6"
+        wait(site, 31)  # until moon asks whether sun lives
+    wait(site, 5)
+    assert len(wire.messages(which(INFORMATIONAL, by=site.sun, response=False, holds=TOKEN))) == 1
+    assert before != sa_of(site.moon).crash_token and stands(site)
+    crash(site.sun)
+    wait(site, 70)
+    assert "it was restarted" in site.moon.saw(IkeDown)[0].text() and stands(site)
+    site.world.settled()
+
+
+def test_a_peer_that_moves_again_and_again_gets_one_token_at_a_time() -> None:
+    """While one is under way the next ones wait as one, and the last address counts."""
+    site, wire = prepared(
+        moon=QCD["moon"] | {"mobike": True, "local": "%any"}, sun=QCD["sun"] | {"mobike": True, "remote": "%any"}
+    )
+    rule = wire.hold(which(INFORMATIONAL, by=site.moon, response=True))
+    for number in range(80, 88):
+        site.world.move(site.moon, f"192.0.2.{number}")
+        wait(site, 1)
+    (machine,) = site.sun.machines
+    assert len(machine.queue) <= 2
+    wire.release(rule)
+    wait(site, 60)
+    secrets, sa = site.sun.engine.env.crash_secrets, sa_of(site.moon)
+    assert sa.crash_token == secrets.token(sa.spi_i, sa.spi_r, sa.path.local.address)
+    assert stands(site)
 
 
 def test_without_a_token_silence_has_to_tell() -> None:

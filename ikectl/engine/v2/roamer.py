@@ -8,9 +8,10 @@ from ikectl.engine.driver import LIVE, STANDING, Driver
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import wait
 from ikectl.exchange import children
-from ikectl.exchange.v2 import mobike
+from ikectl.exchange.v2 import crash_token, mobike
 from ikectl.exchange.v2.address_update import TellAddresses, UpdateAddresses
 from ikectl.exchange.v2.base import Exchange
+from ikectl.exchange.v2.crash_token import TellToken
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.events import Note
@@ -64,6 +65,12 @@ class Roamer(Driver[IkeSa]):
                 sa.path = path
         else:
             self._follow(path)
+
+    def _follow(self, path: Path) -> None:
+        before = self.sa.path.remote.address
+        super()._follow(path)
+        if not self._will(TellToken):
+            self.queue += crash_token.moved(self.sa, before)
 
     def roam(self, now: float) -> None:
         if mobike.movable(self.sa):

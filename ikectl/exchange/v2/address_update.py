@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import ClassVar
 
 from ikectl.exchange import children
-from ikectl.exchange.v2 import mobike
+from ikectl.exchange.v2 import crash_token, mobike
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next
 from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.natd import judge_nat, nat_hashes
@@ -120,7 +120,8 @@ class UpdateAddresses(Exchange):
             judge_nat(sa, reply)
         failed = await _follow(sa)
         sa.emit(Note(sa, f"the SA runs on {sa.path} now"))
-        return Done(follow=tuple(RekeyChild(child) for child in failed))
+        token = crash_token.moved(sa, self.before.remote.address) if self.before is not None else ()
+        return Done(follow=(*(RekeyChild(child) for child in failed), *token))
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
         if reply.notify(NotifyType.UNACCEPTABLE_ADDRESSES) is not None:
@@ -286,7 +287,7 @@ async def _update(sa: IkeSa, mobility: Mobility, request: Message, arrived: Path
 
     The addresses are those of the IP header, which a NAT may have rewritten.
     """
-    held = mobility.held or Held(sa.way, sa.encap)
+    held, before = mobility.held or Held(sa.way, sa.encap), sa.path.remote.address
     if arrived != sa.path:
         sa.emit(Note(sa, f"the peer moved from {sa.path.remote} to {arrived.remote}"))
         mobility.moves += 1
@@ -296,6 +297,6 @@ async def _update(sa: IkeSa, mobility: Mobility, request: Message, arrived: Path
     if arrived.remote.address in (sa.ends.remote.address, *mobility.verified):
         mobility.held = None
         failed = await _follow(sa)
-        return tuple(RekeyChild(child) for child in failed)
+        return (*(RekeyChild(child) for child in failed), *crash_token.moved(sa, before))
     mobility.held = held
-    return (CheckRoute(),)
+    return (CheckRoute(), *crash_token.moved(sa, before))

@@ -80,16 +80,29 @@ class AnswerCrashToken(AnswerRider):
 
 @dataclass(slots=True, eq=False)
 class TellToken(Exchange):
-    """INFORMATIONAL {N(QUICK_CRASH_DETECTION)}: a rekeyed SA has other SPIs, so another token (§4.3)."""
+    """INFORMATIONAL {N(QUICK_CRASH_DETECTION)}: a rekeyed SA has other SPIs, a peer that moved another address, so
+    there is another token (§4.3, §4.4, §5.2)."""
 
     type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
     token: int = 0
+    peer: bytes = b""
+    """The address that the token is for."""
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
+        self.peer = sa.path.remote.address
         return (own(sa) or None) if is_wanted(sa) and sa.state is IkeState.ESTABLISHED else None
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
         hear(sa, reply)
-        return Done()
+        return Done(follow=moved(sa, self.peer))
+
+    def serves(self, other: Exchange) -> bool:
+        # One under way, too: when the peer moves meanwhile, it is followed by another one.
+        return isinstance(other, TellToken)
 
     cases = (Case(on_answer),)
+
+
+def moved(sa: IkeSa, before: bytes) -> tuple[Exchange, ...]:
+    """What the peer must be told if its address (packed) is not the one before: a token is bound to it (§5.2)."""
+    return (TellToken(),) if is_wanted(sa) and sa.path.remote.address != before else ()
