@@ -330,14 +330,18 @@ class Router:
         Had we the SA before we started, the peer knows one of the tokens (RFC 6290 §4.5).
         """
         self._drop(path, "it is for an SA that is not here")
-        if not header.is_response and self._may_complain(now):
-            secrets, ends = self._outside.env.crash_secrets, (header.spi_i, header.spi_r)
-            proofs = secrets.proofs(*ends, path.remote.address) if NO_SPI not in ends else ()
+        secrets, ends = self._outside.env.crash_secrets, (header.spi_i, header.spi_r)
+        known = bool(secrets.earlier) and NO_SPI not in ends
+        if not header.is_response and self._may_complain(now, known):
+            proofs = secrets.proofs(*ends, path.remote.address) if known else ()
             tokens = [Notify(NotifyType.QUICK_CRASH_DETECTION, proof) for proof in proofs]
             self.reply_to_stranger(header, [Notify(NotifyType.INVALID_IKE_SPI), *tokens], path)
 
-    def _may_complain(self, now: float) -> bool:
-        if now - self._last_complaint < self._outside.env.settings.invalid_spi_rate:
+    def _may_complain(self, now: float, with_token: bool = False) -> bool:
+        """Whether to answer a stranger, or a peer that may have been none before we started."""
+        settings = self._outside.env.settings
+        every = settings.crash_token_rate if with_token else settings.invalid_spi_rate
+        if now - self._last_complaint < every:
             return False
         self._last_complaint = now
         return True

@@ -87,6 +87,9 @@ class Settings:
     0: what every path takes, which with IPv4 is 576."""
     invalid_spi_rate: float = 1.0
     """Answers to messages of unknown SAs: at most one in this many seconds (RFC 7296 §2.21.4)."""
+    crash_token_rate: float = 0.02
+    """The same where a crash token goes with them (RFC 6290 §4.5): a thousand clients of a gateway that was restarted
+    learn of it within half a minute; and whoever forges addresses turns 60 kbit/s on somebody, no more."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from ikectl.values.secret import Secret
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Notify
 from tests.scenarios.stage import IKE_AUTH, INFORMATIONAL, gateways, sa_of, stands, wait
-from tests.sim.forge import chain_of, clear
+from tests.sim.forge import Stranger, chain_of, clear
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.nat import Nat
@@ -145,6 +145,20 @@ def test_a_peer_that_moves_again_and_again_gets_one_token_at_a_time() -> None:
     secrets, sa = site.sun.engine.env.crash_secrets, sa_of(site.moon)
     assert sa.crash_token == secrets.token(sa.spi_i, sa.spi_r, sa.path.local.address)
     assert stands(site)
+
+
+@pytest.mark.parametrize(("restarted", "answers"), [(True, 50), (False, 2)])
+def test_many_peers_learn_of_a_crash_within_seconds(restarted: bool, answers: int) -> None:
+    """Answers to strangers are few (RFC 7296 §2.21.4); with tokens they are as many as a gateway has clients."""
+    site, wire = prepared()
+    if restarted:
+        crash(site.sun)
+    told = 0
+    for number in range(100):
+        wait(site, 0.0199)
+        stranger = Stranger(wire, site.sun, f"203.0.113.{number + 1}")
+        told += len(stranger.ask((0, b""), exchange=INFORMATIONAL, spi_i=b"initiatr", spi_r=b"respondr"))
+    assert told == answers
 
 
 def test_without_a_token_silence_has_to_tell() -> None:
