@@ -39,10 +39,6 @@ class Annexes:
         self._begun: dict[str, list[float]] = {}
         """When annexes of a connection were begun, from the first one until no IKE SA of it is left."""
 
-    def spreads(self, name: str) -> bool:
-        """Whether children of that connection are on several IKE SAs because the peer wants it so."""
-        return name in self._begun
-
     def left(self, machine: AnyDriver, last: bool) -> None:
         """An IKE SA is gone; `last`: there is no other one of its connection."""
         self._full.pop(machine.sa.uniqueid, None)

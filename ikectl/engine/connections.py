@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 AnyDriver = Driver[Any]
 
+LOOK_BACK = 60.0
+"""Seconds until it is settled which SAs a peer deletes that called in the same moment as we did: a DELETE that is lost
+is sent five times meanwhile."""
+REPLACED = "replaced by a newer one of the same peer"
 PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
 
 Ends = tuple[Identity | None, Identity | None, str]
@@ -327,20 +331,20 @@ class Connections:
             self._succeed(machine, now)
         elif not sa.initiator and sa.resumes is not None:
             self._close_resumed(sa.resumes, now)
-        if sa.contacted and connection.unique is not Unique.NEVER:
+        contacted = sa.contacted and connection.unique is not Unique.NEVER
+        if contacted:
             # §2.4: the peer knows no other SA with us; they are dead, and need no DELETE. But what came to stand
             # after the peer began this one is alive: both ends called at once, each before it knew of the other.
             for other in self._older(machine):
                 if other.sa.established_at <= machine.began_at:
                     other.close("the peer says this is its first contact", now)
-        elif connection.unique is Unique.REPLACE and not (sa.initiator and self.annexes.spreads(sa.name)):
-            for other in self._older(machine):
-                if not self.reauthentications.is_replacing(machine, other):
-                    other.delete("replaced by a newer one of the same peer", 0, now)
-        elif connection.unique is Unique.KEEP and isinstance(machine, IsakmpMachine):
-            self._keep_older(machine, now)
-        elif isinstance(machine, IsakmpMachine):
-            self._keep_few(machine, now)
+        if connection.unique is Unique.REPLACE:
+            self._replace(machine, now)
+        elif isinstance(machine, IsakmpMachine) and not contacted:
+            if connection.unique is Unique.KEEP:
+                self._keep_older(machine, now)
+            else:
+                self._keep_few(machine, now)
         self._contacts.pop(sa.uniqueid, None)
         self.calls.established(machine, now)
 
@@ -355,6 +359,33 @@ class Connections:
         while found and found[-1].heir is not None:
             found.append(found[-1].heir)  # the client may not have learnt of it any more
         return tuple(sa for sa in found if sa.state is not IkeState.CLOSED)
+
+    def _replace(self, machine: AnyDriver, now: float) -> None:
+        """unique = replace: one SA with a peer is to stay.
+
+        Both ends may call at once, and then each end answers one SA: would whoever completes the second one delete
+        the first, each end could delete another one, and nothing be left. The responder of an SA has it before the
+        initiator does, so as long as the responder alone replaces, one is left at either end. Both are left where
+        each end had the other's SA first; then the one of the smaller SPIs goes, at either end. A peer that replaces
+        nothing leaves it to us to look again, when what it deletes is surely gone.
+        """
+        sa = machine.sa
+        for other in self._older(machine):
+            if not sa.initiator or isinstance(machine, IsakmpMachine):
+                other.delete(REPLACED, 0, now)
+            elif not _is_our_call(other.sa):
+                if _loses(other.sa, sa):
+                    other.delete(REPLACED, 0, now)
+                else:
+                    machine.look_back_at(now + LOOK_BACK, now)
+
+    def look_back(self, machine: AnyDriver) -> None:
+        """Some time ago both ends called at once, and the older one was to stay."""
+        sa = machine.sa
+        if sa.state in STANDING and sa.connection is not None and sa.connection.unique is Unique.REPLACE:
+            others = [other for other in self._older(machine) if other.sa.state in STANDING]
+            if any(_loses(sa, other.sa) and not _is_our_call(other.sa) for other in others):
+                machine.delete("the peer called at the same time, and its SA stays", 0, machine.now)
 
     def _close_resumed(self, session: Session, now: float) -> None:
         """The client resumed what still stands here: it is dead, and needs no DELETE (RFC 5723 §4.3.2)."""
@@ -490,6 +521,16 @@ class Connections:
         child = None if connection is None else connection.child(child_name)
         if connection is not None and child is not None:
             self.traps.install(connection, child, 0, now, own=True)
+
+
+def _loses(one: Association, other: Association) -> bool:
+    """Which of two SAs that both ends began at once goes: the same one at either end."""
+    return one.spi_i + one.spi_r < other.spi_i + other.spi_r
+
+
+def _is_our_call(sa: Association) -> bool:
+    """Whether this end called the peer for it; whose the last rekeying was makes no difference."""
+    return sa.caller if isinstance(sa, IkeSa) else sa.initiator
 
 
 def _ends(sa: Association) -> Ends:

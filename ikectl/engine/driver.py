@@ -159,6 +159,11 @@ class Driver(Generic[S]):
         """Another SA took over; what is left is to be deleted."""
         raise NotImplementedError
 
+    def look_back_at(self, at: float, now: float) -> None:
+        """See at that instant whether the peer's SA, which was made at the same time, still stands beside this one."""
+        self.now = now
+        self._set("look-back", at)
+
     @property
     def is_unanswered(self) -> bool:
         """Whether the peer has said nothing but its first message, so that it may not even receive."""
@@ -417,6 +422,8 @@ class Driver(Generic[S]):
                 self.last_sent = self.now
                 quiet_at = self.now + self.sa.env.settings.keep_alive
             self._set("keepalive", quiet_at)
+        elif name == "look-back":
+            self.outside.look_back(self)
         elif name == "linger":
             self.sa.env.events.append(Note(None, f"{self.sa!r} forgotten"))
             self.outside.changed(self)

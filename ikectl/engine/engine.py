@@ -90,6 +90,7 @@ class Engine:
         self._outside.again = self.connections.again
         self._outside.reauthenticate = self.connections.reauthenticate
         self._outside.annex = self.connections.annexes.make
+        self._outside.look_back = self.connections.look_back
         self._outside.redirected = self.connections.redirected
         self._outside.expired = self.connections.reauthentications.expired
         self._outside.revive = self.connections.revive

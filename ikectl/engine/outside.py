@@ -94,6 +94,8 @@ class Outside:
     """Told to replace this IKE SA by one that is made from scratch, for the command of that number."""
     annex: Callable[[AnyDriver, Child, int, str], None] = lambda driver, child, token, why: None
     """Told that the peer takes no further child on this IKE SA, to bring this one up elsewhere; and what it said."""
+    look_back: Callable[[AnyDriver], None] = lambda driver: None
+    """Told that a while has passed since both ends made an SA at once."""
     redirected: Callable[[AnyDriver], None] = lambda driver: None
     """Told that the peer of this established SA sends us to another gateway."""
     expired: Callable[[AnyDriver], None] = lambda driver: None

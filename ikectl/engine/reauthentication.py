@@ -133,11 +133,6 @@ class Reauthentications:
         )
         self._returning[sa.uniqueid] = Return(names)
 
-    def is_replacing(self, new: AnyDriver, old: AnyDriver) -> bool:
-        """Whether the one is to take the place of the other, and will delete it when all its children have moved."""
-        renewal = self._renewals.get(old.sa.uniqueid)
-        return renewal is not None and renewal.new is new
-
     def is_leaving(self, machine: AnyDriver) -> bool:
         """Whether another SA is taking its place."""
         return machine.sa.uniqueid in self._renewals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from ikectl.sa.env import Env, Settings
 from ikectl.sa.events import AuthFailed, Note
 from ikectl.values.identity import Identity
 from tests.sim.host import Host
+from tests.sim.link import Link
 from tests.sim.site import Site, child, connection
 from tests.sim.tape import Tape
 
@@ -149,3 +151,27 @@ def test_a_peer_is_one_however_it_spells_its_name(unique: Unique) -> None:
         outcomes.append(site.moon.done[token].error)
     assert outcomes[0] is None and all(outcomes[1:]) and len(site.sun.machines) == 1
     site.world.settled()
+
+
+POLICIES = list(Unique)
+
+
+@pytest.mark.conformance("v2-41")
+@pytest.mark.parametrize("loss", [0.0, 0.15])
+@pytest.mark.parametrize("ours", POLICIES)
+@pytest.mark.parametrize("theirs", POLICIES)
+def test_both_call_at_once(ours: Unique, theirs: Unique, loss: float) -> None:
+    """Whatever either end does about older SAs: no end is left with one that the other has not, nor both with none."""
+    for seed in range(8):
+        draw = Tape(seed, "both").fraction
+        link = Link(loss=loss, duplication=loss / 3, delay=0.005 + draw() / 10, jitter=draw() / 20)
+        site = Site(seed, link=link, moon={"unique": ours}, sun={"unique": theirs})
+        within = 0.05 if seed % 2 else 0.4
+        for host in (site.moon, site.sun):
+            at = draw() * within
+            site.world.at(at, partial(host.initiate, "site", "net", at))
+        site.world.run(400)
+        site.world.settled()
+        assert site.world.carries(site.moon, site.sun), f"seed {seed}: {site.world.violation('nothing is left')}"
+        if Unique.REPLACE in (ours, theirs):
+            assert len(site.moon.machines) == 1, f"seed {seed}: {site.world.violation('there are several')}"
