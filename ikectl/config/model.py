@@ -509,6 +509,7 @@ class Connection:
     cert_uris: tuple[str, ...] = ()
     ppk_id: Identity | None = None
     ppk_required: bool = False
+    ppk_intermediate: bool = True
     keyingtries: int = 1
     unique: Unique = Unique.NO
     childless: Childless = Childless.ALLOW

@@ -281,6 +281,9 @@ CONNECTION = Group(
                                                           "(RFC 8784): we use it as initiator, and as responder take no "
                                                           "other. A responder without takes any it has."),
         O("ppk_required", kinds.BOOL,          "no",      "No IKE SA without a post-quantum pre-shared key in its keys."),
+        O("ppk_intermediate", kinds.BOOL,      "yes",     "Mix that key in before anybody says who he is, by "
+                                                          "IKE_INTERMEDIATE (RFC 9867), with a peer that can; `no` is "
+                                                          "RFC 8784 alone.", own=True),
         O("keyingtries",  kinds.U32,           "1",       "Rounds of calling, each over all addresses of the peer; 0 is for "
                                                           "ever. What was up and is wanted back is called for ever."),
         O("unique",       kinds.UNIQUE,        "no",      "Older SAs of the same peer: `never`, `no` (INITIAL_CONTACT "

@@ -1,4 +1,4 @@
-"""The key schedule of IKEv2 (RFC 7296 §2.13 to §2.18), with RFC 9370 and RFC 8784.
+"""The key schedule of IKEv2 (RFC 7296 §2.13 to §2.18), with RFC 9370, RFC 8784 and RFC 9867.
 
 Nonces and SPIs are those of the exchange that makes the keys; "initiator" is
 its initiator.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ikectl.crypto.prf import Prf
 from ikectl.values.record import record
 from ikectl.values.secret import NO_SECRET, Secret
+from ikectl.wire.v2.notify import PPK_CONFIRMATION_OCTETS
 
 if TYPE_CHECKING:
     from ikectl.crypto.proposal import ChildSuite, IkeSuite
@@ -109,6 +110,22 @@ def mix_ppk(prf: Prf, ppk: bytes, keys: IkeKeys) -> IkeKeys:
         Secret(prf.plus(ppk, keys.sk_pi, octets)),
         Secret(prf.plus(ppk, keys.sk_pr, octets)),
     )
+
+
+def derive_with_ppk(
+    suite: IkeSuite, sk_d: bytes, ppk: bytes, nonce_i: bytes, nonce_r: bytes, spi_i: bytes, spi_r: bytes
+) -> IkeKeys:
+    """All keys anew, with a post-quantum pre-shared key in them (RFC 9867 §3.1): SKEYSEED is prf+(PPK, SK_d).
+
+    Nonces and SPIs are those of IKE_SA_INIT, `sk_d` is what the last additional key exchange left.
+    """
+    skeyseed = suite.prf.plus(ppk, sk_d, suite.prf.key_octets)
+    return _expand(suite, skeyseed, nonce_i + nonce_r + spi_i + spi_r)
+
+
+def ppk_confirmation(prf: Prf, ppk: bytes, nonce_i: bytes, nonce_r: bytes, spi_i: bytes, spi_r: bytes) -> bytes:
+    """What shows in IKE_INTERMEDIATE that its sender has the key (RFC 9867 §3.1)."""
+    return prf.compute(ppk, nonce_i + nonce_r + spi_i + spi_r)[:PPK_CONFIRMATION_OCTETS]
 
 
 def derive_child(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from ikectl.config.model import Connection
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.proposal import IkeSuite
-from ikectl.iana.v2 import CertEncoding, HashAlgorithm, NotifyType
+from ikectl.iana.v2 import CertEncoding, ExchangeType, HashAlgorithm, NotifyType
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
@@ -66,11 +66,15 @@ class Handshake:
     methods: frozenset[ProofMethod] | None = None
     """By what the peer takes our proof; None if it does not say (RFC 9593)."""
     ppk: Secret | None = None
-    """Initiator: the post-quantum key to be mixed in (RFC 8784)."""
-    uses_ppk: bool = False
-    """Both ends said USE_PPK."""
+    """Initiator: the post-quantum key to be mixed in (RFC 8784, RFC 9867)."""
+    ppk_in: ExchangeType | None = None
+    """The exchange, still to come, in which both ends agreed to mix one in: IKE_INTERMEDIATE or IKE_AUTH."""
+    ppk_named: bytes = b""
+    """Responder: the identity of the key that IKE_INTERMEDIATE mixed in."""
     rounds: int = 0
     """Additional key exchanges done (RFC 9370)."""
+    intermediates: int = 0
+    """IKE_INTERMEDIATE exchanges done."""
     int_auth_i: bytes = b""
     """IntAuth of the initiator's IKE_INTERMEDIATE messages so far (RFC 9242 §3.3.2)."""
     int_auth_r: bytes = b""
@@ -105,7 +109,7 @@ class IkeSa(Association):
     extensions: frozenset[NotifyType] = NO_EXTENSIONS
     """What both ends announced that they know. Agreed on once: it holds for the SAs that replace this one as well."""
     ppk: bool = False
-    """A post-quantum pre-shared key is in its keys (RFC 8784), or in those of an SA that it replaced."""
+    """A post-quantum pre-shared key is in its keys (RFC 8784, RFC 9867), or in those of an SA that it replaced."""
     followups: Followups[Any] | None = None
     """What the peer's CREATE_CHILD_SA exchanges are to make once their additional key exchanges are done."""
     caller: bool = False
@@ -135,8 +139,8 @@ class IkeSa(Association):
 
     @property
     def uses_ppk(self) -> bool:
-        """Both ends said in IKE_SA_INIT that they have post-quantum pre-shared keys (RFC 8784 §3)."""
-        return self.handshake is not None and self.handshake.uses_ppk
+        """Both ends agreed to mix in a post-quantum pre-shared key with IKE_AUTH (RFC 8784 §3)."""
+        return self.handshake is not None and self.handshake.ppk_in is ExchangeType.IKE_AUTH
 
     def inherit(self, old: IkeSa) -> None:
         """Take over the children and inner addresses of the SA that this one replaces (RFC 7296 §2.18)."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +156,17 @@ def test_post_quantum_pre_shared_key() -> None:
     for key in NAMES:
         old, new = getattr(before, key), getattr(after, key)
         assert new == (suite.prf.plus(b"ppk", old, 32) if key in ("sk_d", "sk_pi", "sk_pr") else old)
+
+
+def test_post_quantum_pre_shared_key_in_all_keys() -> None:
+    """RFC 9867 §3.1: SKEYSEED is prf+(PPK, SK_d), of the prf's preferred key size; whose key PPK is, of any length."""
+    suite, ppk = ike("aes256gcm16-prfsha384-x25519"), bytes(range(70))
+    nonces, spis = (b"i" * 32, b"r" * 24), (b"spi of i", b"spi of r")
+    keys = kdf_v2.derive_with_ppk(suite, b"SK_d", ppk, *nonces, *spis)
+    skeyseed = hmac.digest(ppk, b"SK_d\x01", "sha384")
+    assert joined(keys) == suite.prf.plus(skeyseed, b"".join((*nonces, *spis)), 3 * 48 + 2 * 36)
+    shown = kdf_v2.ppk_confirmation(suite.prf, ppk, *nonces, *spis)
+    assert shown == hmac.digest(ppk, b"".join((*nonces, *spis)), "sha384")[:8]
 
 
 def test_keys_do_not_print() -> None:

@@ -34,6 +34,7 @@ VIEWS = (
     views.cookie,
     views.cookie2,
     views.additional_address,
+    views.ppk_identity_key,
 )
 
 

@@ -30,8 +30,8 @@ KEY = {"quantum": b"256 bits that nobody guesses"}
 OTHER = {"other": b"another key of another name"}
 FALSE = {"quantum": b"of the same name, not the same"}
 MINE = Identity.parse("quantum")
-WANTED = {"ppk_id": MINE}
-REQUIRED = {"ppk_id": MINE, "ppk_required": True}
+WANTED = {"ppk_id": MINE, "ppk_intermediate": False}
+REQUIRED = {**WANTED, "ppk_required": True}
 
 
 def sites(

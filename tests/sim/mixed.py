@@ -50,7 +50,7 @@ class Life:
             more = ROUNDS[int(len(ROUNDS) * rounds.fraction())]
             groups, sun_groups = groups + more, sun_groups + more
             if rounds.chance(0.5):
-                about = {"ppk_id": Identity.parse("quantum")}
+                about = {"ppk_id": Identity.parse("quantum"), "ppk_intermediate": rounds.chance(0.5)}
                 late["ppks"] = {"quantum": b"a key of both"}
         shape: dict[str, Any] = {}
         if seed % 4 == 1:

@@ -41,6 +41,17 @@ def test_what_mobike_says_of_addresses(octets: int) -> None:
             views.no_nats(Notify(NotifyType.NO_NATS_ALLOWED, wrong))
 
 
+@pytest.mark.conformance("v2-73")
+def test_a_post_quantum_key_is_named_with_its_confirmation() -> None:
+    """RFC 9867 §3.1: PPK_ID, of one octet of identity at least, then eight octets."""
+    notify = views.ppk_identity_key_notify(views.NamedPpk(b"\x02a", b"confirms"))
+    assert notify.type is NotifyType.PPK_IDENTITY_KEY and notify.data == b"\x02aconfirms"
+    assert views.ppk_identity_key(notify) == (b"\x02a", b"confirms")
+    for wrong in (b"", b"\x02", b"\x02confirms"):
+        with pytest.raises(WireError):
+            views.ppk_identity_key(Notify(NotifyType.PPK_IDENTITY_KEY, wrong))
+
+
 @pytest.mark.parametrize(
     ("notify", "octets"),
     [

@@ -21,7 +21,7 @@ from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
 from ikectl.exchange.v2.riders import ANSWERS, says_first_contact
-from ikectl.iana.v2 import AuthMethod, NotifyType
+from ikectl.iana.v2 import AuthMethod, ExchangeType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import NO_MATCH, Identity
@@ -60,7 +60,7 @@ class Admission:
     rivals: list[Connection] = field(default_factory=list)
     """Connections that want the same of it, of other users perhaps."""
     ppk: bytes = b""
-    """Identity of the post-quantum key that was mixed in (RFC 8784)."""
+    """Identity of the post-quantum key that was mixed in (RFC 8784, RFC 9867)."""
     user: str = ""
     """Who EAP proved the peer to be."""
     named: IDi | None = None
@@ -151,7 +151,7 @@ class Admission:
         """
         about, shake, notify = self.about, sa.handshake, request.notify(NotifyType.PPK_IDENTITY)
         assert about is not None and shake is not None and self.named is not None
-        if notify is None or not shake.uses_ppk:
+        if notify is None or shake.ppk_in is not ExchangeType.IKE_AUTH:
             return proof, about, []
         if self.ppk:
             raise AuthenticationFailed("the peer names a post-quantum key a second time")
@@ -274,7 +274,7 @@ class AnswerIkeAuth(Answer):
         assert shake is not None and suite is not None
         if shake.rounds != len(suite.additional):
             raise PeerMisbehaved("IKE_AUTH before all negotiated key exchanges were done (RFC 9370 §2.2.2)")
-        admission: Admission = shake.admission or Admission(request)
+        admission: Admission = shake.admission or Admission(request, ppk=shake.ppk_named)
         shake.admission = admission
         try:
             payloads = await admission.take(sa, request)

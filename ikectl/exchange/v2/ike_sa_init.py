@@ -44,6 +44,7 @@ from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import (
     INTERMEDIATE_EXCHANGE_SUPPORTED,
     MULTIPLE_AUTH_SUPPORTED,
+    USE_PPK_INT,
     Notify,
     invalid_ke_group,
     signature_hashes,
@@ -121,7 +122,7 @@ class IkeSaInit(Exchange):
             Nonce(sa.handshake.nonce_i),
             *nat_hashes(sa, bytes(8)),
             HASHES_NOTIFY,
-            *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) else ()),
+            *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) or USE_PPK_INT in self.said else ()),
             *extensions.announced(sa.connection),
             *self.said,
             *redirect.announced(sa),
@@ -184,7 +185,7 @@ class IkeSaInit(Exchange):
         obstacle = childless.obstacle(sa.connection, self.child, taken)
         if obstacle:
             return Doubt(obstacle)
-        uses_ppk = ppk.agreed(sa, reply)
+        ppk_in = ppk.agreed(sa, reply)
         nonce_r, hashes, certificates = nonce_of(reply, suite.prf), peer_hashes(reply), wanted(reply)
         methods = auth_methods.accepted(reply)
         shared = await CombineKe(self.pair, ke.public)
@@ -192,8 +193,10 @@ class IkeSaInit(Exchange):
         # Nothing can fail from here on: a response that is found wrong has changed no facts.
         sa.spi_r, sa.suite, sa.keys = reply.spi_r, suite, keys
         sa.handshake.nonce_r = nonce_r
-        sa.handshake.rounds, sa.handshake.int_auth_i, sa.handshake.int_auth_r = 0, b"", b""
-        sa.handshake.hashes, sa.handshake.methods, sa.handshake.uses_ppk = hashes, methods, uses_ppk
+        sa.handshake.rounds, sa.handshake.intermediates = 0, 0
+        sa.handshake.int_auth_i, sa.handshake.int_auth_r = b"", b""
+        sa.handshake.hashes, sa.handshake.methods = hashes, methods
+        sa.handshake.ppk_in, sa.ppk = ppk_in, False
         sa.redirect = ""  # this answer came before a stranger's could take us elsewhere
         sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.wanted = certificates
@@ -260,16 +263,17 @@ class AnswerIkeSaInit(Answer):
         payloads += nat_hashes(sa, sa.spi_r)
         if sa.handshake.hashes is not None:
             payloads.append(HASHES_NOTIFY)
-        if suite.additional:
+        told: list[Notify] = []
+        if NotifyType.USE_PPK in request.said or NotifyType.USE_PPK_INT in request.said:
+            sa.handshake.ppk_in = await ppk.taken(sa.connection, request)
+            told = ppk.answer(sa.handshake.ppk_in)
+        if suite.additional or USE_PPK_INT in told:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         payloads.append(MULTIPLE_AUTH_SUPPORTED)
         sa.extensions = extensions.agreed(sa.connection, request, *redirect.agreed(request))
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
-        if NotifyType.USE_PPK in request.said:
-            use_ppk = await ppk.echoed()
-            sa.handshake.uses_ppk = bool(use_ppk)
-            payloads += use_ppk
+        payloads += told
         payloads += auth_methods.announced(fitting)
         payloads[3:3] = await request_certificates(fitting)
         payloads += announced(fitting)

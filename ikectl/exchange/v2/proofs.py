@@ -35,9 +35,9 @@ def covered(sa: IkeSa, by_initiator: bool, id_body: bytes) -> bytes:
         octets = signed_octets(shake.request, shake.nonce_r, suite.prf, keys.sk_pi, id_body)
     else:
         octets = signed_octets(shake.response, shake.nonce_i, suite.prf, keys.sk_pr, id_body)
-    if suite.additional:
+    if shake.intermediates:
         # RFC 9242 §3.3.1: IntAuth of both ends and the message ID of the (first) IKE_AUTH request.
-        octets += shake.int_auth_i + shake.int_auth_r + (1 + len(suite.additional)).to_bytes(4, "big")
+        octets += shake.int_auth_i + shake.int_auth_r + (1 + shake.intermediates).to_bytes(4, "big")
     return octets
 
 

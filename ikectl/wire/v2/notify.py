@@ -32,6 +32,7 @@ from ikectl.wire.payload import Payload, payload
 CHILD_SPI_OCTETS = 4
 NAT_HASH_OCTETS = 20  # SHA-1, §2.23
 MAX_COOKIE_OCTETS = 64  # §2.6
+PPK_CONFIRMATION_OCTETS = 8  # RFC 9867 §3.1
 COOKIE2_OCTETS = range(8, 65)  # RFC 4555 §4.2.5
 
 
@@ -120,6 +121,7 @@ CHILDLESS_IKEV2_SUPPORTED = Notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED)
 IKEV2_FRAGMENTATION_SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 INTERMEDIATE_EXCHANGE_SUPPORTED = Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)
 USE_PPK = Notify(NotifyType.USE_PPK)
+USE_PPK_INT = Notify(NotifyType.USE_PPK_INT)
 MOBIKE_SUPPORTED = Notify(NotifyType.MOBIKE_SUPPORTED)
 UPDATE_SA_ADDRESSES = Notify(NotifyType.UPDATE_SA_ADDRESSES)
 NO_ADDITIONAL_ADDRESSES = Notify(NotifyType.NO_ADDITIONAL_ADDRESSES)
@@ -260,6 +262,25 @@ def additional_address_notify(address: bytes) -> Notify:
     """ADDITIONAL_IP4_ADDRESS or ADDITIONAL_IP6_ADDRESS for a packed address (RFC 4555 §4.2.2)."""
     four = len(address) == 4
     return Notify(NotifyType.ADDITIONAL_IP4_ADDRESS if four else NotifyType.ADDITIONAL_IP6_ADDRESS, address)
+
+
+class NamedPpk(NamedTuple):
+    """A post-quantum key that an initiator has: PPK_ID with its type (RFC 8784 §5.1), and what shows that it has it."""
+
+    named: bytes
+    confirmation: bytes
+
+
+def ppk_identity_key(notify: Notify) -> NamedPpk:
+    """What PPK_IDENTITY_KEY names (RFC 9867 §3.1): type, at least one octet of identity, and the confirmation."""
+    if len(notify.data) < 2 + PPK_CONFIRMATION_OCTETS:
+        raise _wrong_length(notify)
+    return NamedPpk(notify.data[:-PPK_CONFIRMATION_OCTETS], notify.data[-PPK_CONFIRMATION_OCTETS:])
+
+
+def ppk_identity_key_notify(key: NamedPpk) -> Notify:
+    """PPK_IDENTITY_KEY for a key."""
+    return Notify(NotifyType.PPK_IDENTITY_KEY, key.named + key.confirmation)
 
 
 class Ends(NamedTuple):
