@@ -84,10 +84,12 @@ def commands(link: str, ask: InstallDns) -> list[list[str]]:
         _server(address, one.port, one.name) for one in ask.secure for address in one.addresses if is_domain(one.name)
     ]
     servers = secure or [str(ipaddress.ip_address(server)) for server in ask.servers]
-    routes = [f"~{name}" for name in _good(ask.routes)] or ["~."]
+    # Domains that are none leave nothing to be asked there, rather than everything.
+    routes = [f"~{name}" for name in _good(ask.routes)] if ask.routes else ["~."]
+    domains = [*_good(ask.domains), *routes]
     return [
         ["dns", link, *dict.fromkeys(servers)],
-        ["domain", link, *_good(ask.domains), *routes],
+        ["domain", link, *(domains or [""])],
         ["default-route", link, "no" if ask.routes else "yes"],
         ["dnsovertls", link, "yes" if secure else "no"],
     ]

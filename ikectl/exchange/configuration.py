@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 from ikectl.iana.v2 import CfgAttribute
+from ikectl.values.domain import is_domain
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.v2.dns import EncryptedDns
 
@@ -40,6 +42,7 @@ MASKED_OCTETS, UNITY_OCTETS = 8, 14
 ADDRESSES = {4: CfgAttribute.INTERNAL_IP4_ADDRESS, 16: CfgAttribute.INTERNAL_IP6_ADDRESS}
 """By octets of the address. The numbers are the same in both versions, as are those of name servers."""
 NAME_SERVERS = {4: CfgAttribute.INTERNAL_IP4_DNS, 16: CfgAttribute.INTERNAL_IP6_DNS}
+BROADCAST = bytes((255, 255, 255, 255))
 PRODUCT = b"ikectl"
 """Our APPLICATION_VERSION: no version, for that is of use to attackers first."""
 
@@ -119,6 +122,39 @@ def address(*lengths: int) -> Reader:
         found = octets[: min(lengths)]
         if not any(found):
             raise ValueError("it is unspecified")
+        return (found,)
+
+    return read
+
+
+def name_server(*lengths: int) -> Reader:
+    """The address of a name server: one that leads into the tunnel, where this host's own resolvers are not."""
+    form = address(*lengths)
+
+    def read(octets: bytes) -> Sequence[bytes]:
+        found = form(octets)
+        _reachable(found)
+        return found
+
+    return read
+
+
+def _reachable(servers: Iterable[bytes]) -> None:
+    """Raises ValueError for what is never the address of another host: a resolver that is told so may ask itself."""
+    for packed in servers:
+        one = ip_address(packed)
+        if one.is_loopback or one.is_multicast or one.is_unspecified or one.is_link_local or packed == BROADCAST:
+            raise ValueError(f"{one} is the address of no name server")
+
+
+def resolver(width: int) -> Reader:
+    """An encrypted resolver (RFC 9464 §3.1) whose addresses have so many octets."""
+
+    def read(octets: bytes) -> Sequence[EncryptedDns]:
+        found = EncryptedDns.read(octets, width)
+        if not is_domain(found.name):
+            raise ValueError("a resolver without a good name")
+        _reachable(found.addresses)
         return (found,)
 
     return read

@@ -81,6 +81,14 @@ def test_without_domains_all_names_go_there() -> None:
     ]
 
 
+def test_domains_that_are_none_are_not_all_domains() -> None:
+    """A gateway of split DNS gets no other names, whatever it writes in place of domains."""
+    assert commands("ikedns0", InstallDns("a", (ONE,), routes=("a b", "-x"), sources=(INNER,)))[1:3] == [
+        ["domain", "ikedns0", ""],
+        ["default-route", "ikedns0", "no"],
+    ]
+
+
 def test_encrypted_servers_are_asked_in_place_of_others() -> None:
     other = EncryptedDns(2, (SIX,), "dns6.example", ("dot",), 8853)
     found = commands("ikedns0", InstallDns("a", (ONE,), secure=(SECURE, other), sources=(INNER,)))

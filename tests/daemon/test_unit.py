@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from ikectl.daemon.main import VICI, run
+from ikectl.daemon.resolved import commands
+from ikectl.sa.asks import InstallDns
 
 UNIT = Path(__file__).parents[2] / "systemd" / "ikectld.service"
 NEEDED = {"CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"}
@@ -36,6 +38,25 @@ def test_readiness_reload_and_watchdog(service: dict[str, str]) -> None:
 
 def test_the_control_socket_is_where_clients_look(service: dict[str, str]) -> None:
     assert f"/run/{service['RuntimeDirectory']}/ikectl.vici" == VICI
+
+
+def test_what_a_killed_daemon_left_is_there_at_the_next_start(service: dict[str, str]) -> None:
+    """`NameServers.start` looks for its file, beside the control socket, to know of a record in resolvconf."""
+    assert service["RuntimeDirectoryPreserve"] == "yes"
+
+
+def test_polkit_allows_what_resolved_is_told(service: dict[str, str]) -> None:
+    """Each word of resolvectl is an action of its own; the user is no root."""
+    rules = (UNIT.parent / "ikectl.rules").read_text()
+    actions = {
+        "dns": "set-dns-servers",
+        "domain": "set-domains",
+        "default-route": "set-default-route",
+        "dnsovertls": "set-dns-over-tls",
+    }
+    told = {words[0] for words in commands("ikedns0", InstallDns("a", (), sources=(bytes(4),)))}
+    assert told == set(actions) and all(f'"{action}"' in rules for action in actions.values())
+    assert f'subject.user == "{service["User"]}"' in rules
 
 
 def test_the_command_line_is_one_we_understand(service: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ from ikectl.exchange.configuration import (
     Configuration,
     Row,
     address,
+    name_server,
     names,
     networks,
     nothing,
@@ -60,8 +61,8 @@ READERS: dict[int, Row] = {
     #                            goes to          at most        form
     A.INTERNAL_IP4_ADDRESS:    ("addresses",     2 * MAX_ADDRESSES, address(4)),
     A.INTERNAL_IP6_ADDRESS:    ("addresses",     2 * MAX_ADDRESSES, address(16, PREFIX_OCTETS)),
-    A.INTERNAL_IP4_DNS:        ("servers",       MAX_SERVERS,    address(4)),
-    A.INTERNAL_IP6_DNS:        ("servers",       MAX_SERVERS,    address(16)),
+    A.INTERNAL_IP4_DNS:        ("servers",       MAX_SERVERS,    name_server(4)),
+    A.INTERNAL_IP6_DNS:        ("servers",       MAX_SERVERS,    name_server(16)),
     A.INTERNAL_ADDRESS_EXPIRY: ("expires_in",    1,              number),
     A.APPLICATION_VERSION:     ("version",       1,              text),
     A.UNITY_BANNER:            ("banner",        1,              text),

@@ -25,24 +25,27 @@ from ikectl.exchange.configuration import (
     Reader,
     Row,
     address,
+    name_server,
     names,
     networks,
     nothing,
     number,
     outside,
+    resolver,
     text,
 )
 from ikectl.iana.v2 import CfgAttribute, cfg_attribute
 from ikectl.values.domain import is_domain
 from ikectl.values.path import Endpoint
 from ikectl.wire.v2.cp import Attribute
-from ikectl.wire.v2.dns import EncryptedDns, TrustAnchor
+from ikectl.wire.v2.dns import TrustAnchor
 
 A = CfgAttribute
 
 PREFIX = bytes((128,))
 """Of an inner address of IPv6 (§3.15.1): it is a host's own."""
 ENCRYPTED = {4: A.ENCDNS_IP4, 16: A.ENCDNS_IP6}
+SERVERS = frozenset({*NAME_SERVERS.values(), *ENCRYPTED.values()})
 MAX_FACTS = 64
 """Of what is told and no more: each is a line in the log."""
 
@@ -91,16 +94,6 @@ def _domain(octets: bytes) -> Sequence[str]:
     if not is_domain(found):
         raise ValueError("a domain that is none")
     return (found.removesuffix("."),)
-
-
-def _encrypted(width: int) -> Reader:
-    def read(octets: bytes) -> Sequence[EncryptedDns]:
-        found = EncryptedDns.read(octets, width)
-        if not is_domain(found.name):
-            raise ValueError("a resolver without a good name")
-        return (found,)
-
-    return read
 
 
 def _span(octets: bytes) -> Sequence[int]:
@@ -153,11 +146,11 @@ READERS: dict[int, Row] = {
     A.INTERNAL_IP6_ADDRESS:    ("addresses", 2 * MAX_ADDRESSES, address(16, PREFIX_OCTETS)),
     # An inner address is a host's own here: the mask says nothing that the tunnel's networks do not.
     A.INTERNAL_IP4_NETMASK:    ("notes",     MAX_NAMES,         nothing),
-    A.INTERNAL_IP4_DNS:        ("servers",   MAX_SERVERS,       address(4)),
-    A.INTERNAL_IP6_DNS:        ("servers",   MAX_SERVERS,       address(16)),
+    A.INTERNAL_IP4_DNS:        ("servers",   MAX_SERVERS,       name_server(4)),
+    A.INTERNAL_IP6_DNS:        ("servers",   MAX_SERVERS,       name_server(16)),
     A.INTERNAL_DNS_DOMAIN:     ("routes",    MAX_NAMES,         _domain),
-    A.ENCDNS_IP4:              ("secure",    MAX_SERVERS,       _encrypted(4)),
-    A.ENCDNS_IP6:              ("secure",    MAX_SERVERS,       _encrypted(16)),
+    A.ENCDNS_IP4:              ("secure",    MAX_SERVERS,       resolver(4)),
+    A.ENCDNS_IP6:              ("secure",    MAX_SERVERS,       resolver(16)),
     A.APPLICATION_VERSION:     ("version",   1,                 text),
     A.TIMEOUT_PERIOD_FOR_LIVENESS_CHECK: ("liveness", 1,        _span),
     A.UNITY_BANNER:            ("banner",    1,                 text),
@@ -192,7 +185,15 @@ READERS: dict[int, Row] = {
 
 def read(attributes: Iterable[Attribute]) -> Configuration:
     """What they give. Unknown ones are left out without a word (§3.15)."""
+    attributes = tuple(attributes)
     found = configuration.read(attributes, READERS)
+    split = any(one.type == A.INTERNAL_DNS_DOMAIN and one.value for one in attributes)
+    if split and not found.routes and (found.servers or found.secure):
+        # Without domains they would be asked for all names, which is more than the peer wants.
+        found.notes.append("ignored name servers: the only domains they are for are none")
+        found.servers.clear()
+        found.secure.clear()
+        found.understood = [kind for kind in found.understood if kind not in SERVERS]
     if not found.servers and not found.secure:
         # RFC 8598 §3.2: without a server of theirs there is nobody who knows these names.
         found.routes.clear()

@@ -87,6 +87,13 @@ def test_every_registered_attribute_has_a_reader() -> None:
         (A.SUPPORTED_ATTRIBUTES, b"\0\x01\0"),
         (A.ENCDNS_IP4, DOT._replace(name="bad name").write()),
         (A.INTERNAL_DNS_DOMAIN, b"a\nnameserver 1.2.3.4"),
+        (A.INTERNAL_IP4_DNS, ip_address("127.0.0.53").packed),
+        (A.INTERNAL_IP4_DNS, ip_address("224.0.0.251").packed),
+        (A.INTERNAL_IP4_DNS, ip_address("255.255.255.255").packed),
+        (A.INTERNAL_IP4_DNS, ip_address("169.254.169.253").packed),
+        (A.INTERNAL_IP6_DNS, ip_address("::1").packed),
+        (A.INTERNAL_IP6_DNS, ip_address("fe80::1").packed),
+        (A.ENCDNS_IP4, DOT._replace(addresses=(ip_address("127.0.0.1").packed,)).write()),
     ],
 )
 def test_what_is_malformed_is_left_out_and_told(kind: CfgAttribute, value: bytes) -> None:
@@ -101,6 +108,16 @@ def test_domains_count_only_beside_a_server() -> None:
     assert read([domain]).routes == []
     assert read([Attribute(A.INTERNAL_IP4_DNS, FOUR), domain]).routes == ["example.org"]
     assert read([Attribute(A.ENCDNS_IP4, DOT.write()), domain]).routes == ["example.org"]
+
+
+@pytest.mark.conformance("v2-82")
+def test_domains_that_are_none_are_not_all_domains() -> None:
+    """Split DNS for nothing that is a domain: the servers are not asked for everything instead (RFC 8598 §3.2)."""
+    server, bad = Attribute(A.INTERNAL_IP4_DNS, FOUR), Attribute(A.INTERNAL_DNS_DOMAIN, b"a b")
+    found = read([server, Attribute(A.ENCDNS_IP4, DOT.write()), bad])
+    assert not found.servers and not found.secure and not found.understood and len(found.notes) == 2
+    assert read([server, bad, Attribute(A.INTERNAL_DNS_DOMAIN, b"example.org")]).routes == ["example.org"]
+    assert read([server, Attribute(A.INTERNAL_DNS_DOMAIN)]).servers == [FOUR], "asked, and nothing given"
 
 
 @given(st.lists(st.tuples(st.one_of(st.sampled_from(list(READERS)), st.integers(0, 0x7FFF)), st.binary(max_size=40))))
