@@ -231,3 +231,32 @@ def test_int_auth_covers_a_message_as_if_it_had_been_sent_whole() -> None:
     fragments = seal_fragments(inner, first, chain, Blocks(), lambda: IV, 150)
     joined = join_fragments(Header.read(fragments[0]), pieces_of(fragments))
     assert joined.clear_form == opened(whole).clear_form == clear_form(fragments[0], chain) == clear_form(whole, chain)
+
+
+@pytest.mark.conformance("v2-110")
+def test_int_auth_covers_payloads_in_clear_too() -> None:
+    """RFC 9242 §3.3.2: A has the unencrypted payloads, and its length counts them; octet by octet."""
+    chain, ahead = bytes.fromhex("00000005 aa"), bytes.fromhex("2e000006 bbcc")
+    header = SPI_I + SPI_R + bytes.fromhex("2b 20 2b 08 00000001")
+    inside = bytes.fromhex("2b00 0009") + chain  # a vendor ID within SK
+    expected = header + (28 + len(ahead) + len(inside)).to_bytes(4, "big") + ahead + inside
+    sealed = header + bytes(4) + ahead + bytes.fromhex("2b00 00ff") + b"IV, ciphertext and ICV"
+    assert clear_form(sealed, chain, 28 + len(ahead)) == expected
+    as_fragment = header + bytes(4) + b"\x35" + ahead[1:] + bytes.fromhex("2b00 00ff 00010002") + b"and so on"
+    assert clear_form(as_fragment, chain, 28 + len(ahead)) == expected, "SKF is SK, had it been sent whole"
+
+
+def test_what_is_opened_knows_what_stood_before_it() -> None:
+    inner = Message(SPI_I, SPI_R, ExchangeType.IKE_INTERMEDIATE, 1, False, True, [VendorId(b"inner")])
+    plain, ahead = seal(inner, Blocks(), IV), bytes.fromhex("2e000006 bbcc")
+    length = (len(plain) + len(ahead)).to_bytes(4, "big")
+    cleared = plain[:16] + b"\x2b" + plain[17:24] + length + ahead
+    associated = cleared + plain[28:32]
+    chain = write_chain(inner.payloads)[1]
+    padded = chain + bytes(-(len(chain) + 1) % Blocks.block_octets)
+    body = padded + bytes((len(padded) - len(chain),))
+    datagram = associated + IV + Blocks().seal(IV, associated, body)
+    found = opened(datagram)
+    assert found.payloads == inner.payloads
+    assert found.clear_form == clear_form(datagram, chain, 28 + len(ahead))
+    assert ahead in found.clear_form

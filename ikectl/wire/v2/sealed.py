@@ -145,26 +145,21 @@ _NEXT_PAYLOAD = 16
 """Where the header names the first payload."""
 
 
-def clear_form(sealed: bytes, chain: bytes) -> bytes:
+def clear_form(sealed: bytes, chain: bytes, sk_at: int = HEADER_OCTETS) -> bytes:
     """What IntAuth covers of a sealed message: A | P of RFC 9242 §3.3.2.
 
-    A is the IKE header and the generic header of the SK payload, their lengths
-    as if there were no IV, padding and ICV; P is the chain of inner payloads.
-    Of a message in fragments `sealed` is the first: A is as if it had been
-    sent whole.
+    A is the IKE header, payloads in clear if there are any, and the generic
+    header of the SK payload, which is at `sk_at`, lengths as if there were no
+    IV, padding and ICV; P is the chain of inner payloads. Of a message in
+    fragments `sealed` is the first: A is as if it had been sent whole.
     """
-    length = CLEAR_OCTETS + len(chain)
-    return b"".join(
-        (
-            sealed[:_NEXT_PAYLOAD],
-            bytes((PayloadType.SK,)),
-            sealed[_NEXT_PAYLOAD + 1 : HEADER_OCTETS - 4],
-            length.to_bytes(4, "big"),
-            sealed[HEADER_OCTETS : CLEAR_OCTETS - 2],
-            (length - HEADER_OCTETS).to_bytes(2, "big"),
-            chain,
-        )
-    )
+    octets = GENERIC_OCTETS + len(chain)
+    head, names, at = bytearray(sealed[:sk_at]), _NEXT_PAYLOAD, HEADER_OCTETS
+    while at < sk_at:
+        names, at = at, at + GENERIC.unpack_from(sealed, at)[2]
+    head[names] = PayloadType.SK
+    head[HEADER_OCTETS - 4 : HEADER_OCTETS] = (sk_at + octets).to_bytes(4, "big")
+    return b"".join((head, sealed[sk_at : sk_at + 2], octets.to_bytes(2, "big"), chain))
 
 
 @record
@@ -248,5 +243,6 @@ def _opened(message: Message, first: PayloadType, chain: bytes, datagram: bytes)
         message.version,
     )
     if message.exchange is ExchangeType.IKE_INTERMEDIATE:
-        opened.clear_form = clear_form(datagram, chain)
+        enclosing = message.payloads[-1]
+        opened.clear_form = clear_form(datagram, chain, len(datagram) - GENERIC_OCTETS - len(enclosing.body()))
     return opened
