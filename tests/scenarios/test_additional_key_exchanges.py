@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 
 from ikectl.crypto import ke
 from ikectl.crypto.proposal import IkeSuite
-from ikectl.iana.v2 import ExchangeType, NotifyType
+from ikectl.errors import BackendError, IkectlError, NoProposalChosen
+from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
+from ikectl.sa.asks import AnswerKe
 from ikectl.sa.events import IkeFailed, MessageSent
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.notify import INTERMEDIATE_EXCHANGE_SUPPORTED, Notify
 from ikectl.wire.v2.sa import SA
-from tests.scenarios.stage import IKE_SA_INIT, gateways, sa_of
-from tests.sim.forge import Stranger
+from tests.scenarios.stage import IKE_SA_INIT, bare, gateways, notifies, sa_of
+from tests.sim.forge import Impostor, Stranger
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.site import MOON, SUN, Site
-from tests.sim.wiretap import which
+from tests.sim.wiretap import Seen, which
 from tests.sim.world import Violation
 
 HYBRID = "aes128gcm16-prfsha256-x25519-ke1_mlkem768"
@@ -162,3 +165,81 @@ def test_what_may_be_left_out_is_left_out_for_a_peer_without_it(offered: str, co
     assert IkeSuite.of(chosen).additional == ()
     suite = sa_of(site.sun).suite
     assert suite is not None and suite.additional == ()
+
+
+INTERMEDIATE = ExchangeType.IKE_INTERMEDIATE
+
+
+def half_way(ike: str = HYBRID, **options: Any) -> tuple[Site, Impostor, Stranger]:
+    """One that nobody knows did IKE_SA_INIT with sun, and now says what it likes."""
+    site, wire = gateways(ike=ike, **options)
+    wire.hold(lambda seen: seen.host is site.moon and seen.message.exchange is not ExchangeType.IKE_SA_INIT)
+    site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.5)
+    return site, Impostor(wire, site.moon), Stranger(wire, site.sun, MOON)
+
+
+def public(stranger: Stranger, method: KeyExchangeMethod) -> KE:
+    return KE(method, ke.generate(method, stranger.random).public)
+
+
+@pytest.mark.conformance("v2-110", "v2-112")
+def test_who_has_proven_nothing_keeps_us_no_busier_than_agreed() -> None:
+    """Of IKE_INTERMEDIATE without end those that are due are answered; the next one is malformed, and ends the SA."""
+    computed: list[object] = []
+
+    def answer(ask: AnswerKe) -> object:
+        computed.append(ask.method)
+        return ke.answer(ask.method, ask.public, ask.random)
+
+    site, impostor, stranger = half_way(CLASSIC + "-ke1_ecp256", sun_host={"answers": {AnswerKe: answer}})
+    for number in range(1, 40):
+        impostor.cipher = impostor.wire.cipher(impostor.sa.spi_i, impostor.sa.spi_r, True)
+        found = impostor.request(INTERMEDIATE, [public(stranger, KeyExchangeMethod.ECP_256)], message_id=number)
+        if number > 1:
+            assert found is None or notifies(found) == [NotifyType.INVALID_SYNTAX]
+    assert computed == [KeyExchangeMethod.CURVE_25519, KeyExchangeMethod.ECP_256]
+    site.world.run(60.0)
+    assert bare(site.sun)
+
+
+@pytest.mark.conformance("v2-112")
+def test_what_does_not_verify_changes_nothing_that_auth_covers() -> None:
+    """Octets of anybody with the right SPIs and number: no key exchange, and IntAuth stays what it was."""
+    site, wire = gateways(ike=f"{CLASSIC}-ke1_ecp256")
+    sent: list[bytes] = []
+
+    def spoil(seen: Seen) -> bool:
+        if seen.host is site.moon and seen.message.exchange is INTERMEDIATE and not sent:
+            for at in (-1, -20, 40, 20):
+                spoilt = bytearray(seen.octets)
+                spoilt[at] ^= 1
+                sent.append(bytes(spoilt))
+            return True
+        return False
+
+    wire.hold(spoil)
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run_until(lambda: bool(sent))
+    stranger = Stranger(wire, site.sun, MOON)
+    for octets in sent:
+        assert not stranger.send(octets)
+    site.world.run_until(lambda: bool(site.moon.done), within=60.0)
+    assert site.moon.done[token].error is None
+
+
+@pytest.mark.parametrize("failure", [BackendError("no worker is free"), NoProposalChosen("not this one")])
+def test_an_exchange_that_fails_ends_what_nobody_proved(failure: IkectlError) -> None:
+    """<-- HDR, SK {N(TEMPORARY_FAILURE)}: nobody may begin it again and again, and IntAuth has the failed one in it."""
+
+    def answer(ask: AnswerKe) -> object:
+        if ask.method is KeyExchangeMethod.ML_KEM_768:
+            raise failure
+        return ke.answer(ask.method, ask.public, ask.random)
+
+    site, wire = gateways(ike=HYBRID, sun_host={"answers": {AnswerKe: answer}})
+    error = site.moon.done[site.up()].error
+    assert error is not None and "the peer answered IKE_INTERMEDIATE with" in error
+    assert len(wire.messages(which(INTERMEDIATE, by=site.sun, response=True))) == 1
+    site.world.run(60.0)
+    assert bare(site.moon) and bare(site.sun)

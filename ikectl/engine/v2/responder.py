@@ -146,9 +146,11 @@ class Responder(Settler):
     def _refusal(self, exchange: ExchangeType, error: BaseException) -> Reply | None:
         """What to say of a request that failed; None if nothing, because the SA is closed."""
         initial = exchange in INITIAL
+        # Without that there is no SA to go on with; and nobody has proven who may begin it again and again.
+        fatal = initial or exchange is ExchangeType.IKE_INTERMEDIATE
         if isinstance(error, Refused):
             refusal = Notify(error.notify, error.data, error.protocol, error.spi)
-            return Reply([refusal], close=str(error) if initial else None)
+            return Reply([refusal], close=str(error) if fatal else None)
         if isinstance(error, PeerMisbehaved | WireError):
             why = str(error)
             self.sa.emit(Note(self.sa, f"the peer misbehaved: {why}"))
@@ -160,7 +162,7 @@ class Responder(Settler):
             return Reply([Notify(notify, data)], close=why)
         if isinstance(error, IkectlError):
             self.sa.emit(Note(self.sa, str(error)))
-            return Reply([Notify(NotifyType.TEMPORARY_FAILURE)], close=str(error) if initial else None)
+            return Reply([Notify(NotifyType.TEMPORARY_FAILURE)], close=str(error) if fatal else None)
         self._fault(error)
         return None
 
