@@ -296,7 +296,7 @@ def test_a_link_serves_once_and_only_if_it_was_given() -> None:
     impostor, stranger = Impostor(wire, site.moon), Stranger(wire, site.sun, MOON)
     given = link(ask_for_lan(impostor, stranger))
     assert given is not None
-    for wrong in (b"\xff" + given[1:], given + b"\0", given[:-1], b"x" * 300):
+    for wrong in (b"\xff" + given[1:], given + b"\0", given[:-1], b"", b"x" * 300):
         assert notifies(impostor.request(FOLLOWUP, first_exchange(stranger, wrong))) == [NotifyType.STATE_NOT_FOUND]
     answer = impostor.request(FOLLOWUP, first_exchange(stranger, given))
     assert answer is not None and answer.one(KE).method is KeyExchangeMethod.ML_KEM_768
@@ -385,6 +385,31 @@ def test_an_answer_without_a_link_cannot_be_followed() -> None:
     error = site.moon.done[token].error
     assert error is not None and "ADDITIONAL_KEY_EXCHANGE" in error
     assert site.moon.saw(ChildFailed) and whole(site, {"net"})
+    site.world.settled()
+
+
+@pytest.mark.conformance("v2-111")
+@pytest.mark.parametrize("theirs", [b"", b"a", b"their own words" * 60])
+def test_any_octets_are_a_link(theirs: bytes) -> None:
+    """<-- N(ADDITIONAL_KEY_EXCHANGE)(anything): brought back as it is, for it means nothing to us (RFC 9370 §2.2.4)."""
+    site, wire = pair(ESP.split("-ke2")[0])
+    given: list[bytes] = []
+
+    def another(payloads: list[Payload]) -> list[Payload]:
+        return [Notify(LINK, theirs) if isinstance(p, Notify) and p.type is LINK else p for p in payloads]
+
+    def back(payloads: list[Payload]) -> list[Payload]:
+        given.extend(p.data for p in payloads if isinstance(p, Notify) and p.type is LINK)
+        (followup,) = sa_of(site.sun).followups.pending  # type: ignore[union-attr]
+        link = followup.to_bytes(4, "big")
+        return [Notify(LINK, link) if isinstance(p, Notify) and p.type is LINK else p for p in payloads]
+
+    rewrite(wire, which(CREATE_CHILD_SA, by=site.sun, response=True), another)
+    rewrite(wire, which(FOLLOWUP, by=site.moon, response=False), back)
+    token = site.moon.initiate("site", "lan", site.world.now)
+    wait(site, 30)
+    assert site.moon.done[token].error is None and given == [theirs]
+    assert whole(site, {"net", "lan"})
     site.world.settled()
 
 

@@ -39,9 +39,12 @@ LIVE = (IkeState.ESTABLISHED, IkeState.REKEYING)
 
 
 def link_of(message: Message) -> bytes:
-    """The link a message carries. Raises PeerMisbehaved if there is none."""
+    """The link a message carries, of any octets and none: they mean something to the responder alone.
+
+    Raises PeerMisbehaved if there is none.
+    """
     notify = message.notify(NotifyType.ADDITIONAL_KEY_EXCHANGE)
-    if notify is None or not notify.data:
+    if notify is None:
         raise PeerMisbehaved("ADDITIONAL_KEY_EXCHANGE, which links key exchanges, is missing (RFC 9370 §2.2.4)")
     return notify.data
 
