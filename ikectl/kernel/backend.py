@@ -23,6 +23,8 @@ class Features:
     esp: bool = True
     ah: bool = True
     ipcomp: bool = True
+    esp_in_tcp: bool = True
+    """ESP inside a TCP connection that IKE opened (RFC 9329)."""
     lacking: tuple[str, ...] = ()
 
 
@@ -64,7 +66,10 @@ class KernelBackend(Protocol):
     def features(self) -> Features: ...
 
     def alloc_spi(self, protocol: Ipsec, path: Path) -> int:
-        """A fresh inbound SPI (for IPComp a CPI), reserved until `install`, `free_spi` or a while later."""
+        """A fresh inbound SPI (for IPComp a CPI), reserved until `install`, `free_spi` or a while later.
+
+        On a stream only a kernel that has ESP inside TCP gives one: no child is agreed on that could not go there.
+        """
 
     def free_spi(self, protocol: Ipsec, path: Path, spi: int) -> None:
         """Give back what `alloc_spi` reserved; gone already is no error."""

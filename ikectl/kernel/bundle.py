@@ -38,7 +38,7 @@ class Part(NamedTuple):
 def parts(child: ChildSa) -> tuple[Part, ...]:
     """The SAs of `child`, innermost first. Raises BackendError for what cannot be laid out."""
     if child.encap and (child.protocol is Protocol.AH or (child.companions and _has(child, Protocol.AH))):
-        raise BackendError("AH does not pass a NAT (RFC 3948 is for ESP alone): set esp_proposals")
+        raise BackendError("AH does not pass a NAT, nor go inside TCP (RFC 3948, RFC 9329 §3): set esp_proposals")
     own = Part(child.protocol, child.mode, child.spi_in, child.spi_out, child.suite, child.keys)
     if not child.companions:
         return (own,)

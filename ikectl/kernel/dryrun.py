@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from itertools import count
 
 from ikectl.config.model import Mark, Mode
+from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.algorithms import kernel_suite
 from ikectl.kernel.backend import FIRST_CPI, Expired, Features, Mapped, Wanted
@@ -22,6 +23,7 @@ from ikectl.kernel.policies import (
     outbound_wishes,
     sentry_wishes,
 )
+from ikectl.kernel.translate import NO_ESP_IN_TCP
 from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.sentries import Sentry
@@ -46,6 +48,8 @@ class DryRun:
         self._wake: int | None = None
 
     def alloc_spi(self, protocol: Protocol, path: Path) -> int:
+        if path.tcp and not self.features.esp_in_tcp:
+            raise BackendError(NO_ESP_IN_TCP)
         return next(self._cpis if protocol is Protocol.IPCOMP else self._spis)
 
     def free_spi(self, protocol: Protocol, path: Path, spi: int) -> None:
@@ -132,7 +136,7 @@ def _sa(child: ChildSa, part: Part, outbound: bool) -> str:
     return (
         f"sa {source.host} > {destination.host} {part.protocol.name.lower()} spi {spi:#010x} "
         f"reqid {child.reqid} {part.mode.value} {names}"
-        + (f" in UDP {source.port} > {destination.port}" if encap else "")
+        + (f" in {'TCP' if child.path.tcp else 'UDP'} {source.port} > {destination.port}" if encap else "")
         + _marked("sets mark", child.marks.set_out if outbound else child.marks.set_into)
     )
 

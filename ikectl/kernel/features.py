@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -13,6 +14,10 @@ SPI_LOW: Final = 0xC0000000
 SPI_HIGH: Final = 0xCFFFFFFF
 """Our inbound SPIs; far from those that administrators choose by hand."""
 
+TCP_ULP: Final = 31
+"""linux/tcp.h; the socket module lacks it."""
+ESPINTCP: Final = b"espintcp"
+
 
 def spi_range(proto: xfrm.Proto) -> tuple[int, int]:
     """The lowest and the highest of our inbound SPIs, or CPIs."""
@@ -23,7 +28,25 @@ def look(channel: xfrm.Channel) -> Features:
     """What the kernel can do. IPComp is for those who configure it: its absence is no lack."""
     esp, ah, comp = (_has(channel, proto) for proto in (xfrm.Proto.ESP, xfrm.Proto.AH, xfrm.Proto.COMP))
     lacking = tuple(no_protocol(name) for name, there in (("esp", esp), ("ah", ah)) if not there)
-    return Features(esp, ah, comp, lacking)
+    return Features(esp, ah, comp, esp and has_esp_in_tcp(), lacking)
+
+
+def has_esp_in_tcp() -> bool:
+    """Whether a TCP socket can be handed to the kernel's ESP. Of IPv6 the kernel has it where it has it of IPv4."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        return take_esp(sock)
+
+
+def take_esp(sock: socket.socket) -> bool:
+    """Let the kernel part ESP from IKE on this TCP connection, both ways; whether it does.
+
+    What is read then is one message of IKE with its marker, what is sent gets its length from the kernel.
+    """
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_ULP, ESPINTCP)
+    except OSError:
+        return False
+    return True
 
 
 def _has(channel: xfrm.Channel, proto: xfrm.Proto) -> bool:

@@ -30,7 +30,9 @@ Elsewhere = Callable[[xfrm.Sa], xfrm.Sa]
 
 def only_ports(sa: xfrm.Sa, there: xfrm.Sa) -> bool:
     """Whether nothing differs but the ports of its encapsulation, so that the kernel can change it in place."""
-    return (sa.src, sa.dst) == (there.src, there.dst) and sa.encap is not None and there.encap is not None
+    if sa.encap is None or there.encap is None or sa.encap.type != there.encap.type:
+        return False
+    return (sa.src, sa.dst) == (there.src, there.dst)
 
 
 def in_place(there: xfrm.Sa) -> xfrm.UpdSa:

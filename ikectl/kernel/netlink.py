@@ -26,8 +26,10 @@ from ikectl.kernel.policies import PolicyTable, Slot, Wish, inbound_wishes, outb
 from ikectl.kernel.sentries import KernelSentries, index_of
 from ikectl.kernel.translate import (
     MAPPING_EVERY,
+    NO_ESP_IN_TCP,
     PROTOS,
     address,
+    carrier,
     explain,
     inbound_sas,
     outbound_sas,
@@ -147,6 +149,7 @@ class NetlinkKernel:
     # -- SPIs ------------------------------------------------------------------
 
     def alloc_spi(self, protocol: Protocol, path: Path) -> int:
+        self._demand_carrier(path)
         source, destination, proto = address(path.remote.address), address(path.local.address), PROTOS[protocol]
         low, high = spi_range(proto)
         spi = self._ask(xfrm.AllocSpi(source, destination, proto, low=low, high=high))
@@ -155,6 +158,11 @@ class NetlinkKernel:
 
     def free_spi(self, protocol: Protocol, path: Path, spi: int) -> None:
         self._drop_larval((protocol, spi))
+
+    def _demand_carrier(self, path: Path) -> None:
+        """Raises BackendError where no ESP could go on that path: bare, or in datagrams, it would be dropped."""
+        if path.tcp and not self.features.esp_in_tcp:
+            raise BackendError(NO_ESP_IN_TCP)
 
     def _drop_larval(self, *names: tuple[Protocol, int]) -> None:
         found = [self._larval.pop((PROTOS[protocol], spi), None) for protocol, spi in names]
@@ -298,6 +306,7 @@ class NetlinkKernel:
         standing = self._standing.get(child)
         if standing is None:
             return
+        self._demand_carrier(child.path)
         only, _, packet = self._interfaces(child)
         halves = [
             (half, inbound, inbound_wishes(child, packet) if inbound else outbound_wishes(child, only, packet))
@@ -335,13 +344,14 @@ class NetlinkKernel:
         source, destination = (path.remote, path.local) if inbound else (path.local, path.remote)
         encap = None
         if child.encap and sa.proto == xfrm.Proto.ESP:
-            encap = xfrm.Encap(source.port, destination.port, original=sa.encap.original if sa.encap else None)
+            original = sa.encap.original if sa.encap else None
+            encap = xfrm.Encap(source.port, destination.port, carrier(path), original)
         return replace(
             sa,
             src=address(source.address),
             dst=address(destination.address),
             encap=encap,
-            mapping_max_age_for=MAPPING_EVERY if encap and inbound else 0,
+            mapping_max_age_for=MAPPING_EVERY if encap and inbound and not path.tcp else 0,
         )
 
     def query(self, child: ChildSa) -> Usage:

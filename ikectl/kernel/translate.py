@@ -15,6 +15,7 @@ from ikectl.kernel.algorithms import kernel_suite
 from ikectl.kernel.bundle import Part, parts
 from ikectl.kernel.policies import Act, Change, Flow, Template
 from ikectl.sa.child_sa import ChildSa
+from ikectl.values.path import Path
 
 LIFE_MARGIN = 60
 """Seconds after its hard lifetime that the kernel ends an SA by itself, should nobody be left to do it."""
@@ -65,7 +66,7 @@ def _inbound(child: ChildSa, part: Part, random: Callable[[int], bytes], interfa
         dst=address(path.local.address),
         spi=part.spi_in,
         encap=encap,
-        mapping_max_age_for=MAPPING_EVERY if encap else 0,
+        mapping_max_age_for=MAPPING_EVERY if encap and not path.tcp else 0,
         replay=xfrm.Replay(window=config.replay_window) if part.suite is not None else xfrm.NO_REPLAY,
         flags=_flags(child, part) | (xfrm.SaFlag.DECAP_DSCP if config.copy_dscp in (CopyDscp.IN, CopyDscp.YES) else 0),
         mark=_mark(marks.into) if config.mark_in_sa else None,
@@ -120,11 +121,16 @@ def _common(child: ChildSa, part: Part, initiators: bool, random: Callable[[int]
 
 
 def _encap(child: ChildSa, part: Part, source_port: int, destination_port: int) -> xfrm.Encap | None:
-    """UDP around ESP. In transport mode the kernel is told the peer's own address, for what it makes of checksums."""
+    """What carries ESP. In transport mode the kernel is told the peer's own address, for what it makes of checksums."""
     if not child.encap or part.protocol is not Protocol.ESP:
         return None
     original = address(child.peer_original) if child.peer_original and child.mode is Mode.TRANSPORT else None
-    return xfrm.Encap(source_port, destination_port, original=original)
+    return xfrm.Encap(source_port, destination_port, carrier(child.path), original)
+
+
+def carrier(path: Path) -> int:
+    """What carries the ESP of children on that path, where something does."""
+    return xfrm.EncapType.ESPINTCP if path.tcp else xfrm.EncapType.ESPINUDP
 
 
 def _flags(child: ChildSa, part: Part) -> int:
@@ -271,3 +277,9 @@ def explain(error: xfrm.XfrmError) -> str:
 def no_protocol(name: str) -> str:
     """What to do about a kernel without ESP or AH."""
     return f"this kernel has no {name.upper()}: load {name}4 and {name}6, or build CONFIG_INET_{name.upper()}"
+
+
+NO_ESP_IN_TCP: Final = (
+    "this kernel cannot carry ESP inside TCP (RFC 9329; CONFIG_INET_ESPINTCP): only the IKE SA goes there, without "
+    "children; use UDP (tcp = no), or a kernel that has it"
+)

@@ -151,8 +151,8 @@ class Association:
 
     @property
     def encap(self) -> bool:
-        """Whether their ESP goes in UDP."""
-        return self.nat.found
+        """Whether their ESP goes in UDP or, as on every stream, in TCP."""
+        return self.nat.found or self.path.tcp
 
     @property
     def living_children(self) -> list[ChildSa]:

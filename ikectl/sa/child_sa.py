@@ -92,7 +92,7 @@ class ChildSa:
     ts_remote: tuple[TrafficSelector, ...]
     path: Path
     encap: bool
-    """ESP goes in UDP (RFC 3948)."""
+    """ESP goes in UDP (RFC 3948), or in TCP if `path` is a stream (RFC 9329)."""
     reqid: int
     """Ties the SAs to the policies in the kernel."""
     policy_key: PolicyKey

@@ -153,6 +153,8 @@ class IkeSa(Association):
             heard = self.mobility.heard if self.mobility is not None else None
             self.path, self.nat, self.mobility = old.path, old.nat, old.mobility.handed_on()
             self.mobility.heard = heard
+        elif old.path.tcp:
+            self.path = old.path  # another connection may have been opened meanwhile
         old.rival = None
         self.predecessor = None
 
@@ -164,7 +166,7 @@ class IkeSa(Association):
     @property
     def encap(self) -> bool:
         held = None if self.mobility is None else self.mobility.held
-        return self.nat.found if held is None else held.encap
+        return self.nat.found or self.path.tcp if held is None else held.encap
 
     def iv(self, octets: int, counter: bool) -> bytes:
         """A fresh IV: a counter where the cipher only forbids repetition (RFC 5282 §3.1), else random."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class Endpoint:
-    """An address and a UDP port. `address` is packed: 4 or 16 octets, network order.
+    """An address and a UDP or TCP port. `address` is packed: 4 or 16 octets, network order.
 
     Treated as a value, never changed: it is hashed. Not frozen, because one
     is made for every datagram.
@@ -38,13 +38,34 @@ class Endpoint:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Path:
-    """The two ends of a conversation, as this host sees them. A value, as `Endpoint`."""
+    """The two ends of a conversation, as this host sees them. A value, as `Endpoint`. Datagrams go on it."""
+
+    tcp: ClassVar[bool] = False
+    """Whether it is a `Stream`."""
 
     local: Endpoint
     remote: Endpoint
 
     def __str__(self) -> str:
         return f"{self.local} <-> {self.remote}"
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class Stream(Path):
+    """A path that is one TCP connection (RFC 9329): while it stands no other has these ends.
+
+    With our port 0 it is one that has yet to be opened. Never equal to a path of datagrams between the same ends.
+    """
+
+    tcp: ClassVar[bool] = True
+
+    @classmethod
+    def to(cls, local: bytes, remote: Endpoint) -> Self:
+        """One to be opened, from this packed address of ours."""
+        return cls(Endpoint(local, 0), remote)
+
+    def __str__(self) -> str:
+        return f"{self.local} <-> {self.remote} (TCP)"
 
 
 def site_of(address: bytes) -> bytes:
