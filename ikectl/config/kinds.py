@@ -31,6 +31,7 @@ from ikectl.config.model import (
     Ocsp,
     Revocation,
     SendCert,
+    Tcp,
     Unique,
 )
 from ikectl.config.tree import suggestion
@@ -378,6 +379,7 @@ _HW_OFFLOAD = {**{word.value: word for word in HwOffload}, "yes": HwOffload.CRYP
 
 _FRAGMENTATION = {word: Fragmentation.YES if value else Fragmentation.NO for word, value in _BOOLS.items()}
 _FRAGMENTATION |= {word.value: word for word in Fragmentation}
+_TCP = {word: Tcp.YES if value else Tcp.NO for word, value in _BOOLS.items()} | {Tcp.FALLBACK.value: Tcp.FALLBACK}
 _OTHER_BOOLS = tuple(word for word in _BOOLS if word not in ("yes", "no"))
 
 # fmt: off
@@ -422,6 +424,7 @@ IPV4_NETWORK  = Kind("network", "an IPv4 network", _of_text(_network_v4))
 POOL_RANGE    = Kind("range", "a network or a range of addresses", _of_text(_pool_range))
 ATTRIBUTE     = Kind("octets", "an address, 0x hex, 0s Base64 or text", _attribute_value)
 FRAGMENTATION = Kind("word", "a word", _choice(_FRAGMENTATION, silent=_OTHER_BOOLS))
+TCP           = Kind("word", "a word", _choice(_TCP, silent=_OTHER_BOOLS))
 CHILDLESS     = Kind("word", "a word", _choice({word.value: word for word in Childless}))
 UNIQUE        = Kind("word", "a word", _choice({word.value: word for word in Unique}))
 HW_OFFLOAD    = Kind("word", "a word", _choice(_HW_OFFLOAD))

@@ -19,6 +19,7 @@ from ikectl.config.model import (
     Mode,
     Ocsp,
     Remote,
+    Tcp,
     Unique,
     XauthBackend,
 )
@@ -95,6 +96,7 @@ def options(checked: Checked, errors: Errors) -> None:
         proposals(checked, "proposals", errors)
     if checked.values["ppk_required"] and version == 0:
         _add(checked, "ppk_required", "set version = 2, or IKEv1, which knows no such key, would do", errors)
+    _tcp(checked, errors)
     if version == 1:
         for key, harmless in _TUNES_V2.items():
             if checked.says(key) and checked.values[key] and checked.values[key] not in harmless:
@@ -113,6 +115,17 @@ def _liveness(checked: Checked, errors: Errors) -> None:
         _add(checked, "dpd_timeout", "nobody asks whether the peer lives; set dpd_delay as well", errors)
     elif timeout and timeout <= delay:
         _add(checked, "dpd_timeout", f"the peer is first asked after {delay}s; set more than dpd_delay", errors)
+
+
+def _tcp(checked: Checked, errors: Errors) -> None:
+    if checked.values["tcp"] in (None, Tcp.NO):
+        if checked.says("remote_tcp_port"):
+            _add(checked, "remote_tcp_port", "nothing goes there without tcp = yes or fallback", errors)
+        return
+    if checked.values["version"] != 2:
+        _add(checked, "tcp", "IKEv1 does not go inside TCP (RFC 9329); set version = 2", errors)
+    if checked.values["remote_tcp_port"] == 0:
+        _add(checked, "remote_tcp_port", "0 is no port that can be called", errors)
 
 
 def _families(checked: Checked, errors: Errors) -> None:

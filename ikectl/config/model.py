@@ -110,6 +110,15 @@ class Unique(StrEnum):
     REPLACE = "replace"
 
 
+class Tcp(StrEnum):
+    """Whether a peer is called by TCP (RFC 9329)."""
+
+    NO = "no"
+    YES = "yes"
+    FALLBACK = "fallback"
+    """In datagrams first."""
+
+
 class Childless(StrEnum):
     """IKE SAs without a child in IKE_AUTH (RFC 6023)."""
 
@@ -496,6 +505,8 @@ class Connection:
     pull: bool = True
     encap: bool = False
     mobike: bool = True
+    tcp: Tcp = Tcp.NO
+    remote_tcp_port: int = 4500
     dpd_delay: int = 0
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES

@@ -251,6 +251,10 @@ CONNECTION = Group(
         O("encap",        kinds.BOOL,          "no",      "Pretend a NAT, so that ESP goes in UDP."),
         O("mobike",       kinds.BOOL,          "yes",     "IKEv2: the ends may change their addresses (RFC 4555); messages "
                                                           "go to port 4500 from IKE_AUTH on."),
+        O("tcp",          kinds.TCP,           "no",      "IKEv2: call the peer by TCP (RFC 9329): `yes`, `fallback` if datagrams "
+                                                          "get no answer, `no`. ESP inside TCP wants a kernel that has it.",
+          own=True),
+        O("remote_tcp_port", kinds.PORT,       "4500",    "The TCP port on which the peer listens.", own=True),
         O("dpd_delay",    kinds.TIME,          "0s",      "Check that the peer lives after this much silence; 0 is off."),
         O("dpd_timeout",  kinds.TIME,          "0s",      "IKEv1: the peer is dead after this much silence (RFC 3706); "
                                                           "0 is when retransmission gives up."),

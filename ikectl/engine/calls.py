@@ -16,7 +16,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ikectl.config.model import AddressSpec, Child, Connection
+from ikectl.config.model import AddressSpec, Child, Connection, Tcp
 from ikectl.engine.driver import Driver, End
 from ikectl.engine.transmit import fraction
 from ikectl.engine.v2.machine import Machine
@@ -26,7 +26,7 @@ from ikectl.sa.asks import Resolve, SourceAddress
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.values.path import Endpoint, Path
+from ikectl.values.path import Endpoint, Path, Stream
 
 if TYPE_CHECKING:
     from ikectl.engine.engine import Engine
@@ -339,16 +339,14 @@ class Calls:
     def _in_full(self, call: Call, connection: Connection, old: AnyDriver) -> None:
         """No session was resumed: IKE_SA_INIT and IKE_AUTH, in the same place."""
         old.sa.emit(Note(old.sa, f"{old.why}; the session is not resumed, authenticating anew"))
-        path = Path(
-            Endpoint(old.sa.path.local.address, connection.local_port),
-            Endpoint(old.sa.path.remote.address, connection.remote_port),
-        )
+        path = beginning(connection, old.sa.path)
         call.failures = [failure for failure in call.failures if failure != old.why]
         self._begin(call, self._new(call, connection, path, 2, old.now))
 
     def _next(self, call: Call, connection: Connection, old: AnyDriver, now: float) -> None:
         path = call.left.pop(0)
-        old.sa.emit(Note(old.sa, f"{old.why}; trying {path.remote.host} from {path.local.host}"))
+        how = " by TCP" if path.tcp else ""
+        old.sa.emit(Note(old.sa, f"{old.why}; trying {path.remote.host} from {path.local.host}{how}"))
         self._begin(call, self._new(call, connection, path, connection.version or 2, now))
 
     def _round_over(self, call: Call, connection: Connection, machine: AnyDriver, now: float) -> None:
@@ -434,9 +432,7 @@ class Calls:
             except BackendError as failure:
                 failures.append(str(failure))
             for local in ours:
-                # A port of its own implies that UDP encapsulation is spoken there from the start.
-                ends = Endpoint(local, connection.local_port), Endpoint(remote, connection.remote_port)
-                found[Path(*ends)] = None
+                found |= dict.fromkeys(ways(connection, local, remote))
         if not found:
             nobody = f"connection {connection.name} names no single peer to call: set remote_addrs"
             raise BackendError("; ".join(dict.fromkeys(failures)) or nobody)
@@ -455,6 +451,22 @@ class Calls:
                     failures.append(str(failure))
                 found |= dict.fromkeys(self.resolved.get(spec.hostname, ()))
         return list(found)
+
+
+def ways(connection: Connection, local: bytes, remote: bytes) -> tuple[Path, ...]:
+    """How to call between two addresses (packed), in order: in datagrams, in TCP, or first so and then so."""
+    # A port of its own implies that UDP encapsulation is spoken there from the start.
+    datagrams = Path(Endpoint(local, connection.local_port), Endpoint(remote, connection.remote_port))
+    if connection.tcp is Tcp.NO:
+        return (datagrams,)
+    stream = Stream.to(local, Endpoint(remote, connection.remote_tcp_port))
+    return (stream,) if connection.tcp is Tcp.YES else (datagrams, stream)
+
+
+def beginning(connection: Connection, path: Path) -> Path:
+    """Where another SA begins that is to go between the same addresses as `path`, and in the same way."""
+    both = ways(connection, path.local.address, path.remote.address)
+    return next((way for way in both if way.tcp == path.tcp), both[0])
 
 
 def _children(machine: AnyDriver) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.sentries import Packet, Sentry
 from ikectl.values.identity import IdentityPattern
-from ikectl.values.path import Endpoint
+from ikectl.values.path import Endpoint, Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,14 @@ class AddressesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamBroken:
+    """A TCP connection that we opened is gone, and not by our will."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class InnerAddress:
     """DHCP over IPsec gave the client of IKE SA `ike` (unique id) this address (packed), or none, and why."""
 
@@ -175,5 +183,6 @@ Command = (
     | Expire
     | Remapped
     | AddressesChanged
+    | StreamBroken
     | InnerAddress
 )

@@ -10,7 +10,7 @@ from ikectl.config.model import Child, Connection, Unique
 from ikectl.config.traps import why_no_trap
 from ikectl.config.warnings import warnings
 from ikectl.engine.annexes import Annexes, takes_children
-from ikectl.engine.calls import STANDING, Calls
+from ikectl.engine.calls import STANDING, Calls, beginning
 from ikectl.engine.driver import Driver
 from ikectl.engine.outside import Outside
 from ikectl.engine.reauthentication import Reauthentications
@@ -23,7 +23,6 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import Awaited, IsakmpSa
 from ikectl.sa.tickets import Session
 from ikectl.values.identity import Identity
-from ikectl.values.path import Endpoint, Path
 
 if TYPE_CHECKING:
     from ikectl.engine.engine import Engine
@@ -224,11 +223,8 @@ class Connections:
         connection = sa.connection
         assert connection is not None
         path = sa.path  # through a NAT only the ports in use lead to the peer (RFC 3947 §4)
-        if not sa.nat.found:
-            path = Path(
-                Endpoint(sa.path.local.address, connection.local_port),
-                Endpoint(sa.path.remote.address, connection.remote_port),
-            )
+        if path.tcp or not sa.nat.found:
+            path = beginning(connection, path)
         machine = self._engine.new_machine(True, path, b"", old.now, connection, version)
         self.joined(machine)
         return machine

@@ -252,6 +252,9 @@ class Driver(Generic[S]):
         elif len(self._inbox) < INBOX_LIMIT:
             self._inbox += (partial(self._remapped, child, remote),)
 
+    def stream_broken(self, path: Path, why: str, now: float) -> None:
+        """The TCP connection that we opened for it is gone; IKEv1 has none."""
+
     def roam(self, now: float) -> None:
         """Addresses or routes of this host changed: see whether this SA can go on as it is."""
         self.begin_after(partial(errands.is_uprooted, self.sa), self._looked_around, now)
@@ -302,7 +305,7 @@ class Driver(Generic[S]):
         delay = lifetimes.patience(sa)
         if delay:
             self._set("liveness", now + delay)
-        if sa.nat.local:
+        if sa.nat.local and not sa.path.tcp:  # TCP keeps a NAT open by itself (RFC 9329 §6.6)
             self._set("keepalive", now + settings.keep_alive)
 
     # -- running coroutines --------------------------------------------------
@@ -387,7 +390,7 @@ class Driver(Generic[S]):
         until the peer's next message, and costs packets, never what is in them. MOBIKE does without (RFC 4555 §3.8).
         """
         sa = self.sa
-        if path != sa.path and sa.nat.remote and not sa.nat.local:
+        if path != sa.path and not sa.path.tcp and sa.nat.remote and not sa.nat.local:
             sa.emit(Note(sa, f"the peer's address changed from {sa.path.remote} to {path.remote}"))
             sa.path = path
             if sa.children:
@@ -414,8 +417,8 @@ class Driver(Generic[S]):
         if name == "liveness":
             self._errands += ((self._judge_liveness, self._errand_done),)
         elif name == "keepalive":
-            if not self.sa.nat.local:
-                return  # the NAT is gone from our path
+            if not self.sa.nat.local or self.sa.path.tcp:
+                return  # the NAT is gone from our path, or minds TCP
             quiet_at = self.last_sent + self.sa.env.settings.keep_alive
             if self.now >= quiet_at:
                 self.outside.keepalive(self.sa.path)

@@ -27,6 +27,7 @@ from ikectl.engine.commands import (
     Remapped,
     Resolved,
     Selection,
+    StreamBroken,
     Terminate,
     Uninstall,
     UnloadConnection,
@@ -186,6 +187,9 @@ class Engine:
                     machine.remapped(child, remote, now)
             case AddressesChanged():
                 self._roaming.changed(self.machines(), now)
+            case StreamBroken(path, why):
+                for each in [each for each in self.machines() if each.sa.path == path]:
+                    each.stream_broken(path, why, now)
             case InnerAddress(ike, address, why):
                 machine = next((each for each in self.machines() if each.sa.uniqueid == ike), None)
                 if machine is not None:
@@ -203,6 +207,11 @@ class Engine:
     def machines(self) -> Iterator[AnyDriver]:
         """All machines in the order they were made, but for those that only linger."""
         return (machine for machine in list(self._router.machines.values()) if machine.sa.state is not IkeState.CLOSED)
+
+    def streams(self) -> set[Path]:
+        """The TCP connections that some SA uses, be it for its children alone."""
+        used = ((each.sa.path, each.sa.way) for each in self.machines() if each.sa.path.tcp or each.sa.way.tcp)
+        return {path for paths in used for path in paths}
 
     def machine_of(self, sa: Association) -> AnyDriver | None:
         """The machine that drives `sa`."""

@@ -13,12 +13,14 @@ from ikectl.errors import IkectlError
 from ikectl.sa.asks import (
     AllocSpi,
     Ask,
+    CloseStream,
     FreeSpi,
     InstallAddress,
     InstallChild,
     InstallDns,
     Lease,
     Leased,
+    OpenStream,
     Release,
     RemoveAddress,
     RemoveChild,
@@ -111,7 +113,7 @@ class Outside:
 
     def transmit(self, data: bytes, path: Path) -> None:
         """Send an IKE message."""
-        if path.local.port != self.env.settings.ike_port:
+        if path.local.port != self.env.settings.ike_port or path.tcp:
             data = NON_ESP_MARKER + data
         self.out.append(Transmit(data, path))
 
@@ -143,6 +145,8 @@ class Outside:
                 self.do(RemoveChild(child, inbound, outbound))
             case Lease(identity=identity), Leased(pool, address):
                 self.do(Release(pool, identity, address))
+            case OpenStream(), Path() as stream:
+                self.do(CloseStream(stream))
             case InstallAddress(address=address), _:
                 self.do(RemoveAddress(address))
             case InstallDns(owner=owner), _:

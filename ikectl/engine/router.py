@@ -91,12 +91,12 @@ class Router:
     def receive(self, datagram: bytes, path: Path, now: float) -> Stranger | None:
         """Hand a datagram to its machine; the first message of a peer that may have an SA is returned.
 
-        `datagram` is a UDP payload as it came.
+        `datagram` is a UDP payload as it came, or a message of a stream without its length.
         """
         settings = self._outside.env.settings
-        if path.local.port != settings.ike_port:
-            # RFC 3948 §2.2: on this port a marker tells IKE from ESP, which the kernel takes;
-            # a single 0xFF is a NAT keepalive (§2.3).
+        if path.local.port != settings.ike_port or path.tcp:
+            # RFC 3948 §2.2, RFC 9329 §3: here a marker tells IKE from ESP, which the kernel takes;
+            # a single 0xFF is a NAT keepalive (RFC 3948 §2.3, RFC 9329 §6.6).
             if datagram[:4] != NON_ESP_MARKER:
                 return None
             datagram = datagram[4:]
@@ -107,7 +107,7 @@ class Router:
             return None
         if header.major == MAJOR_VERSION:
             return self._receive_v2(header, datagram, path, now)
-        if header.major == 1:
+        if header.major == 1 and not path.tcp:  # RFC 9329 is about IKEv2
             return self._receive_v1(header, datagram, path, now)
         self._other_version(header, path, now)
         return None
@@ -241,8 +241,9 @@ class Router:
             self._drop(path, "too many half-open SAs")
             return False
         bits = self._puzzles.bits(waiting, of_site)
-        if bits is None and waiting < settings.cookie_threshold and of_site < settings.cookie_threshold_ip:
-            return True
+        crowded = waiting >= settings.cookie_threshold or of_site >= settings.cookie_threshold_ip
+        if bits is None and (path.tcp or not crowded):
+            return True  # who has a TCP connection has shown that it receives (RFC 9329 §6.3)
         shown = message.notify(NotifyType.COOKIE)
         asked = None if shown is None else self._cookies.asked_with(shown.data, nonce, address, header.spi_i, now)
         if bits is not None and header.exchange is ExchangeType.IKE_SA_INIT:

@@ -123,6 +123,8 @@ class ChildSaView:
     suite: SuiteView = field(default_factory=SuiteView)
     esn: bool = False
     encap: bool = False
+    tcp: bool = False
+    """What carries its ESP is TCP, not UDP."""
     cpi: tuple[int, int] | None = None
     """Of IPComp inside, inbound and outbound."""
     usage: Usage | None = None
@@ -151,6 +153,7 @@ class ChildSaView:
             suite=SuiteView.of_child(child.suite),
             esn=child.suite.esn,
             encap=child.encap,
+            tcp=child.path.tcp,
             cpi=next(((c.spi_in, c.spi_out) for c in child.companions if c.protocol is Protocol.IPCOMP), None),
             usage=usage,
             installed_for=now - child.installed_at,

@@ -205,7 +205,7 @@ def announce(sa: Association, child: ChildSa) -> None:
 async def follow(sa: Association, encap: bool | None = None) -> list[ChildSa]:
     """Let the children go where the SA is; those the kernel did not move, which should be replaced.
 
-    `encap` says whether their ESP goes in UDP from now on; None leaves it as it is.
+    `encap` says whether their ESP goes in UDP or TCP from now on; None leaves it as it is.
     """
     failed: list[ChildSa] = []
     for child in sa.living_children:

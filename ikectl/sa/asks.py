@@ -500,6 +500,30 @@ class MovePath(Ask[None]):
     old: Path
 
 
+# -- TCP -------------------------------------------------------------------
+
+
+@record
+class OpenStream(Ask[Path]):
+    """A TCP connection between these ends, its prefix sent; the same with our port (RFC 9329 §6.1).
+
+    `esp`: children are to go through it, too. Raises BackendError: nobody listens there, or the kernel cannot.
+    """
+
+    path: Path
+    esp: bool
+
+
+@record
+class CloseStream(Ask[None]):
+    """Nothing more is to be said on it: close it when all was sent. One that is gone already is no error."""
+
+    path: Path
+
+
+# -- policies without SAs ----------------------------------------------------
+
+
 @record
 class InstallSentry(Ask[None]):
     """Let these policies stand without an SA; all of them or none. Raises BackendError."""

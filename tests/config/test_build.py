@@ -21,6 +21,7 @@ from ikectl.config.model import (
     Mark,
     Mode,
     SendCert,
+    Tcp,
     Unique,
 )
 from ikectl.config.schema import CHILD, CONNECTION
@@ -68,6 +69,8 @@ def test_every_built_option_of_a_connection_arrives() -> None:
         remote_port = 4700
         proposals = aes256-sha256-modp2048, default
         encap = yes
+        tcp = fallback
+        remote_tcp_port = 443
         dpd_delay = 30s
         send_certreq = no
         send_cert = always
@@ -81,6 +84,7 @@ def test_every_built_option_of_a_connection_arrives() -> None:
     assert [spec.text for spec in found.local_addrs] == ["192.0.2.1", "gw.example.org"]
     assert [spec.text for spec in found.remote_addrs] == ["198.51.100.0/24"]
     assert (found.version, found.local_port, found.remote_port, found.encap) == (2, 4600, 4700, True)
+    assert (found.tcp, found.remote_tcp_port) == (Tcp.FALLBACK, 443)
     assert (found.dpd_delay, found.send_certreq, found.keyingtries) == (30, False, 0)
     assert (found.send_cert, found.unique) == (SendCert.ALWAYS, Unique.REPLACE)
     assert (found.rekey_time, found.over_time, found.rand_time) == (3600, 360, 360)
@@ -211,6 +215,9 @@ def test_ah_alone_offers_no_esp() -> None:
             "vips = 0.0.0.0, 10.0.0.1",
             "gw.vips: IKEv1 asks for at most one IPv4 and one IPv6 address; leave out the others, or set version = 2",
         ),
+        ("tcp = yes", "gw.tcp: IKEv1 does not go inside TCP (RFC 9329); set version = 2"),
+        ("remote_tcp_port = 443", "gw.remote_tcp_port: nothing goes there without tcp = yes or fallback"),
+        ("tcp = udp", "gw.tcp: 'udp' is not one of yes, no and fallback"),
         ("version = 3", "gw.version: 3 is not one of 0, 1 and 2"),
         ("if_id_in = %unique", "gw.if_id_in: %unique is not built yet; write a number"),
         ("rekeytime = 1h", "gw: unknown option 'rekeytime'; did you mean 'rekey_time'?"),

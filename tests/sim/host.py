@@ -29,6 +29,10 @@ from tests.sim.tape import Tape
 Answer = Callable[[Any], Any]
 
 
+def _no_tcp(ask: asks.OpenStream) -> Path:
+    raise BackendError("there is no TCP here")
+
+
 class Host:
     """One end. `late` (0 to 1) is how often a question waits for its answer instead of getting it at once.
 
@@ -58,6 +62,11 @@ class Host:
         for identity, key in (ppks or {}).items():
             self.ppks.add(identity, (Identity.parse(identity),) if identity else (), key)
         self.pools = AddressPools()
+        self.dial: Callable[[asks.OpenStream], Path] = _no_tcp
+        """As the world has it, once it is in one."""
+        self.hang_up: Callable[[asks.CloseStream], None] = lambda ask: None
+        self.listens = False
+        """For TCP, on any port."""
         self.clock: Callable[[], float] = lambda: 0.0
         """Simulated time, once it is in a world."""
         self.tickets = SessionTickets(Tape(seed, f"{name}/tickets"), lambda: self.clock())
@@ -91,6 +100,8 @@ class Host:
             asks.Resolve: self._resolve,
             asks.OwnAddresses: lambda ask: tuple(self.addresses),
             asks.SourceAddress: self._source,
+            asks.OpenStream: lambda ask: self.dial(ask),
+            asks.CloseStream: lambda ask: self.hang_up(ask),
             **(answers or {}),
         }
         self.slow = dict(slow or {})

@@ -63,10 +63,13 @@ class FakeKernel:
         self.dns: dict[str, InstallDns] = {}
         self.refuse = 0
         self.fixed = False
+        self.esp_in_tcp = True
         self.sentries: list[Sentry] = []
         self.usage = Usage()
 
     def alloc_spi(self, ask: AllocSpi) -> int:
+        if ask.path.tcp and not self.esp_in_tcp:
+            raise BackendError("this kernel cannot carry ESP inside TCP")
         while True:
             drawn = int.from_bytes(self._tape(3), "big")
             spi = (

@@ -21,6 +21,7 @@ from ikectl.values.path import Endpoint, Path
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.nat import Nat
+from tests.sim.streams import Streams
 from tests.sim.tape import Tape
 
 KEPT_LADDER = 400
@@ -47,8 +48,10 @@ class World:
         """Each sees every datagram before it travels; one that says False takes it off the wire."""
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
+        self.streams = Streams(self)
         for host in hosts:
             host.clock = lambda: self.now
+            self.streams.serve(host)
 
     # -- running ------------------------------------------------------------------
 
@@ -124,6 +127,9 @@ class World:
         self.sent.append((host, transmit))
         seen = [tap(host, transmit) for tap in self.taps]  # each of them sees it
         if not all(seen):
+            return
+        if transmit.path.tcp:
+            self.streams.say(transmit.data, transmit.path)
             return
         for delay in self.link.arrivals(len(transmit.data), self.tape):
             self.at(self.now + delay, lambda: self.deliver(transmit.data, transmit.path.local, transmit.path.remote))

@@ -132,6 +132,7 @@ def _sends(sa: IkeSa) -> bool:
         NotifyType.IKEV2_FRAGMENTATION_SUPPORTED in sa.extensions
         and connection is not None
         and connection.fragmentation in (Wish.YES, Wish.FORCE)
+        and not sa.path.tcp  # a stream takes any length (RFC 9329 §7.5)
     )
 
 

@@ -4,8 +4,8 @@ Between messages the state is plain and printable: the facts of the SA, the
 window, the schedule, the exchange in flight and those that wait. Within the
 handling of one message a coroutine may await asks; messages and timers that
 come meanwhile wait in a bounded inbox. Protocol judgement is in `exchange`;
-here is only the order of things, in parts: where messages go (`roamer.py`),
-our requests (`requester.py`), the responses to them (`settler.py`), the peer's
+here is only the order of things, in parts: where messages go (`roamer.py`), and
+on which TCP connection (`dialler.py`), our requests (`requester.py`), the responses to them (`settler.py`), the peer's
 requests (`responder.py`); and in this file what the engine wants done, the
 deadlines and the end.
 """
@@ -17,6 +17,7 @@ from functools import partial
 from ikectl.config.model import Child
 from ikectl.engine import lifetimes
 from ikectl.engine.driver import Driver, End
+from ikectl.engine.v2.dialler import BEGINNING
 from ikectl.engine.v2.requester import INITIALS, NO_RETRIES
 from ikectl.engine.v2.responder import Responder
 from ikectl.engine.view import TasksView
@@ -51,12 +52,18 @@ class Machine(Responder):
     # -- what the engine wants done ----------------------------------------------
 
     def initiate(self, child: Child | None, token: int, now: float) -> None:
-        self.begin(IkeSaInit(child, token), now)
+        if self.sa.path.tcp:
+            self._call(IkeSaInit(child, token), child is not None, now)
+        else:
+            self.begin(IkeSaInit(child, token), now)
 
     def resume(self, child: Child | None, token: int, ticket: KeptTicket, now: float) -> None:
         """As `initiate`, by a session ticket. Unless it comes to stand a full exchange is to be tried."""
         self.gave_up = ExchangeType.IKE_SESSION_RESUME
-        self.begin(SessionResume(child, ticket, token), now)
+        if self.sa.path.tcp:
+            self._call(SessionResume(child, ticket, token), child is not None, now)
+        else:
+            self.begin(SessionResume(child, ticket, token), now)
 
     def create_child(self, child: Child, token: int, now: float) -> None:
         self.begin(CreateChild(child, token), now)
@@ -181,6 +188,7 @@ class Machine(Responder):
         if sa.state is IkeState.CLOSED:
             return
         self.end = end
+        self._hang_up(sa.caller or (sa.initiator and sa.state in BEGINNING))
         made = sa.rival.made if sa.rival is not None else None
         sa.rival = None
         if made is not None and made.state is IkeState.ESTABLISHED:

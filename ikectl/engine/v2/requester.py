@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+from ikectl.config.model import Tcp
 from ikectl.engine.driver import End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
+from ikectl.engine.v2.dialler import Dialler
 from ikectl.engine.v2.envelope import cut_anew, write
 from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_large
-from ikectl.engine.v2.roamer import Roamer
 from ikectl.errors import (
     CredentialError,
     IkectlError,
@@ -45,6 +46,8 @@ INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
 INITIALS = (IkeSaInit, SessionResume)
 PATIENCE_WITH_TICKETS = 2
 """Repeats of what is to resume a session, until a full exchange is tried: who knows no tickets may say nothing."""
+PATIENCE_BEFORE_TCP = 1
+"""Repeats of IKE_SA_INIT in datagrams until `tcp = fallback` tries TCP: some eleven seconds."""
 PATIENCE = 1
 """Repeats of an unproven responder's request before another one is tried: it keeps its half-open SA for
 half a minute only."""
@@ -52,7 +55,7 @@ half a minute only."""
 NO_RETRIES: Mapping[int, Exchange] = MappingProxyType({})
 
 
-class Requester(Roamer):
+class Requester(Dialler):
     """The part of `Machine` that asks. See the module."""
 
     __slots__ = ("_fragmentation", "_retries", "doubt")
@@ -90,7 +93,7 @@ class Requester(Roamer):
         self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
 
     def _begin_next(self) -> bool:
-        if self.sa.mobility is not None:
+        if self.sa.mobility is not None or self.sa.path.tcp:
             self._mind_moves()
         if not self.queue or not self._may_ask():
             return False
@@ -181,11 +184,15 @@ class Requester(Roamer):
         limit = settings.retransmit_tries + self._forbearance
         if self.gave_up is ExchangeType.IKE_SESSION_RESUME:
             limit = min(limit, PATIENCE_WITH_TICKETS)
+        elif self._may_fall_back(exchange):
+            limit = min(limit, PATIENCE_BEFORE_TCP)
         if request.tries >= limit:
             self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
             self._give_up(exchange, f"the peer does not answer {request.exchange}")
             return
         request.tries += 1
+        if self._is_carried(request):
+            return
         self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
         if request.tries > REPEATS and request.payloads is not None:
             self._cut_smaller(request)
@@ -193,6 +200,27 @@ class Requester(Roamer):
         self._set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
         if self.sa.mobility is not None:
             self._try_other_paths(request)
+
+    def _may_fall_back(self, exchange: Exchange) -> bool:
+        """Whether TCP is to be tried if datagrams do not get through (RFC 9329 §5.1)."""
+        connection = self.sa.connection
+        may = connection is not None and connection.tcp is Tcp.FALLBACK and not self.sa.path.tcp
+        return may and isinstance(exchange, IkeSaInit)
+
+    def _is_carried(self, request: InFlight) -> bool:
+        """Whether TCP sees to it that the request arrives: it is not said again on the same connection (RFC 9329 §6.2).
+
+        The time that the peer has for an answer is the same as with datagrams.
+        """
+        sa = self.sa
+        if not sa.path.tcp:
+            return False
+        if sa.heir is not None:
+            sa.path = sa.heir.path  # it goes with the SA that replaced this one, and that one follows the connection
+        if self._sent_on != sa.path:
+            self._send_request(request.datagrams)
+        self._set("retransmit", self.now + wait(sa.env.settings, request.tries, sa.random))
+        return True
 
     def _cut_smaller(self, request: InFlight) -> None:
         """Large datagrams seem not to arrive: the same request in smaller ones (RFC 7383 §2.5.2)."""

@@ -55,8 +55,12 @@ class Roamer(Driver[IkeSa]):
         sa = self.sa
         if sa.mobility is not None:
             sa.mobility.heard = path  # and that is all: with MOBIKE an update alone moves the SA (RFC 4555 §3.8)
-            return
         if path == sa.path:
+            return
+        if path.tcp:
+            self._heard_on_stream(path)
+            return
+        if sa.mobility is not None or sa.path.tcp:
             return
         if sa.state is IkeState.CONNECTING:
             # IKE_AUTH comes from port 4500 when a NAT was found. Another address is not followed: the
@@ -71,6 +75,10 @@ class Roamer(Driver[IkeSa]):
         super()._follow(path)
         if not self._will(TellToken):
             self.queue += crash_token.moved(self.sa, before)
+
+    def _heard_on_stream(self, path: Path) -> None:
+        """The same on a TCP connection, which is not that of the SA."""
+        raise NotImplementedError
 
     def roam(self, now: float) -> None:
         if mobike.movable(self.sa):
@@ -117,7 +125,7 @@ class Roamer(Driver[IkeSa]):
             self._send_request(request.datagrams)
             request.tries = 0
             self._set("retransmit", self.now + wait(sa.env.settings, 0, sa.random))
-        if sa.nat.local and "keepalive" not in self.schedule:
+        if sa.nat.local and not sa.path.tcp and "keepalive" not in self.schedule:
             self._set("keepalive", self.now + sa.env.settings.keep_alive)
 
     def _answered_on(self, path: Path) -> None:

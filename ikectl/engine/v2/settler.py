@@ -139,6 +139,9 @@ class Settler(Requester):
         match result:
             case Ignore(why):
                 self._drop(self.sa.path, why)
+            case Doubt(why) if self.sa.path.tcp:
+                # Whoever could speak for the peer there is the only one who can (RFC 9329 §6.4).
+                self._give_up(exchange, why)
             case Doubt(why):
                 self.doubt = why
                 self.sa.emit(Note(self.sa, f"{why} (not authenticated; waiting for another answer)"))

@@ -19,7 +19,7 @@ from ikectl.iana.v2 import NotifyType
 from ikectl.sa.asks import OwnAddresses, SourceAddress
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.mobility import Mobility
-from ikectl.values.path import Endpoint, Path
+from ikectl.values.path import Endpoint, Path, Stream
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import MOBIKE_SUPPORTED, additional_address, additional_address_notify
@@ -152,7 +152,13 @@ async def _source(sa: IkeSa, remote: bytes, own: Sequence[bytes]) -> bytes | Non
 
 
 def between(sa: IkeSa, local: bytes, remote: bytes) -> Path:
-    """The path between two addresses: the ports in use, and for another address of the peer those it listens on."""
+    """The path between two addresses: the ports in use, and for another address of the peer those it listens on.
+
+    Inside TCP another path is another connection, to the port that was called.
+    """
+    if sa.path.tcp:
+        here = (local, remote) == (sa.path.local.address, sa.path.remote.address)
+        return sa.path if here else Stream.to(local, Endpoint(remote, sa.path.remote.port))
     port = sa.path.remote.port
     if remote != sa.path.remote.address and sa.mobility is not None and sa.mobility.natt:
         port = sa.env.settings.natt_port  # a NAT's port belongs to the NAT's address
@@ -162,8 +168,10 @@ def between(sa: IkeSa, local: bytes, remote: bytes) -> Path:
 async def other_paths(sa: IkeSa) -> tuple[Path, ...]:
     """Paths to try when the one in use is silent: every address of the peer from every address that may serve (§3.10).
 
-    For each the route's own choice comes first.
+    For each the route's own choice comes first. None where the SA is inside TCP, which tells by itself when it is cut.
     """
+    if sa.path.tcp:
+        return ()
     assert sa.connection is not None and sa.mobility is not None
     own = await OwnAddresses()
     ours = (sa.path.local.address, *await further(sa, sa.connection))

@@ -39,12 +39,12 @@ def judge_nat(sa: IkeSa, message: Message) -> None:
 
 
 def to_natt_port(sa: IkeSa) -> None:
-    """Go on between the NAT-T ports where a NAT was found (RFC 7296 §2.23)."""
+    """Go on between the NAT-T ports where a NAT was found (RFC 7296 §2.23), but not inside TCP (RFC 9329 §6.5)."""
     settings = sa.env.settings
     assert sa.connection is not None
     # With MOBIKE a NAT may come later, and the NAT-T port is open for it from the start (RFC 4555 §3.3).
     moves = sa.nat.found or (sa.nat.known and sa.connection.mobike)
-    if moves and sa.path.remote.port == settings.ike_port:
+    if moves and sa.path.remote.port == settings.ike_port and not sa.path.tcp:
         sa.path = Path(
             Endpoint(sa.path.local.address, settings.natt_port),
             Endpoint(sa.path.remote.address, settings.natt_port),
