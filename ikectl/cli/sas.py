@@ -115,7 +115,7 @@ def _ike_sa(name: str, keys: Tree) -> list[Text]:
 def _end(side: str, keys: Tree) -> Text:
     host, port = text(keys.get(f"{side}-host")), text(keys.get(f"{side}-port"))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    nat = ""
+    nat = "   TCP" if side == "remote" and "transport" in keys else ""
     if f"nat-{side}" in keys:
         nat = "   behind NAT"
     elif side == "local" and "nat-fake" in keys:
@@ -131,7 +131,8 @@ def _times(keys: Tree, what: dict[str, str]) -> str:
 
 
 def _child_sa(keys: Tree, before: Before, every: float) -> list[Text]:
-    where = " in UDP" if "encap" in keys else ""
+    carrier = "TCP" if "transport" in keys else "UDP"
+    where = f" in {carrier}" if "encap" in keys else ""
     kind = f"{text(keys.get('protocol'))}{where} {text(keys.get('mode')).lower()}"
     age = f" {ago(keys['install-time'])}" if "install-time" in keys else ""
     head = Text.assemble("  ", (text(keys.get("name")), "bold"), " ", _state(keys), f"{age}   {kind}")

@@ -40,6 +40,7 @@ from ikectl.daemon.resolved import Resolved
 from ikectl.daemon.revocation import RevocationChecks
 from ikectl.daemon.roaming import Whereabouts
 from ikectl.daemon.shell import Shell
+from ikectl.daemon.tcp import TcpSettings, TcpStreams
 from ikectl.daemon.tickets import SessionTickets
 from ikectl.daemon.tls import Tls
 from ikectl.daemon.udp import UdpSettings, UdpSockets
@@ -51,6 +52,7 @@ from ikectl.kernel.addresses import InnerAddresses
 from ikectl.kernel.dnslinks import DnsLinks
 from ikectl.kernel.interfaces import SourceRoutes, source_address
 from ikectl.kernel.netlink import NetlinkKernel
+from ikectl.kernel.translate import NO_ESP_IN_TCP
 from ikectl.pki.store import Store
 from ikectl.sa import asks
 from ikectl.sa.env import Env, Settings
@@ -79,6 +81,7 @@ class Options:
     fwmark: int
     routes: bool
     state: str | None
+    tcp_port: int | None
 
 
 class Daemon:
@@ -131,6 +134,10 @@ class Daemon:
         settings = Settings()
         sockets = UdpSockets(UdpSettings(settings.ike_port, settings.natt_port, options.fwmark))
         stack.callback(sockets.close)
+        streams = TcpStreams(TcpSettings(options.tcp_port, options.fwmark, kernel.features.esp_in_tcp))
+        stack.callback(streams.close)
+        if options.tcp_port is not None and not kernel.features.esp_in_tcp:
+            log.warning(NO_ESP_IN_TCP, group="knl")
 
         store = Store()
         pools = AddressPools()
@@ -141,6 +148,7 @@ class Daemon:
             **logins.immediate,
             **Tls(store).immediate,
             **tickets.immediate,
+            asks.CloseStream: streams.finish,
         }
         if options.routes:
             _with_routes(table, routes)
@@ -153,7 +161,8 @@ class Daemon:
         checks = RevocationChecks(store, fetcher, secrets.token_bytes)
         stack.push_async_callback(checks.close)
         later = {**answers.later(addresses, names), **logins.later, **checks.later, **Lookups(fetcher).later}
-        shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe))
+        later[asks.OpenStream] = streams.open
+        shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe), streams)
         for dhcp in (
             RelayAgent(shell, source_address, secrets.token_bytes),
             DhcpHosts(shell, lambda ask: later[type(ask)](ask), secrets.token_bytes),
@@ -165,6 +174,7 @@ class Daemon:
         shell.observe(socket.publish)
         shell.start()
         stack.callback(shell.stop)
+        streams.start(shell)
 
         async def moved() -> None:
             # Inner addresses first: routes prefer them, and those follow the children.
@@ -315,6 +325,10 @@ def run(
         float, typer.Option(min=0, help="Seconds that peers get at the end to confirm their deletion.")
     ] = FAREWELL_WITHIN,
     fwmark: Annotated[int, typer.Option(min=0, help="Mark on all IKE packets sent, for routing rules.")] = 0,
+    tcp_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Take IKEv2 inside TCP, too, on this port (RFC 9329); usually 4500."),
+    ] = None,
     routes: Annotated[
         bool, typer.Option(help="Let this host itself reach remote networks, by routes in table 220.")
     ] = True,
@@ -335,7 +349,9 @@ def run(
     """
     setup()
     path = _config(config)
-    options = Options(path, _vici(vici), _group(vici_group), _levels(log_level), farewell, fwmark, routes, state)
+    options = Options(
+        path, _vici(vici), _group(vici_group), _levels(log_level), farewell, fwmark, routes, state, tcp_port
+    )
     try:
         loaded = load_file(path, FILES) if path is not None else Loaded()
     except ConfigErrors as errors:

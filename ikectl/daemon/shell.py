@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from ikectl.daemon.answers import Later
-from ikectl.engine.commands import Acquired, Command, Expire, Remapped
+from ikectl.engine.commands import Acquired, Command, Expire, Remapped, StreamBroken
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Question, Transmit
 from ikectl.errors import BackendError, IkectlError
@@ -43,6 +43,21 @@ class Datagrams(Protocol):
         """Raises OSError."""
 
 
+class Streams(Protocol):
+    """What carries messages inside TCP: `tcp.TcpStreams`."""
+
+    def send(self, message: bytes, path: Path) -> None:
+        """Raises OSError."""
+
+
+class NoStreams:
+    """Where there is no TCP."""
+
+    def send(self, message: bytes, path: Path) -> None:
+        """Raises OSError."""
+        raise OSError("there is no TCP here")
+
+
 class Shell:
     """Runs in one event loop. Observers are told every event, in order; they must not wait."""
 
@@ -53,9 +68,11 @@ class Shell:
         kernel: KernelBackend,
         later: Later,
         observers: Sequence[Observer],
+        streams: Streams | None = None,
     ) -> None:
         self.engine = engine
         self._sockets = sockets
+        self._streams = NoStreams() if streams is None else streams
         self._kernel = kernel
         self._later = later
         self._observers = list(observers)
@@ -105,6 +122,22 @@ class Shell:
             self._hand_out()
         self._rearm()
 
+    def received(self, message: bytes, path: Path) -> None:
+        """A message came inside TCP, with its marker."""
+        try:
+            self.engine.receive(message, path, self.now)
+        except Exception:
+            log.exception("a message was not digested", path=str(path), octets=len(message))
+        self._flush()
+
+    def broken(self, path: Path, why: str) -> None:
+        """A TCP connection that we opened is gone."""
+        self.command(StreamBroken(path, why))
+
+    def streams(self) -> set[Path]:
+        """The TCP connections that some SA uses."""
+        return self.engine.streams()
+
     def _kernel_readable(self) -> None:
         for expired in self._kernel.expired():
             self.engine.command(Expire(expired.child, expired.hard), self.now)
@@ -147,7 +180,7 @@ class Shell:
 
     def _send(self, transmit: Transmit) -> None:
         try:
-            self._sockets.send(transmit.data, transmit.path)
+            (self._streams if transmit.path.tcp else self._sockets).send(transmit.data, transmit.path)
         except OSError as error:
             # Requests are repeated, and repeats of requests answered again: nothing is lost but time.
             log.warning("cannot send", path=str(transmit.path), why=error.strerror or str(error))

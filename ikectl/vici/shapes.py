@@ -92,6 +92,8 @@ def ike_keys(sa: IkeSaView) -> Shape:
         "remote-port": str(sa.path.remote.port),
         "remote-id": str(sa.remote_id) if sa.remote_id else "%any",
     }
+    if sa.path.tcp:
+        keys["transport"] = "tcp"
     if sa.user:
         keys["remote-xauth-id" if sa.version == 1 else "remote-eap-id"] = sa.user
     if sa.method:
@@ -130,6 +132,8 @@ def child_sa(child: ChildSaView) -> Shape:
         "protocol": child.protocol,
     }
     keys |= _yes({"encap": child.encap})
+    if child.tcp:
+        keys["transport"] = "tcp"
     keys["spi-in"] = f"{child.spi_in:08x}"
     keys["spi-out"] = f"{child.spi_out:08x}"
     if child.cpi is not None:

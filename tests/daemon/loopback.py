@@ -14,10 +14,12 @@ from ikectl.daemon.control import DaemonControl
 from ikectl.daemon.logins import Logins
 from ikectl.daemon.pools import AddressPools
 from ikectl.daemon.shell import Shell
+from ikectl.daemon.tcp import TcpSettings, TcpStreams
 from ikectl.engine.commands import Initiate, LoadConnection
 from ikectl.engine.engine import Engine
 from ikectl.kernel.dryrun import DryRun
 from ikectl.pki.store import Store
+from ikectl.sa import asks
 from ikectl.sa.env import Env, Settings
 from ikectl.sa.events import CommandDone, Event
 from ikectl.values.path import Endpoint, Path
@@ -62,7 +64,11 @@ class Running:
     """One daemon without main, vici socket or XFRM."""
 
     def __init__(
-        self, address: str, config: str | None = None, logins: Callable[[Store], Logins] | None = None
+        self,
+        address: str,
+        config: str | None = None,
+        logins: Callable[[Store], Logins] | None = None,
+        tcp_port: int | None = None,
     ) -> None:
         """`logins` makes what checks users, of the store."""
         self.address = address
@@ -81,11 +87,14 @@ class Running:
             self.pools,
         )
         checking = logins(self.store) if logins is not None else Logins.of(self.store, secrets.token_bytes, lambda: 0.0)
+        self.streams = TcpStreams(TcpSettings(tcp_port, privileged=False))
+        table[asks.CloseStream] = self.streams.finish
+        later = {**answers.LATER, **checking.later, asks.OpenStream: self.streams.open}
         engine = Engine(Env(lambda number: secrets.token_bytes, settings), {**table, **checking.immediate})
-        later = {**answers.LATER, **checking.later}
-        self.shell = Shell(engine, self.sockets, self.kernel, later, [self._observe])
+        self.shell = Shell(engine, self.sockets, self.kernel, later, [self._observe], self.streams)
         self.control = DaemonControl(self.shell, self.kernel, self.store, self.pools, config)
         self.shell.start()
+        self.streams.start(self.shell)
 
     def _observe(self, event: Event) -> None:
         self.events.append(event)
@@ -136,5 +145,6 @@ class Running:
     def stop(self) -> None:
         self.control.stop()
         self.shell.stop()
+        self.streams.close()
         self.sockets.close()
         self.kernel.close()
