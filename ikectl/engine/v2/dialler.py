@@ -15,9 +15,10 @@ from ikectl.engine.transmit import fraction
 from ikectl.engine.v2.roamer import Roamer
 from ikectl.errors import BackendError, IkectlError
 from ikectl.exchange import children
-from ikectl.exchange.v2 import mobike
+from ikectl.exchange.v2 import crash_token, mobike
 from ikectl.exchange.v2.address_update import UpdateAddresses
 from ikectl.exchange.v2.base import Exchange
+from ikectl.exchange.v2.crash_token import TellToken
 from ikectl.exchange.v2.informational import Liveness
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.asks import CloseStream, OpenStream
@@ -116,7 +117,7 @@ class Dialler(Roamer):
         """
         sa, before = self.sa, self.sa.path
         for number in range(2, MAX_REDIALS + 1):
-            self.schedule.clear(("redial", number))
+            self.schedule.pop(("redial", number), None)
         sa.emit(Note(sa, f"going on over {path}"))
         sa.path = path
         self.outside.do(CloseStream(before))
@@ -159,9 +160,11 @@ class Dialler(Roamer):
         if elsewhere and not mobike.acceptable(sa, path):
             sa.emit(Note(sa, f"the peer speaks from {path.remote}, which local_addrs and remote_addrs do not allow"))
             return
-        sa.path = path
+        before, sa.path = sa.path.remote.address, path
         if not beginning:
             sa.emit(Note(sa, f"the peer goes on over {path}"))
+            if not self._will(TellToken):
+                self.queue += crash_token.moved(sa, before)
         if sa.children:
             self._errands += ((partial(_bring_along, sa), self._followed),)
 
