@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ikectl.crypto import transforms as table
+from ikectl.crypto.distinct import completes
 from ikectl.crypto.keywords import (
     KIND_NAMES,
     default_ah,
@@ -220,6 +221,7 @@ def _match(
     there are no additional ones (RFC 9370 §2.2.1, §2.2.4).
     """
     failed = [kind for kind in having if kind not in KNOWN_TYPES]
+    bound = _bound(having, wanted)
     chosen: list[Transform] = []
     methods: list[int] = []
     combined = False
@@ -233,6 +235,10 @@ def _match(
         if kind in table.ADDITIONAL:
             wishes = [wish for wish in wishes if absent(wish) or (methods and wish.id not in methods)]
         common = next((wish for wish in wishes if wish in offers), None)
+        if bound and common is not None and kind in table.KEY_EXCHANGES:
+            later = [ids for other, ids in bound.items() if other > kind]
+            fits = (wish for wish in wishes if wish in offers and _leaves_enough(wish, later, methods))
+            common = next(fits, common)
         if common is None and not wishes:
             common = next((offered for offered in offers if absent(offered)), None)
         if common is not None:
@@ -244,6 +250,25 @@ def _match(
         elif offers or not any(absent(wish) for wish in wishes):
             failed.append(kind)  # else they leave out what we can do without
     return chosen, failed
+
+
+def _bound(
+    having: dict[TransformType, list[Transform]], wanted: dict[TransformType, list[Transform]]
+) -> dict[TransformType, list[int]]:
+    """The additional key exchanges that there must be, and the methods that both ends take for each."""
+    found: dict[TransformType, list[int]] = {}
+    for kind in table.ADDITIONAL:
+        common = [wish for wish in wanted.get(kind, ()) if wish in having.get(kind, ())]
+        if common and not any(map(absent, common)):
+            found[kind] = [wish.id for wish in common]
+    return found
+
+
+def _leaves_enough(wish: Transform, later: list[list[int]], methods: list[int]) -> bool:
+    """Whether with that choice every later additional key exchange still gets a method of its own."""
+    if absent(wish):
+        return completes(later, methods) if methods else not later
+    return completes(later, [*methods, wish.id])
 
 
 def _differ(kind: TransformType, offers: list[Transform], wishes: list[Transform]) -> str:

@@ -390,6 +390,33 @@ def test_no_key_exchange_method_serves_twice(make: Callable[[str], Proposal]) ->
 
 
 @pytest.mark.conformance("v2-111")
+@pytest.mark.parametrize(
+    ("lists", "chosen"),
+    [
+        # the first choice of a type is what a later one cannot do without
+        ("x25519-ke1_mlkem768-ke1_ecp256-ke2_mlkem768", "x25519-ke1_ecp256-ke2_mlkem768"),
+        ("x25519-ecp256-ke1_x25519", "ecp256-ke1_x25519"),
+        ("x25519-ecp256-ke1_x25519-ke1_ecp384-ke2_ecp384", "ecp256-ke1_x25519-ke2_ecp384"),
+        ("x25519-ke1_ecp256-ke1_ecp384-ke2_ecp384-ke2_ecp521-ke3_ecp256", "x25519-ke1_ecp384-ke2_ecp521-ke3_ecp256"),
+        # nothing is given up for a type that need not be
+        ("x25519-ke1_mlkem768-ke1_ecp256-ke2_mlkem768-ke2_none", "x25519-ke1_mlkem768-ke2_none"),
+        ("x25519-ke1_mlkem768-ke1_none-ke2_mlkem768", "x25519-ke1_none-ke2_mlkem768"),
+    ],
+)
+def test_a_choice_without_duplicates_is_found_if_there_is_one(lists: str, chosen: str) -> None:
+    """RFC 9370 §2.2.1: only a responder that is unable to select such algorithms refuses."""
+    theirs = ike("aes128gcm16-prfsha256-" + lists)
+    assert words(select([theirs], [theirs])) == "aes128gcm16-prfsha256-" + chosen
+    assert words(accepted([theirs], select([theirs], [theirs]))).endswith(chosen)
+
+
+@pytest.mark.conformance("v2-111")
+def test_a_child_with_additional_key_exchanges_has_a_first_one() -> None:
+    lists = esp("aes128gcm16-none-x25519-ke1_mlkem768")
+    assert words(select([lists], [lists])) == "aes128gcm16-x25519-noesn-ke1_mlkem768"
+
+
+@pytest.mark.conformance("v2-111")
 def test_all_seven_additional_key_exchanges_are_chosen_in_their_order() -> None:
     """RFC 9370 §2.2.1: transform types 6 to 12."""
     methods = ("mlkem768", "mlkem1024", "ecp256", "ecp384", "ecp521", "x448", "modp2048")
