@@ -132,9 +132,11 @@ def _certificate(cn: str, key: Any, issuer: x509.Certificate | None, issuer_key:
 
 
 def engine(who: str, credentials: Credentials) -> Engine:
-    """An engine that lets a flood of handshakes in."""
+    """An engine that lets a flood of handshakes in, all of one peer."""
     spi = count(0xC0000001)
-    settings = Settings(cookie_threshold=1 << 30, cookie_threshold_ip=1 << 30, block_threshold=1 << 30)
+    settings = Settings(
+        cookie_threshold=1 << 30, cookie_threshold_ip=1 << 30, block_threshold=1 << 30, max_sas_of_peer=1 << 30
+    )
     env = Env(lambda number: os.urandom, settings)
     return Engine(env, credentials.answers(who, lambda: next(spi)))
 

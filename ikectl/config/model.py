@@ -536,6 +536,16 @@ class Connection:
     local: tuple[Local, ...] = (Local(),)
     remote: tuple[Remote, ...] = (Remote(),)
     children: tuple[Child, ...] = ()
+    wants_certificates: bool = field(init=False, repr=False, compare=False)
+    """A peer is to prove itself by a certificate or a raw key, and is told which ones serve."""
+    narrows_methods: bool = field(init=False, repr=False, compare=False)
+    """Only some signatures are taken (`auth = ike:...`)."""
+
+    def __post_init__(self) -> None:
+        # What every handshake asks is answered once.
+        by_key = any(remote.auth.kind is AuthKind.PUBKEY for remote in self.remote)
+        object.__setattr__(self, "wants_certificates", self.send_certreq and by_key)
+        object.__setattr__(self, "narrows_methods", any(remote.auth.ike for remote in self.remote))
 
     @property
     def xauth_client(self) -> Local | None:

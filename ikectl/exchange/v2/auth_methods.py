@@ -26,8 +26,7 @@ LARGEST_KEY = 1 << 16
 
 def announced(connections: Sequence[Connection]) -> list[Notify]:
     """What tells the peer by which methods it may prove itself for one of these connections; nothing, often."""
-    narrowed = [connection for connection in connections for remote in connection.remote if remote.auth.ike]
-    if not narrowed:
+    if not [connection for connection in connections if connection.narrows_methods]:
         return []
     return [_notify(tuple(dict.fromkeys(remote.auth for connection in connections for remote in connection.remote)))]
 

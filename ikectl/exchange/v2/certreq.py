@@ -30,16 +30,17 @@ def wanted(message: Message, before: Wanted = NOTHING_WANTED) -> Wanted:
 
 def announced(connections: Sequence[Connection]) -> list[Payload]:
     """That we do: only where the configuration says from where."""
-    wanted = any(connection.cert_uris and connection.send_certreq for connection in connections)
-    return [Notify(NotifyType.HTTP_CERT_LOOKUP_SUPPORTED)] if wanted else []
+    if [connection for connection in connections if connection.wants_certificates and connection.cert_uris]:
+        return [Notify(NotifyType.HTTP_CERT_LOOKUP_SUPPORTED)]
+    return []
 
 
 async def request_certificates(connections: Sequence[Connection]) -> list[CERTREQ]:
     """CERTREQs: the CAs trusted for these connections (RFC 7296 §3.7), and OCSP responses where wanted (RFC 4806)."""
-    asking = [connection for connection in connections if connection.send_certreq]
-    remotes = [remote for connection in asking for remote in connection.remote if remote.auth.kind is AuthKind.PUBKEY]
-    if not remotes:
+    asking = [connection for connection in connections if connection.wants_certificates]
+    if not asking:
         return []
+    remotes = [remote for connection in asking for remote in connection.remote if remote.auth.kind is AuthKind.PUBKEY]
     certified = tuple(remote for remote in remotes if not remote.pubkeys or remote.cacerts)
     trusted = await Authorities(certified) if certified else ()
     requests = [CERTREQ(CertEncoding.X509_SIGNATURE, trusted)] if trusted else []

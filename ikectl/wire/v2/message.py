@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -102,8 +102,8 @@ class Message:
         return (self._index or self._indexed()).get(kind, [])
 
     @property
-    def said(self) -> Mapping[object, object]:
-        """By payload class and by notify type what there is: for those who look whether something is there at all."""
+    def said(self) -> Mapping[object, Sequence[Any]]:
+        """By payload class and by notify type what there is, in order; for those who look for several things."""
         return self._index or self._indexed()
 
     def notify(self, kind: NotifyType) -> Notify | None:
