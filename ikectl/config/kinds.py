@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 from ikectl.config.auth import read_auth
 from ikectl.config.credentials import read_public_key
 from ikectl.config.model import (
+    ANY_DOMAIN,
+    NO_DOMAIN,
     TFC_MTU,
     Action,
     AddressSpec,
@@ -274,6 +276,10 @@ def _domain(text: str) -> str:
     return text.removesuffix(".")
 
 
+def _dns_domain(text: str) -> str:
+    return text if text in (ANY_DOMAIN, NO_DOMAIN) else _domain(text)
+
+
 def _resolver(text: str) -> EncryptedDns:
     """`address#name`, as resolvers have it, with a port if need be: `10.0.0.53:8853#dns.example.org`."""
     address, mark, name = text.partition("#")
@@ -414,6 +420,7 @@ PASSPHRASE    = Kind("secret", "text", raw_secret)
 NAME          = Kind("name", "a name", _of_text(_name))
 USER          = Kind("text", "a user name", _of_text(_user))
 DOMAIN_NAME   = Kind("domain", "a domain", _of_text(_domain))
+DNS_DOMAIN    = Kind("domain", f"a domain, {ANY_DOMAIN} or {NO_DOMAIN}", _of_text(_dns_domain))
 RESOLVER      = Kind("resolver", "address#name", _of_text(lambda text: (_resolver(text),)))
 TRUST_ANCHOR  = Kind("anchor", "a domain and its DS record", _of_text(_trust_anchor))
 GATEWAY       = Kind("gateway", "an address or a name", _of_text(gateway))

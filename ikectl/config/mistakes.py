@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ikectl.config.model import (
+    ANY_DOMAIN,
     MAX_PAIRS,
+    NO_DOMAIN,
     Auth,
     AuthKind,
     Childless,
@@ -102,6 +104,7 @@ def options(checked: Checked, errors: Errors) -> None:
             if checked.says(key) and checked.values[key] and checked.values[key] not in harmless:
                 _add(checked, key, "is for IKEv2, and version = 1 is IKEv1 alone; leave it out", errors)
     _families(checked, errors)
+    _domains(checked, errors)
     _dhcp(checked, errors)
 
 
@@ -136,6 +139,17 @@ def _families(checked: Checked, errors: Errors) -> None:
         _add(checked, "vips", why, errors)
     elif most > MAX_VIPS:
         _add(checked, "vips", f"at most {MAX_VIPS} addresses of one family can be asked for", errors)
+
+
+def _domains(checked: Checked, errors: Errors) -> None:
+    named = checked.values["dns_domains"] or ()
+    for word in (ANY_DOMAIN, NO_DOMAIN):
+        if word in named and len(named) > 1:
+            _add(checked, "dns_domains", f"{word} stands alone; leave out it or the other words", errors)
+            return
+    if checked.values["dhcp"] and named != (ANY_DOMAIN,):
+        why = "is for what a gateway tells itself, and DHCP takes name servers of others; leave out dhcp or dns_domains"
+        _add(checked, "dns_domains", why, errors)
 
 
 def _dhcp(checked: Checked, errors: Errors) -> None:

@@ -25,6 +25,7 @@ MAX_PAIRS = 64
 """Pairs of selectors of an IKEv1 child: each is a Quick Mode and an SA pair of its own."""
 
 NO_ADDRESS_MATCH = 0
+ANY_DOMAIN, NO_DOMAIN = "%any", "%none"
 ANY_ADDRESS_MATCH = 1
 EXACT_ADDRESS_MATCH = 200
 """How close an AddressSpec is to an address; between them, 2 + the bits of the network prefix."""
@@ -500,6 +501,8 @@ class Connection:
     local_port: int = 500
     remote_port: int = 500
     vips: tuple[bytes, ...] = ()
+    dns_domains: tuple[str, ...] = (ANY_DOMAIN,)
+    """For which names we ask the name servers of a gateway: as it says, for none, or in these domains alone."""
     aggressive: bool = False
     aggressive_psk: bool = False
     pull: bool = True

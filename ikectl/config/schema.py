@@ -241,6 +241,9 @@ CONNECTION = Group(
         O("proposals",    kinds.IKE_PROPOSALS, "default", "IKE proposals; `default` is the built-in list.", many=True),
         O("vips",         kinds.HOST_ADDRESS,  "",        "Virtual addresses to ask for; `0.0.0.0` and `::` take any. "
                                                           "IKEv1: one of each family.", many=True),
+        O("dns_domains",  kinds.DNS_DOMAIN,    "%any",    "Whose names a gateway's name servers are asked for: `%any` is "
+                                                          "whatever it says, `%none` leaves this host's resolver alone; "
+                                                          "else names in these domains and no others.", many=True, own=True),
         O("aggressive",   kinds.BOOL,          "no",      "IKEv1: Aggressive Mode instead of Main Mode."),
         O("aggressive_psk", kinds.BOOL,        "no",      "Allow Aggressive Mode with a pre-shared key. Whoever asks "
                                                           "gets a hash that tells the key to a guesser who has time.",

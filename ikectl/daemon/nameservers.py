@@ -5,7 +5,7 @@ Three doors:
 - systemd-resolved, if it serves here (`resolved.py`): the only one that can tell
   domains apart, and speak DNS over TLS. What it takes does not go to resolvconf.
 - A file in the form of resolv.conf, beside the control socket:
-  `/run/ikectl/resolv.conf`. It is there while servers of a peer are in use.
+  `/run/ikectl/resolv.conf`. It is there while servers of a peer are in use that may be asked for all names.
   Local resolvers can be pointed at it: dnsmasq's `resolv-file`, or a script.
 - `resolvconf`, if the host has it (Debian's, or openresolv): the same text is
   registered as `lo.ikectl`, which ranks before what interfaces bring, and is
@@ -94,8 +94,11 @@ class NameServers:
             if before is not None and before.ask == ask:
                 return
             taken = self._resolved is not None and await self._resolved.install(ask)
-            if not taken and not ask.servers and ask.secure:
-                raise BackendError("the peer's name servers speak DNS over TLS alone: that takes systemd-resolved")
+            why = "" if taken else _obstacle(ask)
+            if why:
+                if self._known.pop(ask.owner, None) is not None:
+                    await self._tell()
+                raise BackendError(f"{why}: that takes systemd-resolved")
             known = self._known[ask.owner] = _known(ask, taken)
             told = None if before is None else (before.servers, before.domains, before.resolved)
             if told != (known.servers, known.domains, taken):
@@ -111,7 +114,7 @@ class NameServers:
 
     async def _tell(self) -> None:
         try:
-            _replace(self._path, self._text(self._known.values()))
+            _replace(self._path, self._text(one for one in self._known.values() if not one.ask.narrow))
         except OSError as error:
             raise BackendError(f"cannot write {self._path}: {error.strerror}") from error
         text = self._text(one for one in self._known.values() if not one.resolved)
@@ -135,6 +138,15 @@ class NameServers:
         if domains:
             lines.append(f"search {' '.join(domains)}")
         return "\n".join([*lines, *(f"nameserver {server}" for server in servers), ""])
+
+
+def _obstacle(ask: InstallDns) -> str:
+    """Why a resolver that does not tell domains apart, and does not encrypt, is not to be told; empty if it may be."""
+    if ask.narrow:
+        return "dns_domains says which names the peer's name servers may be asked for"
+    if ask.secure and not ask.servers:
+        return "the peer's name servers speak DNS over TLS alone"
+    return ""
 
 
 def _known(ask: InstallDns, resolved: bool) -> _Known:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator
 
+from ikectl.config.model import ANY_DOMAIN, NO_DOMAIN
 from ikectl.errors import BackendError
 from ikectl.exchange.configuration import Configuration
 from ikectl.pools.pool import USER
@@ -15,6 +16,7 @@ from ikectl.sa.asks import InstallAddress, InstallDns, Lease, Release, RemoveAdd
 from ikectl.sa.association import Association
 from ikectl.sa.events import Note
 from ikectl.sa.inner import Held, Inner
+from ikectl.values.domain import is_below, within
 
 DNS_OVER_TLS = "dot"
 """As ALPN calls it (RFC 7858's in IANA's registry)."""
@@ -103,9 +105,10 @@ async def install_names(sa: Association, given: Configuration) -> bool:
     if not given.servers and not secure:
         return True
     secure.sort(key=lambda one: one.priority)
-    ask = InstallDns(
-        owner, tuple(given.servers), tuple(given.search), tuple(given.routes), tuple(secure), tuple(sa.own_vips)
-    )
+    domains = _domains(sa, given)
+    if domains is None:
+        return False
+    ask = InstallDns(owner, tuple(given.servers), *domains, tuple(secure), tuple(sa.own_vips), _is_narrow(sa))
     try:
         await ask
     except BackendError as failure:
@@ -113,6 +116,31 @@ async def install_names(sa: Association, given: Configuration) -> bool:
         return False
     inner.owners = inner.owners or (owner,)
     return True
+
+
+def _is_narrow(sa: Association) -> bool:
+    """Whether the configuration says for which names a gateway's servers may be asked."""
+    assert sa.connection is not None
+    return sa.connection.dns_domains != (ANY_DOMAIN,)
+
+
+def _domains(sa: Association, given: Configuration) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The domains to search, and those whose names the servers are asked for; None if there are no such names.
+
+    Whoever we are connected to would otherwise hear every name that this host looks up, and answer it.
+    """
+    assert sa.connection is not None
+    search, routes, allowed = tuple(given.search), tuple(given.routes), sa.connection.dns_domains
+    if not _is_narrow(sa):
+        return search, routes
+    if allowed == (NO_DOMAIN,):
+        sa.emit(Note(sa, "the peer's name servers are left aside: dns_domains = %none"))
+        return None
+    common = within(routes, allowed) if routes else allowed
+    if not common:
+        sa.emit(Note(sa, f"the peer's name servers are for {' '.join(routes)}, of which dns_domains allows nothing"))
+        return None
+    return tuple([one for one in search if any(is_below(one, other) for other in allowed)]), common
 
 
 # -- the end ---------------------------------------------------------------------------

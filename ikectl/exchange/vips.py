@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from ikectl.config.model import NO_DOMAIN
 from ikectl.errors import NoAddress
 from ikectl.exchange import inner
 from ikectl.exchange.configuration import ADDRESSES, NAME_SERVERS, Configuration
@@ -71,6 +72,11 @@ def wishes(sa: Association, configured: Iterable[bytes]) -> tuple[bytes, ...]:
         else:
             lacking.append(address)
     return (*sa.own_vips, *lacking)
+
+
+def asks_servers(sa: Association) -> bool:
+    """Whether name servers are of any use to this host's resolver."""
+    return sa.connection is not None and sa.connection.dns_domains != (NO_DOMAIN,)
 
 
 @dataclass(slots=True)

@@ -639,6 +639,8 @@ class InstallDns(Ask[None]):
     """Servers that speak DNS over TLS, the best first: better than `servers` where this host can."""
     sources: tuple[bytes, ...] = ()
     """Addresses of ours from which the servers are reached."""
+    narrow: bool = False
+    """No names but those of `routes` may be asked there: where a resolver cannot tell them apart it is told nothing."""
 
 
 @record

@@ -328,6 +328,16 @@ def test_what_ikev1_does_anyway_may_be_said() -> None:
         ),
         ("vips = here", "vips: 'here' is not an address"),
         (
+            "dns_domains = %none, example.org",
+            "dns_domains: %none stands alone; leave out it or the other words",
+        ),
+        (
+            "dhcp = yes\ndns_domains = %none\nchildren { net { } }",
+            "dns_domains: is for what a gateway tells itself, and DHCP takes name servers of others; "
+            "leave out dhcp or dns_domains",
+        ),
+        ("dns_domains = .", "dns_domains: '.' is no domain"),
+        (
             "proposals = aes256gcm16-prfsha256-modp2048, aes256-sha256-mlkem768",
             "proposals: IKEv1 has no numbers for these algorithms; set others, such as aes256-sha256-modp2048, or "
             "version = 2",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,21 @@ async def test_a_link_that_resolved_does_not_take_goes(tmp_path: Path, hasty: No
     links = Links()
     assert not await Resolved(links, "/bin/false", tmp_path).install(PLAIN)
     assert not links.there
+
+
+async def test_what_is_for_some_names_alone_is_told_to_nobody_else(tmp_path: Path, program: str, calls: Path) -> None:
+    """The configuration says so (`dns_domains`): neither the file nor resolvconf can tell names apart."""
+    links, ask = Links(), InstallDns("a", (ONE,), routes=("lab.example",), sources=(INNER,), narrow=True)
+    told, other = tmp_path / "told" / "resolv.conf", tmp_path / "resolvconf"
+    names = NameServers(told, str(other), Resolved(links, program, tmp_path))
+    await names.install(ask)
+    assert links.there and "~lab.example" in calls.read_text() and not told.exists()
+    links.full = True
+    with pytest.raises(BackendError, match="dns_domains"):
+        await names.install(replace(ask, servers=(SIX,)))
+    assert not links.there and not told.exists()
+    await names.install(InstallDns("a", (ONE,), sources=(INNER,)))
+    assert told.exists()
 
 
 async def test_encrypted_servers_alone_need_resolved(tmp_path: Path) -> None:

@@ -632,6 +632,51 @@ def test_names_are_resolved_through_the_tunnel() -> None:
     assert "the resolver doq.example.org has no DNS over TLS" in notes(made.moon)
 
 
+@pytest.mark.conformance("v2-82")
+@pytest.mark.parametrize(
+    ("allowed", "routes"),
+    [
+        (("%any",), ("lab.example.org", "com")),
+        (("example.org",), ("lab.example.org",)),
+        (("deep.lab.example.org", "corp.com"), ("deep.lab.example.org", "corp.com")),
+        (("example.net",), None),
+        (("%none",), None),
+    ],
+)
+def test_a_client_says_whose_names_a_gateway_is_asked_for(
+    allowed: tuple[str, ...], routes: tuple[str, ...] | None
+) -> None:
+    """`dns_domains`: what a gateway claims beyond is not asked there (RFC 8598 §6)."""
+    made, wire = site(
+        pool(
+            "road",
+            "10.3.0.1",
+            "10.3.0.14",
+            PoolAttribute(A.INTERNAL_IP4_DNS, DNS),
+            PoolAttribute(A.UNITY_DEF_DOMAIN, b"elsewhere"),
+            PoolAttribute(A.INTERNAL_DNS_DOMAIN, b"lab.example.org"),
+            PoolAttribute(A.INTERNAL_DNS_DOMAIN, b"com"),
+        ),
+        moon={"dns_domains": allowed},
+    )
+    comes_up(made)
+    asked = wire.messages(which(IKE_AUTH))[0].one(CP)
+    assert bool(asked.values(A.INTERNAL_IP4_DNS)) is (allowed != ("%none",))
+    assert [names.routes for names in made.moon.kernel.dns.values()] == ([] if routes is None else [routes])
+    for names in made.moon.kernel.dns.values():
+        assert names.narrow is (allowed != ("%any",))
+        assert names.domains == (() if names.narrow else ("elsewhere",))
+    assert both_know(made, "10.3.0.1")
+
+
+def test_without_split_dns_the_client_splits() -> None:
+    """A gateway that would answer for all names is asked for those that are allowed."""
+    made, _ = site(moon={"dns_domains": ("example.org",)})
+    comes_up(made)
+    (names,) = made.moon.kernel.dns.values()
+    assert names.routes == ("example.org",) and names.narrow
+
+
 def test_a_client_asks_after_as_much_silence_as_its_gateway_wants() -> None:
     made, wire = site(
         pool(

@@ -52,6 +52,8 @@ WANTED_UNITY = (
     A.UNITY_BACKUP_SERVERS,
 )
 """What a client asks of a gateway that knows Unity."""
+DOMAINS = frozenset({A.UNITY_DEF_DOMAIN, A.UNITY_SPLIT_DNS})
+"""Those of them that are for a resolver."""
 
 # -- reading ---------------------------------------------------------------------------
 
@@ -92,16 +94,19 @@ def _pairs(attributes: Iterable[Attribute]) -> list[tuple[int, bytes]]:
 # -- asking ------------------------------------------------------------------------------
 
 
-def request(addresses: Iterable[bytes], unity: bool) -> tuple[Attribute, ...]:
-    """What a client asks for: `addresses` (unspecified ones ask for any), and what goes with them."""
+def request(addresses: Iterable[bytes], unity: bool, servers: bool = True) -> tuple[Attribute, ...]:
+    """What a client asks for: `addresses` (unspecified ones ask for any), and what goes with them.
+
+    `servers`: name servers, too.
+    """
     addresses = tuple(addresses)
     lengths = tuple(dict.fromkeys(map(len, addresses)))
     wanted = [Attribute(ADDRESSES[len(one)], one if any(one) else b"") for one in addresses]
-    kinds: list[int] = [NAME_SERVERS[length] for length in lengths]
+    kinds: list[int] = [NAME_SERVERS[length] for length in lengths] if servers else []
     if 4 in lengths:
         kinds.append(A.INTERNAL_IP4_NETMASK)
     kinds.append(A.INTERNAL_ADDRESS_EXPIRY)
-    kinds += WANTED_UNITY if unity else ()
+    kinds += (kind for kind in WANTED_UNITY if unity and (servers or kind not in DOMAINS))
     return (*wanted, *(Attribute(kind, b"") for kind in kinds))
 
 

@@ -49,7 +49,7 @@ class PullConfig(Exchange):
             return Done()
         self.identifier = int.from_bytes(sa.random(2), "big")
         wanted = vips.wishes(sa, sa.connection.vips)
-        asked = configuration.request(wanted, VendorId.UNITY in sa.peer)
+        asked = configuration.request(wanted, VendorId.UNITY in sa.peer, vips.asks_servers(sa))
         return Say([Attributes(T.REQUEST, self.identifier, asked)])
 
     async def take(self, sa: IsakmpSa, message: Message) -> Turn:

@@ -46,7 +46,8 @@ class RequestConfig(Rider):
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         assert sa.connection is not None
-        return [CP(CfgType.REQUEST, configuration.request(vips.wishes(sa, sa.connection.vips)))]
+        wanted = configuration.request(vips.wishes(sa, sa.connection.vips), vips.asks_servers(sa))
+        return [CP(CfgType.REQUEST, wanted)]
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         said = reply.get(CP)

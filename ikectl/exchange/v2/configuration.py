@@ -203,14 +203,19 @@ def read(attributes: Iterable[Attribute]) -> Configuration:
 # -- asking ------------------------------------------------------------------------------
 
 
-def request(addresses: Iterable[bytes]) -> tuple[Attribute, ...]:
-    """What a client asks for: `addresses` (unspecified ones ask for any), and what goes with them."""
+def request(addresses: Iterable[bytes], servers: bool = True) -> tuple[Attribute, ...]:
+    """What a client asks for: `addresses` (unspecified ones ask for any), and what goes with them.
+
+    `servers`: name servers, too.
+    """
     addresses = tuple(addresses)
     lengths = tuple(dict.fromkeys(map(len, addresses)))
     wanted = [Attribute(ADDRESSES[len(one)], _inner(one) if any(one) else b"") for one in addresses]
-    kinds = [NAME_SERVERS[length] for length in lengths] + [ENCRYPTED[length] for length in lengths]
-    kinds += [A.INTERNAL_DNS_DOMAIN, A.TIMEOUT_PERIOD_FOR_LIVENESS_CHECK]
-    return (*wanted, *map(Attribute, kinds))
+    kinds = []
+    if servers:
+        kinds = [NAME_SERVERS[length] for length in lengths] + [ENCRYPTED[length] for length in lengths]
+        kinds.append(A.INTERNAL_DNS_DOMAIN)
+    return (*wanted, *map(Attribute, [*kinds, A.TIMEOUT_PERIOD_FOR_LIVENESS_CHECK]))
 
 
 def _inner(packed: bytes) -> bytes:

@@ -152,6 +152,8 @@ def test_a_request_asks_for_what_the_addresses_need() -> None:
         Attribute(A.INTERNAL_ADDRESS_EXPIRY, b""),
     )
     both = configuration.request([FOUR, SIX], unity=True)
+    less = {each.type for each in both} - {each.type for each in configuration.request([FOUR, SIX], True, False)}
+    assert less == {A.INTERNAL_IP4_DNS, A.INTERNAL_IP6_DNS, A.UNITY_DEF_DOMAIN, A.UNITY_SPLIT_DNS}
     assert both[:2] == (Attribute(A.INTERNAL_IP4_ADDRESS, FOUR), Attribute(A.INTERNAL_IP6_ADDRESS, SIX))
     assert {A.INTERNAL_IP6_DNS, A.UNITY_SPLIT_INCLUDE, A.UNITY_BANNER} <= {each.type for each in both}
 
