@@ -50,7 +50,14 @@ def test_authenticated_anew_on_command(site: Site) -> None:
     site.configure()
     site.moon.up("net")
     before = ike_spis(site)
+    wire = site.world.wire("router")
+    wire.forget()
     assert isinstance(site.moon, ViciPeer)
     site.moon.vici().rekey({"ike": "site", "reauth": "yes"})
     anew(site, before)
     assert site.world.ping("alice", "bob").lost == 0
+    (after,) = ike_spis(site)
+    said = [(packet.body[:8].hex(), packet.exchange.rsplit(" ", 1)[0]) for packet in wire.packets("ike")]
+    made = [place for place, (spi, exchange) in enumerate(said) if (spi, exchange) == (after, "IKE_AUTH response")]
+    ended = [place for place, (spi, _) in enumerate(said) if [spi] == before]
+    assert made and ended and max(made) < min(ended), f"the new SA stands before the old one goes: {said}"

@@ -17,6 +17,7 @@ from ikectl.engine.outside import Transmit
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildState
 from ikectl.sa.events import Fault, MessageReceived, MessageSent
+from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Endpoint, Path
 from tests.sim.host import Host
 from tests.sim.link import Link
@@ -46,6 +47,8 @@ class World:
         """Everything sent so far."""
         self.taps: list[Callable[[Host, Transmit], bool]] = []
         """Each sees every datagram before it travels; one that says False takes it off the wire."""
+        self._replaced: set[tuple[str, int]] = set()
+        """IKE SAs that were seen to be replaced: host and unique id."""
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self.streams = Streams(self)
@@ -162,10 +165,24 @@ class World:
                             outbound.add((one.protocol, one.spi_out, child.path.remote.address))
                     if child.ike is not machine.sa:
                         raise self.violation(f"{host.name}: {child} does not know its IKE SA")
+            self._handed_over(host)
             if host.engine.waiting:
                 continue  # between an ask and its answer the kernel may be a step ahead
             if inbound != set(host.kernel.inbound) or outbound != set(host.kernel.outbound):
                 raise self.violation(f"{host.name}: the kernel holds other SAs than the records say")
+
+    def _handed_over(self, host: Host) -> None:
+        """What replaces an IKE SA that may move is where that one was, from the first instant on."""
+        for machine in host.engine.machines():
+            sa = machine.sa
+            if not isinstance(sa, IkeSa) or sa.heir is None or (host.name, sa.uniqueid) in self._replaced:
+                continue
+            self._replaced.add((host.name, sa.uniqueid))
+            heir = sa.heir
+            if sa.mobility is None or heir.mobility is None or heir.mobility.moves != sa.mobility.moves:
+                continue  # the message that made it take over moved it as well
+            if (heir.path, heir.nat) != (sa.path, sa.nat):
+                raise self.violation(f"{host.name}: {heir} is on {heir.path}, and what it replaces was on {sa.path}")
 
     def settled(self) -> None:
         """What must hold once nothing is under way: both ends agree."""

@@ -6,26 +6,28 @@ from typing import Any
 
 import pytest
 
-from ikectl.config.model import Auth, AuthKind, SendCert
+from ikectl.config.model import Auth, AuthKind, SendCert, Unique
 from ikectl.engine.outside import Transmit
 from ikectl.iana.v1 import NotifyType
 from ikectl.iana.v2 import KeyExchangeMethod
 from ikectl.sa import asks
 from ikectl.sa.association import IkeState
 from ikectl.sa.env import Settings
+from ikectl.sa.events import IkeDown
 from ikectl.wire.v1.identity import ID
 from ikectl.wire.v1.keying import KE, Nonce
 from ikectl.wire.v1.notify import dpd_notify
 from ikectl.wire.v1.payload import Payload
 from ikectl.wire.v1.sa import Transform
-from tests.scenarios.v1.stage import bare, gateways, wait
+from tests.scenarios.v1.stage import IKE, bare, gateways, wait
 from tests.scenarios.v1.test_authentication import Party, between, leaf
 from tests.scenarios.v1.test_theft import Anybody
 from tests.scenarios.v1.test_xauth import site as with_users
 from tests.sim.forge_v1 import Change, Impostor, Peer
 from tests.sim.host import Host
-from tests.sim.site import MOON, Site
+from tests.sim.site import MOON, SUN, Site, child, connection
 from tests.sim.wiretap_v1 import TRANSACTION, Wiretap, which
+from tests.sim.world import World
 
 BOTH = "aes128gcm16-prfsha256-x25519,aes128-sha256-modp2048"
 
@@ -208,3 +210,31 @@ def test_a_forged_first_message_has_us_say_little_to_its_victim() -> None:
     wait(site, 60)
     assert 1 <= len(said) <= 2
     assert bare(site.sun)
+
+
+@pytest.mark.parametrize("unique", [Unique.NO, Unique.NEVER])
+def test_one_peer_has_only_so_many(unique: Unique) -> None:
+    """A group that shares an identity: each of it from an address of its own, and no more than the limit stay."""
+    most = Settings(max_sas_of_peer=3)
+    sun = Host("sun", SUN, 1, settings=most)
+    mirrored = {"local": SUN, "remote": "%any", "local_id": "sun.example.org", "remote_id": "moon.example.org"}
+    sun.load(connection(ike=IKE, version=1, unique=unique, children=(child(mirror=True),), **mirrored))
+    members = [Host(f"moon-{number}", f"192.0.2.{number}", number) for number in range(1, 6)]
+    for member in members:
+        # Each has lost nothing, so it must not say that this is its first contact.
+        net = child(local=f"10.1.{member.address.rsplit('.')[-1]}.0/24")
+        member.load(connection(ike=IKE, version=1, local=member.address, children=(net,), unique=Unique.NEVER))
+    world = World(1, sun, *members)
+    for member in members:
+        member.initiate("site", "net", world.now)
+        world.run(world.now + 5)
+    assert len(sun.machines) == 3
+    assert [bool(member.machines) for member in members] == [True] * 3 + [False] * 2
+    downs = [event.text() for event in sun.saw(IkeDown)]
+    assert len(downs) == 2 and all("moon.example.org has 3 SAs already" in text for text in downs)
+    members[0].terminate(world.now, "site")
+    world.run(world.now + 60)
+    members[4].initiate("site", "net", world.now)
+    world.run(world.now + 5)
+    assert len(sun.machines) == 3 and members[4].children
+    world.settled()
