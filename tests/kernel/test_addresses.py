@@ -180,3 +180,34 @@ async def test_routes_of_the_tunnel_speak_from_it(
         await routes.stop()
     assert "220" not in shown("rule")
     assert there(address)
+
+
+async def test_routes_that_went_with_the_link_come_back(addresses: InnerAddresses) -> None:
+    """The kernel takes routes away with a link that goes down, and brings none of them back: the daemon does."""
+    await addresses.install(InstallAddress(INNER, REMOTE))
+    routes = SourceRoutes()
+    await routes.start()
+
+    async def shows(there: bool) -> None:
+        async with asyncio.timeout(30):
+            while ("10.2.0.0/16" in await asyncio.to_thread(shown, "route", "show", "table", "220")) is not there:
+                pass
+
+    try:
+        routes.want(child(path(), local=selectors("10.7.0.5"), remote=selectors("10.2.0.0/16", "10.3.0.0/16")))
+        await shows(True)
+        ip_batch("link set wire down\nlink set wire up")
+        await shows(False)
+        routes.restore()
+        await shows(True)
+        before = shown("route", "show", "table", "220")
+        assert "10.3.0.0/16" in before
+        routes.restore()  # nothing is missing, so nothing is set twice
+        routes.want(child(path(), local=selectors("10.7.0.5"), remote=selectors("10.4.0.0/16")))
+        async with asyncio.timeout(30):
+            while "10.4.0.0/16" not in (now := await asyncio.to_thread(shown, "route", "show", "table", "220")):
+                pass
+        assert {line for line in now.splitlines() if "10.4." not in line} == set(before.splitlines())
+    finally:
+        await routes.stop()
+    assert "220" not in shown("rule")
