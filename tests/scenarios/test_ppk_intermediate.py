@@ -6,6 +6,8 @@ import hmac
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ikectl.config.model import Fragmentation
 from ikectl.iana.eap import EapType
@@ -350,6 +352,22 @@ def test_a_peer_that_wants_it_must_know_the_exchange() -> None:
     site, wire = sites()
     rewrite(wire, which(IKE_SA_INIT, by=site.sun), put(N.INTERMEDIATE_EXCHANGE_SUPPORTED), times=None)
     assert "which it does not know" in outcome(site)
+
+
+KINDS = st.sampled_from([N.PPK_IDENTITY_KEY, N.PPK_IDENTITY, N.NO_PPK_AUTH, N.USE_PPK_INT])
+CONTENTS = st.one_of(st.binary(max_size=40), st.binary(min_size=8, max_size=8).map(lambda end: b"\x02quantum" + end))
+
+
+@given(st.lists(st.tuples(KINDS, CONTENTS), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_whatever_a_stranger_names_is_answered_or_ends_the_sa(said: list[tuple[NotifyType, bytes]]) -> None:
+    """HDR, SK {N(anything)} -->: PPK_IDENTITY takes the key, and nobody has one by chance."""
+    site, stranger = impostor()
+    answer = stranger.request(INTERMEDIATE, [Notify(kind, data) for kind, data in said], message_id=1)
+    assert answer is not None and notifies(answer) in ([], [N.INVALID_SYNTAX])
+    assert not any(machine.sa.ppk for machine in site.sun.machines)
+    wait(site, 150)
+    assert bare(site.sun)
 
 
 @pytest.mark.conformance("v2-73")
