@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from ikectl.wire.v2.identity import AUTH, IDi
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.notify import Notify
 from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, bare, gateways, notifies, rewrite, sa_of, stands, wait
+from tests.scenarios.test_attacks import racer
 from tests.scenarios.test_ppk import by_eap
 from tests.sim.forge import Impostor
 from tests.sim.host import Host
@@ -368,6 +370,25 @@ def test_whatever_a_stranger_names_is_answered_or_ends_the_sa(said: list[tuple[N
     assert not any(machine.sa.ppk for machine in site.sun.machines)
     wait(site, 150)
     assert bare(site.sun)
+
+
+@pytest.mark.conformance("v2-38", "v2-73")
+@pytest.mark.parametrize("evil_has", [{}, FALSE, OTHER, KEY], ids=["none", "false", "other", "ours"])
+@pytest.mark.parametrize("moon", [WANTED, REQUIRED], ids=["wanted", "required"])
+@pytest.mark.parametrize("evil_knows", [{}, LATER], ids=["RFC 9867", "RFC 8784"])
+def test_who_answers_faster_neither_takes_it_away_nor_leaves_a_trace(
+    moon: dict[str, Any], evil_has: dict[str, bytes], evil_knows: dict[str, Any]
+) -> None:
+    """The racer's IKE_SA_INIT and IKE_INTERMEDIATE come first, with its own keys or none; sun's are used in the end."""
+    site, _ = sites(moon)
+    evil = racer(site, ppks=evil_has)
+    (nameless,) = evil.engine.connections.all
+    evil.load(replace(nameless, **evil_knows))
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run_until(lambda: token in site.moon.done, within=60.0)
+    assert site.moon.done[token].error is None
+    wait(site, 1)
+    assert stands(site) and sa_of(site.moon).ppk and sa_of(site.sun).ppk
 
 
 @pytest.mark.conformance("v2-73")
