@@ -50,6 +50,9 @@ from ikectl.wire.v2.sa import Proposal
 
 MAX_REPLAY_WINDOW = 4096
 """Packets; the kernel's limit (XFRMA_REPLAY_ESN_MAX, in bits)."""
+MAX_WINDOW = 16
+"""Exchanges under way at once: each keeps a reply, and as many datagrams may wait while one is handled
+(`engine.driver.INBOX_LIMIT`)."""
 MAX_SECRET = 4096
 MAX_URI = 1024
 MAX_NAME = 255
@@ -322,6 +325,13 @@ def _replay(text: str) -> int:
     return window
 
 
+def _window(text: str) -> int:
+    window = parse_number(text)
+    if not 1 <= window <= MAX_WINDOW:
+        raise ValueError(f"{window} exchanges at once; say 1 to {MAX_WINDOW}")
+    return window
+
+
 def _interface(text: str) -> str:
     if len(text.encode()) > _INTERFACE_OCTETS or "/" in text or any(c.isspace() for c in text):
         raise ValueError(f"{text[:40]!r} is no name of a network interface")
@@ -411,6 +421,7 @@ SET_MARK      = Kind("mark", "value[/mask] or %same", _of_text(_set_mark))
 IF_ID         = Kind("number", "a number up to 4294967295", _of_text(_if_id))
 TFC           = Kind("padding", "a number up to 65535, or mtu", _of_text(_tfc))
 REPLAY        = Kind("number", "a number up to 4096", _of_text(_replay))
+WINDOW        = Kind("number", "a number from 1 to 16", _of_text(_window))
 INTERFACE     = Kind("interface", "the name of a network interface", _of_text(_interface))
 CERT          = Kind("certificate", "a file in PEM or DER", bytes, raw=True)
 PUBKEY        = Kind("public key", "a file in PEM or DER", read_public_key, raw=True)

@@ -47,6 +47,7 @@ _TUNES_V1 = ("aggressive", "aggressive_psk", "pull", "dpd_timeout")
 _TUNES_V2: Mapping[str, tuple[Any, ...]] = {
     "childless": (Childless.ALLOW, Childless.NEVER),
     "ocsp": (Ocsp.REPLY, Ocsp.NEVER),
+    "window": (1,),
     **dict.fromkeys(
         ("follow_redirects", "redirect_to", "qcd", "resumption", "cert_uris", "ppk_id", "ppk_required"), ()
     ),

@@ -513,6 +513,7 @@ class Connection:
     dpd_delay: int = 0
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES
+    window: int = 1
     qcd: bool = False
     resumption: bool = False
     follow_redirects: bool = False

@@ -271,6 +271,9 @@ CONNECTION = Group(
           own=True),
         O("redirect_to",  kinds.GATEWAY,       "",        "IKEv2 gateway: send clients that follow to this address or name "
                                                           "(RFC 5685).", own=True),
+        O("window",       kinds.WINDOW,        "1",       "IKEv2: how many exchanges each end may have under way at once, at most "
+                                                          "16, where both ends can. Most peers take 1 whatever is said; it "
+                                                          "helps with many children.", own=True),
         O("qcd",          kinds.BOOL,          "no",      "IKEv2: learn at once that a restarted peer has lost the IKE SA, "
                                                           "and let it learn the same of us (RFC 6290).", own=True),
         O("resumption",   kinds.BOOL,          "no",      "IKEv2: a client whose IKE SA was lost gets it back by a ticket, "

@@ -134,6 +134,8 @@ class IkeSa(Association):
     """What this SA resumes, if it came up by a ticket."""
     mobility: Mobility | None = None
     """What MOBIKE keeps; None unless both ends support it."""
+    peer_window: int = 1
+    """How many of our requests the peer takes at once, as far as we want to know (RFC 7296 §2.3)."""
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 

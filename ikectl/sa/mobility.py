@@ -22,7 +22,7 @@ class Held(NamedTuple):
 class Mobility:
     """Both ends said MOBIKE_SUPPORTED; an SA without one of these does not move.
 
-    All but the last three go on with the line of SAs that rekeying makes.
+    All but `updated_by` and the last three go on with the line of SAs that rekeying makes.
     """
 
     natt: bool
@@ -33,6 +33,8 @@ class Mobility:
     """Further addresses of ours that the peer knows of."""
     verified: tuple[bytes, ...] = ()
     """Peer addresses that answered, the latest last, beside the one it proved itself from."""
+    updated_by: int = -1
+    """Message ID of the latest update of addresses that the peer asked for on this IKE SA."""
     held: Held | None = None
     """Set while a return routability check is owed."""
     moves: int = 0
@@ -46,7 +48,7 @@ class Mobility:
 
     def handed_on(self) -> Self:
         """The same for the SA that replaces this one."""
-        return replace(self, heard=None, probed=(), seen_as=b"")
+        return replace(self, heard=None, probed=(), seen_as=b"", updated_by=-1)
 
     def verify(self, address: bytes) -> None:
         """The peer answers at that address."""

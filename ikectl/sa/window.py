@@ -1,20 +1,23 @@
-"""Window: message IDs, the request in flight and the reply kept for a repeat (RFC 7296 §2.1-2.3).
+"""Window: message IDs, the requests in flight and the replies kept for a repeat (RFC 7296 §2.1-2.3).
 
 Theory. Each side numbers its own requests 0, 1, 2 ...; a response carries the
-number of its request. Our window and the peer's are one message wide (§2.3):
-we send the next request once the last one was answered, and of the peer's we
-expect exactly one number. The reply to its last request is kept as sealed
-octets until the next request comes, because a repeat must get the very same
-octets: a fresh seal would draw a new IV for the same number. A message is one
-datagram, or several fragments (RFC 7383).
+number of its request. A window is one message wide (§2.3) until its end says
+that it takes more, which few do. How many of ours may be in flight the peer
+says; of the peer's we expect exactly one number, or one of several
+(`WideWindow`). The reply to a request is kept as sealed octets for as long as
+that may come again, because a repeat must get the very same octets: a fresh
+seal would draw a new IV for the same number. A message is one datagram, or
+several fragments (RFC 7383).
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
 from hashlib import sha256
+from typing import Any
 
 from ikectl.iana.v2 import ExchangeType
+from ikectl.values.path import Path
 from ikectl.values.record import record
 from ikectl.wire.payload import Payload
 
@@ -39,45 +42,66 @@ class InFlight:
     message_id: int
     datagrams: tuple[bytes, ...]
     """As sent, to be repeated bit by bit (§2.1)."""
+    purpose: Any = None
+    """Which exchange it belongs to; for who sent it to know."""
+    payloads: list[Payload] | None = None
+    """Its content, should it have to be cut smaller."""
     tries: int = 0
     """How often it was sent again."""
-    payloads: list[Payload] | None = None
-    """Its content, if it may have to be cut smaller."""
+    sent_on: Path | None = None
+    """Where it last went."""
 
 
 class Window:
-    """The two counters of one IKE SA, each way one message wide."""
+    """The two counters of one IKE SA. Of the peer's requests it takes one at a time."""
 
     __slots__ = ("_reply", "_reply_to", "expected", "in_flight", "next_request")
 
     def __init__(self) -> None:
         self.next_request = 0
         self.expected = 0
-        self.in_flight: InFlight | None = None
+        """The lowest number of a request that was not answered yet."""
+        self.in_flight: tuple[InFlight, ...] = ()
+        """In the order of their numbers."""
         self._reply: bytes | tuple[bytes, ...] = ()
         """Bare where it is one datagram, as it mostly is: every SA keeps one."""
         self._reply_to: bytes = b""
 
-    def send(self, exchange: ExchangeType, datagrams: tuple[bytes, ...]) -> InFlight:
+    # -- our requests ------------------------------------------------------------
+
+    def send(self, exchange: ExchangeType, datagrams: tuple[bytes, ...], purpose: Any = None) -> InFlight:
         """Take the next number for a request of these datagrams."""
-        self.in_flight = InFlight(exchange, self.next_request, datagrams)
+        request = InFlight(exchange, self.next_request, datagrams, purpose)
+        self.in_flight += (request,)
         self.next_request += 1
-        return self.in_flight
+        return request
 
-    def resend_as(self, datagrams: tuple[bytes, ...]) -> None:
-        """The request in flight is replaced under its own number (IKE_SA_INIT with a cookie, §2.6)."""
-        if self.in_flight is None:
-            raise RuntimeError("no request is in flight")
-        self.in_flight = InFlight(self.in_flight.exchange, self.in_flight.message_id, datagrams)
+    def has_room(self, width: int) -> bool:
+        """Whether the next request is within the window of a peer that takes `width` of them at once.
 
-    def answers(self, exchange: ExchangeType, message_id: int) -> bool:
-        """Whether a response with these numbers answers the request in flight (§2.2)."""
-        request = self.in_flight
-        return request is not None and request.message_id == message_id and request.exchange == exchange
+        What counts is the oldest one: the peer keeps replies from there on (§2.3).
+        """
+        return not self.in_flight or self.next_request - self.in_flight[0].message_id < width
 
-    def settle(self) -> None:
-        """The request in flight was answered."""
-        self.in_flight = None
+    def answered(self, exchange: ExchangeType, message_id: int) -> InFlight | None:
+        """The request in flight that a response with these numbers answers (§2.2)."""
+        for request in self.in_flight:
+            if request.message_id == message_id and request.exchange == exchange:
+                return request
+        return None
+
+    def settle(self, request: InFlight) -> None:
+        """This one was answered."""
+        if self.in_flight == (request,):
+            self.in_flight = ()
+        else:
+            self.in_flight = tuple(each for each in self.in_flight if each is not request)
+
+    def give_up(self) -> None:
+        """Nothing that is in flight is waited for any more."""
+        self.in_flight = ()
+
+    # -- the peer's --------------------------------------------------------------
 
     def judge(self, message_id: int) -> Verdict:
         """Where a request number stands."""
@@ -87,27 +111,64 @@ class Window:
             return Verdict.REPEAT
         return Verdict.OUTSIDE
 
-    def replied(self, request: bytes, reply: tuple[bytes, ...]) -> None:
-        """The expected request was answered with `reply`; keep it for a repeat.
+    def replied(self, number: int, request: bytes, reply: tuple[bytes, ...]) -> None:
+        """That request was answered with `reply`; keep it for a repeat.
 
         Of a request in fragments the first one stands for all: only that may fetch the reply again (RFC 7383 §2.6.1).
         """
-        self.expected += 1
+        self.expected = number + 1
         self._reply_to = _mark(request)
         self._reply = reply[0] if len(reply) == 1 else reply
 
-    def repeat(self, request: bytes) -> tuple[bytes, ...]:
+    def repeat(self, number: int, request: bytes) -> tuple[bytes, ...]:
         """The kept reply, if `request` is the one it answered, bit by bit (§2.1).
 
         Any other gets nothing: a few octets with the right number must not fetch a long reply to an address
         that somebody made up.
         """
-        return self.reply if _mark(request) == self._reply_to else ()
+        return self.reply(number) if _mark(request) == self._reply_to else ()
 
-    @property
-    def reply(self) -> tuple[bytes, ...]:
-        """The kept reply, for whoever has proven to be entitled to it."""
+    def reply(self, number: int) -> tuple[bytes, ...]:
+        """The kept reply to the request of that number, for whoever has proven to be entitled to it."""
         return (self._reply,) if isinstance(self._reply, bytes) else self._reply
+
+
+class WideWindow(Window):
+    """One that takes up to `size` requests of the peer at once, in whatever order they come."""
+
+    __slots__ = ("_replies", "size")
+
+    def __init__(self, narrow: Window, size: int) -> None:
+        """It goes on where `narrow` stands."""
+        super().__init__()
+        self.size = size
+        self.next_request, self.expected, self.in_flight = narrow.next_request, narrow.expected, narrow.in_flight
+        self._replies: dict[int, tuple[bytes, tuple[bytes, ...]]] = {}
+        """By number: the mark of a request that was answered, and the reply."""
+        last = narrow.expected - 1
+        if reply := narrow.reply(last):
+            self._replies[last] = narrow._reply_to, reply
+
+    def judge(self, message_id: int) -> Verdict:
+        if message_id in self._replies:
+            return Verdict.REPEAT
+        inside = self.expected <= message_id < self.expected + self.size
+        return Verdict.NEW if inside else Verdict.OUTSIDE
+
+    def replied(self, number: int, request: bytes, reply: tuple[bytes, ...]) -> None:
+        self._replies[number] = _mark(request), reply
+        while self.expected in self._replies:
+            self.expected += 1
+        # Who sends a number has the answers to all that are `size` below it (§2.3).
+        oldest = max(self._replies) - self.size
+        self._replies = {each: kept for each, kept in self._replies.items() if each > oldest}
+
+    def repeat(self, number: int, request: bytes) -> tuple[bytes, ...]:
+        mark, reply = self._replies.get(number, (b"", ()))
+        return reply if mark == _mark(request) else ()
+
+    def reply(self, number: int) -> tuple[bytes, ...]:
+        return self._replies[number][1] if number in self._replies else ()
 
 
 def _mark(request: bytes) -> bytes:

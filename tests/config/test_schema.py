@@ -40,9 +40,8 @@ SWANCTL = {
 }
 
 OWN = {
-    "connection": """aggressive_psk life_bytes follow_redirects redirect_to qcd resumption tcp remote_tcp_port
-        cert_uris dhcp dhcp_server dhcp_giaddr dhcp_interface ppk_intermediate
-        dns_domains""",
+    "connection": """aggressive_psk life_bytes follow_redirects redirect_to qcd resumption window tcp
+        remote_tcp_port cert_uris dhcp dhcp_server dhcp_giaddr dhcp_interface ppk_intermediate dns_domains""",
     "remote": "rdn_matching",
     "child": "bundle",
     "pool": """split_dns dnssec_ta encrypted_dns liveness default_domain banner save_password pfs backup_servers

@@ -296,6 +296,7 @@ def test_what_tunes_ikev1_may_stand_where_it_may_be_spoken(key: str) -> None:
         "childless = prefer",
         "follow_redirects = yes",
         "redirect_to = gw-b.example.org",
+        "window = 4",
         "qcd = yes",
         "resumption = yes",
         "ppk_id = quantum",
@@ -309,7 +310,7 @@ def test_what_ikev1_would_go_without_is_refused_where_nothing_else_is_spoken(key
 
 
 def test_what_ikev1_does_anyway_may_be_said() -> None:
-    said = "ocsp = reply\nchildless = allow\nmobike = yes\nqcd = no\nresumption = no\nfollow_redirects = no"
+    said = "ocsp = reply\nchildless = allow\nmobike = yes\nqcd = no\nwindow = 1\nresumption = no\nfollow_redirects = no"
     assert not refusals(said)
     assert not refusals("ocsp = never\nchildless = never\nmobike = no")
 

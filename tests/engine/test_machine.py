@@ -84,7 +84,7 @@ def test_what_fails_outside_fails_the_exchange_and_not_the_sa() -> None:
     (machine,) = site.moon.machines
     machine.begin(Asking(), site.world.now)
     site.world.run(site.world.now + 1)
-    assert machine.sa.state is IkeState.ESTABLISHED and machine.active is None
+    assert machine.sa.state is IkeState.ESTABLISHED and not machine.active
     assert not site.moon.saw(Fault)
 
 

@@ -97,9 +97,8 @@ def test_ike_auth_before_the_rounds_is_refused() -> None:
         # The round is in flight; its request is forged into an IKE_AUTH by skipping the exchange.
         from ikectl.exchange.v2.ike_auth import IkeAuth
 
-        machine.window.settle()
+        machine.window.give_up()
         machine.window.next_request = 1
-        machine.active = None
         site.world.taps.append(lambda host, transmit: host is not site.moon or transmit.data[18] != 43)
         machine.begin(IkeAuth(None), site.world.now)
         site.world.run_until(lambda: bool(site.sun.machines and site.sun.machines[0].sa.established_at), within=60.0)

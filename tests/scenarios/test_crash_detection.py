@@ -55,8 +55,7 @@ def crash(host: Host) -> None:
 def unprotected(site: Site, tokens: list[bytes]) -> None:
     """INVALID_IKE_SPI with tokens comes to moon, as the answer to what it asks just now."""
     machine = site.moon.machines[0]
-    request = machine.window.in_flight
-    assert request is not None
+    (request,) = machine.window.in_flight
     notifies = [Notify(NotifyType.INVALID_IKE_SPI), *(Notify(TOKEN, token) for token in tokens)]
     sa = machine.sa
     octets = clear(

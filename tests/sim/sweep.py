@@ -1,4 +1,4 @@
-"""`python -m tests.sim.sweep FIRST LAST [v1|road|mobile]`: live many lives; tell which break an invariant, by kind."""
+"""`python -m tests.sim.sweep FIRST LAST [KIND]`: live many lives; tell which break an invariant, by kind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.sim.mixed import Life
 from tests.sim.mixed_mobile import MobileLife
 from tests.sim.mixed_road import RoadLife
 from tests.sim.mixed_v1 import LifeV1
+from tests.sim.mixed_wide import WideLife
 from tests.sim.world import Violation
 
 SHOWN = 6
@@ -17,7 +18,7 @@ SHOWN = 6
 
 def kind_of_life(word: str) -> type[Life]:
     """That of a command line's last word."""
-    return {"v1": LifeV1, "road": RoadLife, "mobile": MobileLife}.get(word, Life)
+    return {"v1": LifeV1, "road": RoadLife, "mobile": MobileLife, "wide": WideLife}.get(word, Life)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Thousands of lives; a failure names its seed, and `python -m tests.sim.replay SEED [v1|road]` shows it again."""
+"""Thousands of lives; a failure names its seed, and `python -m tests.sim.replay SEED [v1|road|wide]` shows it again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tests.sim.mixed import Life
 from tests.sim.mixed_road import RoadLife
 from tests.sim.mixed_v1 import LifeV1
+from tests.sim.mixed_wide import WideLife
 
 SEEDS = int(os.environ.get("IKECTL_SEEDS", "10000"))
 """How many; CI takes the default."""
@@ -19,6 +20,8 @@ SEEDS_V1 = SEEDS // 4
 """Of IKEv1, which has fewer exchanges."""
 SEEDS_ROAD = SEEDS // 16
 """Of road warriors, who do more in one life."""
+SEEDS_WIDE = SEEDS // 16
+"""Of gateways with many children and wide windows."""
 BATCH = 250
 FOUND = (1, 54, 162, 724, 896, 2988, 7048, 8325)
 """Seeds that once failed, kept for good."""
@@ -33,10 +36,13 @@ def live(kind: type[Life], seeds: int, first: int) -> int:
 
 
 FOUND_ROAD = (1, 76)
+FOUND_WIDE = (223,)
 
 
 @pytest.mark.parametrize(
-    ("kind", "seeds"), [(Life, SEEDS), (LifeV1, SEEDS_V1), (RoadLife, SEEDS_ROAD)], ids=["v2", "v1", "road"]
+    ("kind", "seeds"),
+    [(Life, SEEDS), (LifeV1, SEEDS_V1), (RoadLife, SEEDS_ROAD), (WideLife, SEEDS_WIDE)],
+    ids=["v2", "v1", "road", "wide"],
 )
 def test_lives_on_bad_links(kind: type[Life], seeds: int) -> None:
     """On all cores, because each life is a world of its own."""
@@ -58,3 +64,8 @@ def test_lives_of_ikev1_that_failed_once(seed: int) -> None:
 @pytest.mark.parametrize("seed", FOUND_ROAD)
 def test_lives_on_the_road_that_failed_once(seed: int) -> None:
     RoadLife(seed).run()
+
+
+@pytest.mark.parametrize("seed", FOUND_WIDE)
+def test_lives_of_many_children_that_failed_once(seed: int) -> None:
+    WideLife(seed).run()

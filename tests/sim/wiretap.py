@@ -102,8 +102,8 @@ class Wiretap(tap.Tap[Seen]):
                 assert machine.sa.handshake is not None
                 machine.sa.handshake.response = octets
             else:
-                assert machine.window.in_flight is not None
-                machine.window.in_flight.datagrams = (octets,)
+                (request,) = machine.window.in_flight
+                request.datagrams = (octets,)
 
     def _machine_of(self, seen: Seen) -> Machine | None:
         for machine in seen.host.machines:

@@ -66,7 +66,7 @@ class Dialler(Roamer):
         self.now = now
         sa = self.sa
         if sa.state in BEGINNING:
-            self.gave_up = self.gave_up or (self.active.type if self.active else ExchangeType.IKE_SA_INIT)
+            self.gave_up = self.gave_up or next((each.type for each in self.active), ExchangeType.IKE_SA_INIT)
             self._abort()
             self._close(f"the TCP connection with {path.remote} is gone: {why}", End.SILENT)
         elif sa.state is IkeState.DELETING:
@@ -127,7 +127,7 @@ class Dialler(Roamer):
             return
         if sa.children:
             self._errands += ((partial(_bring_along, sa), self._followed),)
-        if self.window.in_flight is None and not self._will(Liveness):
+        if not self.window.in_flight and not self._will(Liveness):
             self.queue.insert(0, Liveness())
 
     def _go_to(self, path: Path) -> None:

@@ -31,12 +31,14 @@ from ikectl.exchange.v2.rekey_child import RekeyChild
 from ikectl.exchange.v2.rekey_ike import RekeyIke
 from ikectl.exchange.v2.session_resume import SessionResume
 from ikectl.exchange.v2.session_ticket import revoke
+from ikectl.exchange.v2.window_size import TellWindow
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.schedule import Name
 from ikectl.sa.tickets import KeptTicket
+from ikectl.sa.window import WideWindow
 from ikectl.values.path import Path
 from ikectl.wire.header import Header
 
@@ -84,7 +86,7 @@ class Machine(Responder):
     def tasks(self) -> TasksView:
         return TasksView(
             queued=tuple(type(exchange).__name__ for exchange in self.queue),
-            active=(type(self.active).__name__,) if self.active is not None else (),
+            active=tuple(type(exchange).__name__ for exchange in self.active),
             passive=(self.answering.name,) if self.answering is not None else (),
         )
 
@@ -116,6 +118,13 @@ class Machine(Responder):
         super().established(now)
         lifetimes.begin_proof(self.sa, now)
         self._watch_proof()
+        connection = self.sa.connection
+        if connection is not None and connection.window > 1:
+            # Before it is said, for the peer may act on it before its answer is here.
+            fresh = self.window.next_request or self.window.expected
+            self.window = WideWindow(self.window, connection.window)
+            if fresh:  # one that rekeying made says it once it is known to stay
+                self.queue.append(TellWindow())
 
     def send_away(self, gateway: str, token: int, now: float) -> None:
         """Tell the client to go to another gateway."""
@@ -129,7 +138,7 @@ class Machine(Responder):
 
     def other_version(self, path: Path, now: float) -> None:
         """A peer that knows IKEv1 alone answers IKE_SA_INIT so (RFC 2408 §5.2); another answer may come yet."""
-        if isinstance(self.active, INITIALS) and self.sa.state is IkeState.CONNECTING:
+        if self.sa.state is IkeState.CONNECTING and any(isinstance(each, INITIALS) for each in self.active):
             alone = self.sa.connection is not None and self.sa.connection.version == 2
             self.doubt = "the peer speaks IKEv1 alone" + (": set version = 1, or 0, here" if alone else "")
         else:
@@ -144,9 +153,7 @@ class Machine(Responder):
     # -- timers ---------------------------------------------------------------------
 
     def _named_timer(self, name: Name) -> None:
-        if name == "retransmit":
-            self._retransmit()
-        elif name == "verdict" and self._verdict is not None:
+        if name == "verdict" and self._verdict is not None:
             verdict, self._verdict, self._alternatives = self._verdict, None, None
             verdict()
         elif name == "half-open":
@@ -166,7 +173,9 @@ class Machine(Responder):
             super()._named_timer(name)
 
     def _numbered_timer(self, name: str, number: int) -> None:
-        if name == "retry":
+        if name == "retransmit":
+            self._retransmit(number)
+        elif name == "retry":
             retry = self._retries.get(number)
             self._retries = {key: each for key, each in self._retries.items() if key != number}
             if retry is not None:
@@ -177,7 +186,7 @@ class Machine(Responder):
             super()._numbered_timer(name, number)
 
     def _ask_liveness(self) -> None:
-        if self.window.in_flight is None:
+        if not self.window.in_flight:
             self.queue.append(Liveness())
 
     # -- the end -----------------------------------------------------------------------
@@ -202,13 +211,13 @@ class Machine(Responder):
                 made.inherit(sa)
         if sa.heir is not None:
             sa.heir.dying -= 1
-        given_up = [self.active] if self.active is not None else []
+        given_up = list(self.active)
         if sa.successor is None:
             # Else the heir goes on with what waits here.
             given_up += [*self.queue, *self._retries.values()]
             self.queue, self._retries = [], NO_RETRIES
-        self.active = None
-        self.window.settle()
+        self.making = None
+        self.window.give_up()
         ends = [partial(revoke, sa)] if sa.issued and end in (End.OURS, End.DELETED) else []
         for exchange in given_up:
             # Whoever wanted something deleted has it, and whoever wanted another IKE SA has the peer's.

@@ -28,6 +28,7 @@ from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.session_resume import SessionResume
+from ikectl.exchange.v2.table import goes_beside
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import (
@@ -89,7 +90,7 @@ class Requester(Dialler):
 
     def _follow_up(self, follow: tuple[Exchange, ...]) -> None:
         """What follows from a message goes before all that waits, unless something there serves it already."""
-        begun = self.queue if self.active is None else [self.active, *self.queue]
+        begun = (*self.active, *self.queue) if self.queue or self.window.in_flight else ()
         self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
 
     def _begin_next(self) -> bool:
@@ -104,12 +105,19 @@ class Requester(Dialler):
             if not ends:
                 return False
             first = ends[0]
+        if self.window.in_flight and not self._may_join(self.queue[first]):
+            return False
         self._start(self.queue.pop(first))
         return True
 
     def _may_ask(self) -> bool:
-        """The window is free, and the SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
-        return self.window.in_flight is None and self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
+        """The SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
+        return self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
+
+    def _may_join(self, exchange: Exchange) -> bool:
+        """Whether it may begin beside those in flight: the peer has room for it, and it collides with none of them."""
+        sa = self.sa
+        return sa.peer_window > 1 and self.window.has_room(sa.peer_window) and goes_beside(exchange, self.active)
 
     @property
     def _awaits_replacement(self) -> bool:
@@ -118,43 +126,46 @@ class Requester(Dialler):
         return sa.followups is not None and sa.state is IkeState.ESTABLISHED and pending(sa, sa) is not None
 
     @property
-    def _under_way(self) -> Exchange | None:
-        """Our exchange in flight, or the next of a series that must not be torn."""
-        if self.active is None and self.queue and isinstance(self.queue[0], FollowupKe):
-            return self.queue[0]
-        return self.active
+    def _under_way(self) -> tuple[Exchange, ...]:
+        """Our exchanges in flight, and the next of each series that must not be torn."""
+        if not self.queue:
+            return self.active if self.window.in_flight else ()
+        return (*self.active, *(exchange for exchange in self.queue if isinstance(exchange, FollowupKe)))
 
     # -- our requests ----------------------------------------------------------
 
     def _start(self, exchange: Exchange) -> None:
-        self.active = exchange
-        self._run(exchange.request(self.sa), partial(self._requested, exchange, False))
+        self.making = exchange
+        self._run(exchange.request(self.sa), partial(self._requested, exchange, None))
 
     def _requested(
-        self, exchange: Exchange, again: bool, payloads: list[Payload] | None, error: BaseException | None
+        self, exchange: Exchange, again: InFlight | None, payloads: list[Payload] | None, error: BaseException | None
     ) -> None:
+        """What to ask is known. `again` is the request in flight that it replaces under its own number (§2.6)."""
+        self.making = None
         if error is not None:
-            self._request_failed(exchange, error)
+            self._request_failed(exchange, again, error)
             return
         if payloads is None:
-            self.active = None
             self._outcome(exchange.token, None)
             return
-        message_id = 0 if again else self.window.next_request
+        message_id = self.window.next_request if again is None else again.message_id
         datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._longest)
-        if again:
-            self.window.resend_as(datagrams)
-        else:
-            request = self.window.send(exchange.type, datagrams)
+        if again is None:
+            request = self.window.send(exchange.type, datagrams, exchange)
             if is_large(self.sa, datagrams):
                 request.payloads = payloads
-        self._send_request(datagrams)
+        else:
+            request = again
+            request.datagrams, request.tries = datagrams, 0
+        self._send_request(request)
         octets = sum(map(len, datagrams))
         self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, octets, self.sa.path))
-        self._set("retransmit", self.now + wait(self.sa.env.settings, 0, self.sa.random))
+        self._set(("retransmit", message_id), self.now + wait(self.sa.env.settings, 0, self.sa.random))
 
-    def _request_failed(self, exchange: Exchange, error: BaseException) -> None:
-        self.active = None
+    def _request_failed(self, exchange: Exchange, again: InFlight | None, error: BaseException) -> None:
+        if again is not None:
+            self._over(again)
         if not isinstance(error, IkectlError):
             self._fault(error)
             return
@@ -169,13 +180,18 @@ class Requester(Dialler):
         self._outcome(exchange.token, why)
         self._run(exchange.abandon(self.sa, why), self._errand_done)
 
+    def _over(self, request: InFlight) -> None:
+        """It needs no answer any more."""
+        self.window.settle(request)
+        self.schedule.pop(("retransmit", request.message_id), None)
+
     # -- silence ---------------------------------------------------------------
 
-    def _retransmit(self) -> None:
-        request, settings = self.window.in_flight, self.sa.env.settings
-        exchange = self.active
-        if request is None or exchange is None:
+    def _retransmit(self, message_id: int) -> None:
+        request = next((each for each in self.window.in_flight if each.message_id == message_id), None)
+        if request is None:
             return
+        exchange, settings = request.purpose, self.sa.env.settings
         if self.doubt is not None:
             self._give_up(exchange, self.doubt)
             return
@@ -196,8 +212,8 @@ class Requester(Dialler):
         self.sa.emit(Retransmitted(self.sa, request.exchange, request.message_id, request.tries))
         if request.tries > REPEATS and request.payloads is not None:
             self._cut_smaller(request)
-        self._send_request(request.datagrams)
-        self._set("retransmit", self.now + wait(settings, request.tries, self.sa.random))
+        self._send_request(request)
+        self._set(("retransmit", message_id), self.now + wait(settings, request.tries, self.sa.random))
         if self.sa.mobility is not None:
             self._try_other_paths(request)
 
@@ -217,9 +233,9 @@ class Requester(Dialler):
             return False
         if sa.heir is not None:
             sa.path = sa.heir.path  # it goes with the SA that replaced this one, and that one follows the connection
-        if self._sent_on != sa.path:
-            self._send_request(request.datagrams)
-        self._set("retransmit", self.now + wait(sa.env.settings, request.tries, sa.random))
+        if request.sent_on != sa.path:
+            self._send_request(request)
+        self._set(("retransmit", request.message_id), self.now + wait(sa.env.settings, request.tries, sa.random))
         return True
 
     def _cut_smaller(self, request: InFlight) -> None:

@@ -23,6 +23,7 @@ from ikectl.errors import (
 from ikectl.exchange.v2.base import Answer, Reply
 from ikectl.exchange.v2.rekey_ike import take_over
 from ikectl.exchange.v2.table import answer_to, busy, premature
+from ikectl.exchange.v2.window_size import ReportMessageId
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import (
@@ -37,6 +38,9 @@ from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
+
+COMPLAIN_AFTER = 60.0
+"""Seconds from one INVALID_MESSAGE_ID to the next; they must be rate limited (RFC 7296 §2.3)."""
 
 
 class Responder(Settler):
@@ -60,17 +64,20 @@ class Responder(Settler):
 
     def repeat(self, datagram: bytes, path: Path) -> None:
         """The last request again: say the same (RFC 7296 §2.1)."""
-        self._transmit(self.window.repeat(datagram), path)
+        self._transmit(self.window.repeat(0, datagram), path)
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
-        verdict = self.window.judge(header.message_id)
+        number = header.message_id
+        verdict = self.window.judge(number)
         if verdict is Verdict.REPEAT:
             keys = self._keys_before or self.sa.keys
-            if self.window.repeat(datagram) or repeats(self.sa, header, datagram, keys):
-                self._transmit(self.window.reply, path)
+            if self.window.repeat(number, datagram) or repeats(self.sa, header, datagram, keys):
+                self._transmit(self.window.reply(number), path)
             return
         if verdict is Verdict.OUTSIDE:
-            self._drop(path, f"request {header.message_id} is outside of the window")
+            self._drop(path, f"request {number} is outside of the window")
+            if number > self.window.expected and "complained" not in self.schedule:
+                self._complain(header, datagram)
             return
         if self.sa.state is IkeState.CLOSED or self.sa.keys is None:
             return
@@ -91,12 +98,8 @@ class Responder(Settler):
             return
         except WireError as failure:
             # Authentic and malformed: INVALID_SYNTAX, and the SA ends (RFC 7296 §2.21.3).
-            self._reply(
-                header.exchange,
-                datagram,
-                path,
-                Reply([Notify(NotifyType.INVALID_SYNTAX)], close=str(failure)),
-            )
+            malformed = Reply([Notify(NotifyType.INVALID_SYNTAX)], close=str(failure))
+            self._reply(header.exchange, number, datagram, path, malformed)
             return
         self._heard(path)
         self.sa.emit(
@@ -106,7 +109,8 @@ class Responder(Settler):
             refusal = UnsupportedCritical(message.critical_unknown)
             # In IKE_AUTH the peer then has no SA either (§2.21.2); later the SA goes on.
             fatal = str(refusal) if self.sa.state is IkeState.CONNECTING else None
-            self._reply(header.exchange, datagram, path, Reply([Notify(refusal.notify, refusal.data)], close=fatal))
+            reply = Reply([Notify(refusal.notify, refusal.data)], close=fatal)
+            self._reply(header.exchange, number, datagram, path, reply)
             return
         predecessor = self.sa.predecessor
         if predecessor is not None and not any(delete.protocol is Protocol.IKE for delete in message.all(Delete)):
@@ -116,20 +120,34 @@ class Responder(Settler):
         answer = answer_to(self.sa, message)
         if answer is None:
             why = f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"
-            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)], close=why))
+            self._reply(header.exchange, number, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)], close=why))
             return
         if busy(self._under_way, answer, self.sa, message):
-            self._reply(header.exchange, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
+            self._reply(header.exchange, number, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
             return
         self._answer(answer(), message, datagram, path)
 
+    def _complain(self, header: Header, datagram: bytes) -> None:
+        """The peer is beyond the window it may use: say so, if it really is the peer (RFC 7296 §2.3)."""
+        try:
+            if self.sa.state is not IkeState.ESTABLISHED or is_fragment(header):
+                return
+            open_message(self.sa, header, datagram)
+        except (IntegrityFailure, WireError):
+            return
+        self.sa.emit(Note(self.sa, f"the peer uses message ID {header.message_id}; {self.window.expected} is due"))
+        self._set("complained", self.now + COMPLAIN_AFTER)
+        self.begin(ReportMessageId(header.message_id), self.now)
+
     def _answer(self, answer: Answer, message: Message, datagram: bytes, path: Path) -> None:
         self.answering = message.exchange
-        self._run(answer.respond(self.sa, message), partial(self._responded, message.exchange, datagram, path))
+        finish = partial(self._responded, message.exchange, message.message_id, datagram, path)
+        self._run(answer.respond(self.sa, message), finish)
 
     def _responded(
         self,
         exchange: ExchangeType,
+        number: int,
         datagram: bytes,
         path: Path,
         reply: Reply | None,
@@ -141,7 +159,7 @@ class Responder(Settler):
             if reply is None:
                 return
         assert reply is not None
-        self._reply(exchange, datagram, path, reply)
+        self._reply(exchange, number, datagram, path, reply)
 
     def _refusal(self, exchange: ExchangeType, error: BaseException) -> Reply | None:
         """What to say of a request that failed; None if nothing, because the SA is closed."""
@@ -166,16 +184,15 @@ class Responder(Settler):
         self._fault(error)
         return None
 
-    def _reply(self, exchange: ExchangeType, datagram: bytes, path: Path, reply: Reply) -> None:
-        """Seal and send the reply, keep it for a repeat, then see to what follows from it."""
-        number = self.window.expected
+    def _reply(self, exchange: ExchangeType, number: int, datagram: bytes, path: Path, reply: Reply) -> None:
+        """Seal and send the reply to the request of that number, keep it for a repeat, then see to what follows."""
         if exchange in INITIAL and reply.close is not None:
             # No SA came of it, so it has no SPI (RFC 7296 §2.6).
             datagrams: tuple[bytes, ...]
             datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
         else:
             datagrams = write(self.sa, exchange, number, True, reply.payloads, self._longest)
-        self.window.replied(datagram, datagrams)
+        self.window.replied(number, datagram, datagrams)
         shake = self.sa.handshake
         if exchange in INITIAL and shake is not None:
             shake.request, shake.response = datagram, datagrams[0]

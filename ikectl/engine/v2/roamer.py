@@ -28,26 +28,32 @@ FORBEARANCE = 1
 class Roamer(Driver[IkeSa]):
     """The part of `Machine` that minds paths. What it decides about is the SA's; see `exchange/v2/mobike.py`."""
 
-    __slots__ = ("_sent_on", "active", "queue", "window")
+    __slots__ = ("making", "queue", "window")
 
     def __init__(self, outside: Outside, sa: IkeSa, now: float) -> None:
         super().__init__(outside, sa, now)
         self.window = Window()
-        self.active: Exchange | None = None
-        """Our exchange in flight."""
+        self.making: Exchange | None = None
+        """Our exchange whose request is being made."""
         self.queue: list[Exchange] = []
-        self._sent_on: Path | None = None
-        """Where our request last went."""
+
+    @property
+    def active(self) -> tuple[Exchange, ...]:
+        """Our exchanges under way."""
+        made = () if self.making is None else (self.making,)
+        if not self.window.in_flight:
+            return made
+        return (*(request.purpose for request in self.window.in_flight), *made)
 
     def _transmit(self, datagrams: tuple[bytes, ...], path: Path) -> None:
         """Send all datagrams of one message."""
         for octets in datagrams:
             self._send(octets, path)
 
-    def _send_request(self, datagrams: tuple[bytes, ...]) -> None:
+    def _send_request(self, request: InFlight) -> None:
         """Send it, once more or for the first time, where the SA is."""
-        self._sent_on = self.sa.path
-        self._transmit(datagrams, self.sa.path)
+        request.sent_on = self.sa.path
+        self._transmit(request.datagrams, self.sa.path)
 
     def _heard(self, path: Path) -> None:
         """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
@@ -114,17 +120,18 @@ class Roamer(Driver[IkeSa]):
 
     def _will(self, kind: type[Exchange]) -> bool:
         """Whether such an exchange waits, or is under way and looks after what changed meanwhile."""
-        return isinstance(self.active, kind) or any(isinstance(exchange, kind) for exchange in self.queue)
+        return any(isinstance(exchange, kind) for exchange in (*self.active, *self.queue))
 
     def _mind_moves(self) -> None:
         """After a move: what is in flight goes on from the new place (§3.5), and the NAT there is kept open."""
-        sa, request = self.sa, self.window.in_flight
+        sa = self.sa
         if sa.state not in LIVE:
             return
-        if request is not None and self._sent_on is not None and self._sent_on != sa.path:
-            self._send_request(request.datagrams)
-            request.tries = 0
-            self._set("retransmit", self.now + wait(sa.env.settings, 0, sa.random))
+        for request in self.window.in_flight:
+            if request.sent_on != sa.path:
+                self._send_request(request)
+                request.tries = 0
+                self._set(("retransmit", request.message_id), self.now + wait(sa.env.settings, 0, sa.random))
         if sa.nat.local and not sa.path.tcp and "keepalive" not in self.schedule:
             self._set("keepalive", self.now + sa.env.settings.keep_alive)
 
@@ -140,7 +147,7 @@ class Roamer(Driver[IkeSa]):
         """The path in use is silent: the same request on the others. What changes nothing there is only answered."""
         if failure is not None:
             self._errand_done(None, failure)
-        if self.window.in_flight is not request or self.sa.mobility is None:
+        if request not in self.window.in_flight or self.sa.mobility is None:
             return
         self.sa.mobility.probed = paths or ()
         for path in paths or ():

@@ -30,6 +30,7 @@ from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_sa_init import IkeSaInit
 from ikectl.exchange.v2.session_resume import SessionResume
 from ikectl.exchange.v2.session_ticket import RenewTicket
+from ikectl.exchange.v2.window_size import TellWindow
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import (
@@ -37,7 +38,7 @@ from ikectl.sa.events import (
     Note,
 )
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.window import Window
+from ikectl.sa.window import InFlight, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import Header
 from ikectl.wire.v2.message import Message
@@ -73,7 +74,8 @@ class Settler(Requester):
             return
         if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(datagram):
             return
-        if self._verdict is not None or not self.window.answers(header.exchange, header.message_id):
+        request = self.window.answered(header.exchange, header.message_id)
+        if self._verdict is not None or request is None:
             self._drop(path, f"response {header.message_id} answers nothing we asked")
             return
         if self.sa.state in LIVE and crash_token.proves_loss(self.sa, header, datagram):
@@ -98,27 +100,26 @@ class Settler(Requester):
             if header.exchange in INITIAL:
                 self._drop(path, str(failure))
             else:
-                self._response_failed(failure)
+                self._response_failed(request, failure)
             return
         if header.exchange not in INITIAL:
             self._heard(path)
             if self.sa.mobility is not None:
                 self._answered_on(path)
-        exchange = self.active
-        assert exchange is not None
         self.sa.emit(
             MessageReceived(self.sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path)
         )
         if message.critical_unknown is not None:
             # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
-            self._response_failed(UnsupportedCritical(message.critical_unknown))
+            self._response_failed(request, UnsupportedCritical(message.critical_unknown))
             return
         if message.notify(NotifyType.INVALID_SYNTAX) is not None and self.sa.state in LIVE:
             self._close(UNREADABLE, End.DELETED)
             return
-        self._run(exchange.take(self.sa, message), partial(self._taken, exchange, datagram))
+        self._run(request.purpose.take(self.sa, message), partial(self._taken, request, datagram))
 
-    def _taken(self, exchange: Exchange, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
+    def _taken(self, request: InFlight, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
+        exchange: Exchange = request.purpose
         if isinstance(error, IkectlError) and isinstance(exchange, INITIALS):
             # Unproven: perhaps not the peer's word at all. Wait for a better answer, but not for long.
             result, error = Doubt(str(error)), None
@@ -129,12 +130,12 @@ class Settler(Requester):
             if isinstance(result, Doubt):
                 self._give_up(exchange, result.why)
             else:
-                self.schedule.pop("retransmit", None)
-                self._verdict = partial(self._taken, exchange, datagram, result, error)
+                self.schedule.pop(("retransmit", request.message_id), None)
+                self._verdict = partial(self._taken, request, datagram, result, error)
                 self._set("verdict", self.now + GRACE)
             return
         if error is not None:
-            self._response_failed(error)
+            self._response_failed(request, error)
             return
         match result:
             case Ignore(why):
@@ -147,19 +148,19 @@ class Settler(Requester):
                 self.sa.emit(Note(self.sa, f"{why} (not authenticated; waiting for another answer)"))
             case Again():
                 self.doubt = None
-                self._run(exchange.request(self.sa), partial(self._requested, exchange, True))
+                self._run(exchange.request(self.sa), partial(self._requested, exchange, request))
             case Done():
-                self._settle(exchange, datagram, result)
+                self._settle(request, datagram, result)
 
-    def _settle(self, exchange: Exchange, datagram: bytes, done: Done) -> None:
+    def _settle(self, request: InFlight, datagram: bytes, done: Done) -> None:
         """Our exchange is over."""
+        exchange: Exchange = request.purpose
         if isinstance(exchange, INITIALS):
-            self._initial_settled(exchange, datagram)
+            self._initial_settled(exchange, request, datagram)
         elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and self.sa.state is IkeState.ESTABLISHED:
             self.gave_up = None
-        self.window.settle()
-        self.schedule.pop("retransmit", None)
-        self.active = None
+        self.window.settle(request)
+        self.schedule.pop(("retransmit", request.message_id), None)
         self.doubt = None
         if self.sa.redirect:
             self.gave_up = exchange.type  # it is another gateway that is to be tried now
@@ -194,25 +195,22 @@ class Settler(Requester):
         if ticket is not None and not ticket.until:
             ticket.until = self.now + ticket.lifetime
 
-    def _initial_settled(self, exchange: IkeSaInit | SessionResume, datagram: bytes) -> None:
+    def _initial_settled(self, exchange: IkeSaInit | SessionResume, request: InFlight, datagram: bytes) -> None:
         """Remember what IKE_AUTH will sign, and the way back should this response prove false."""
-        shake, request = self.sa.handshake, self.window.in_flight
-        assert shake is not None and request is not None
+        shake = self.sa.handshake
+        assert shake is not None
         shake.request, shake.response = request.datagrams[0], datagram
         if self._alternatives is None and isinstance(exchange, IkeSaInit):
             # The path may have moved to another port already: IKE_SA_INIT went between the old ones.
             self._alternatives = Alternatives(exchange, request.datagrams[0], exchange.path or self.sa.path)
 
-    def _response_failed(self, error: BaseException) -> None:
+    def _response_failed(self, request: InFlight, error: BaseException) -> None:
         """The answer to our request cannot be used."""
-        exchange = self.active
-        assert exchange is not None
+        exchange: Exchange = request.purpose
         if not isinstance(error, IkectlError):
             self._fault(error)
             return
-        self.window.settle()
-        self.schedule.pop("retransmit", None)
-        self.active = None
+        self._over(request)
         why = f"{exchange.subject}: {error}"
         self.sa.emit(Note(self.sa, why))
 
@@ -237,7 +235,7 @@ class Settler(Requester):
         if birth is not None:
             newcomer = type(self)(self.outside, birth.sa, self.now)
             self.outside.born(newcomer)
-            for exchange in birth.follow or (crash_token.TellToken(), RenewTicket()):
+            for exchange in birth.follow or (TellWindow(), crash_token.TellToken(), RenewTicket()):
                 newcomer.begin(exchange, self.now)
 
     # -- other answers to IKE_SA_INIT ----------------------------------------------
@@ -245,10 +243,13 @@ class Settler(Requester):
     def _keep_alternative(self, datagram: bytes) -> bool:
         """Whether an IKE_SA_INIT response is another one, beside that in use."""
         shake = self.sa.handshake
-        if self._alternatives is None or shake is None or isinstance(self.active, IkeSaInit):
+        if self._alternatives is None or shake is None:
+            return False
+        active = next(iter(self.active), None)
+        if isinstance(active, IkeSaInit):
             return False
         self._alternatives.keep(datagram, shake.response)
-        if self._verdict is not None and self._try_alternative(self.active):
+        if self._verdict is not None and self._try_alternative(active):
             self._verdict = None
             self.schedule.pop("verdict", None)
         return True
@@ -264,21 +265,20 @@ class Settler(Requester):
         datagram = alternatives.next()
         self.sa.emit(Note(self.sa, "no proof from this responder; trying another one that answered IKE_SA_INIT"))
         first = alternatives.exchange.token
-        self.active = None
+        for request in self.window.in_flight:
+            self._over(request)
         # What follows from the answer that is given up goes; what somebody wants besides waits on.
         self.queue = [each for each in self.queue if isinstance(each, CreateChild) and each.token != first]
-        self.window.settle()
 
         def start_over(_: None, failure: BaseException | None) -> None:
             if failure is not None:
                 self._fault(failure)
                 return
             self.window = Window()
-            self.window.send(ExchangeType.IKE_SA_INIT, (alternatives.request,))
+            again = self.window.send(ExchangeType.IKE_SA_INIT, (alternatives.request,), alternatives.exchange)
             self.sa.path = alternatives.path
-            self.active = alternatives.exchange
             take = alternatives.exchange.take(self.sa, Message.read(datagram))
-            self._run(take, partial(self._taken, alternatives.exchange, datagram))
+            self._run(take, partial(self._taken, again, datagram))
 
         if disproved is None:
             start_over(None, None)

@@ -9,6 +9,7 @@ exchange follows it.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Hashable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import ClassVar
@@ -59,11 +60,19 @@ OF_MOBIKE = frozenset(
 LIVE = (IkeState.ESTABLISHED, IkeState.REKEYING)
 
 
-@dataclass(slots=True, eq=False)
-class UpdateAddresses(Exchange):
-    """UPDATE_SA_ADDRESSES for the present path of the SA, by the original initiator (RFC 4555 §3.5)."""
+class AboutAddresses(Exchange):
+    """One at a time of these: where several exchanges may be in flight at once, what they say may come in any order."""
 
     type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
+
+    @property
+    def concerns(self) -> tuple[Hashable, ...]:
+        return (AboutAddresses,)
+
+
+@dataclass(slots=True, eq=False)
+class UpdateAddresses(AboutAddresses):
+    """UPDATE_SA_ADDRESSES for the present path of the SA, by the original initiator (RFC 4555 §3.5)."""
 
     token: int = 0
     before: Path | None = None
@@ -151,7 +160,7 @@ async def _follow(sa: IkeSa) -> list[ChildSa]:
 
 
 @dataclass(slots=True, eq=False)
-class CheckRoute(Exchange):
+class CheckRoute(AboutAddresses):
     """Return routability, by the responder: is the peer really where its update came from? (RFC 4555 §3.7)
 
     Without it a peer could have us send its traffic to somebody else. Only who
@@ -159,8 +168,6 @@ class CheckRoute(Exchange):
     the peer (§3.5), so a cookie proves a place only if the peer did not move
     from its sending to its return: not even away and back again.
     """
-
-    type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
 
     token: int = 0
     path: Path | None = None
@@ -202,10 +209,8 @@ class CheckRoute(Exchange):
 
 
 @dataclass(slots=True, eq=False)
-class TellAddresses(Exchange):
+class TellAddresses(AboutAddresses):
     """Our further addresses, when they changed and the path did not (RFC 4555 §3.6)."""
-
-    type: ClassVar[ExchangeType] = ExchangeType.INFORMATIONAL
 
     token: int = 0
     told: tuple[bytes, ...] = ()
@@ -249,6 +254,8 @@ async def hear(sa: IkeSa, mobility: Mobility, request: Message) -> Heard:
     if request.notify(NotifyType.NAT_DETECTION_SOURCE_IP) is not None:
         heard.payloads += nat_hashes(sa, sa.spi_r, arrived)
     if request.notify(NotifyType.UPDATE_SA_ADDRESSES) is not None:
+        if request.message_id < mobility.updated_by:
+            return heard  # a newer one overtook it, as may be where several requests are in flight (§3.5)
         refusal = _refusal(sa, mobility, request, arrived)
         if refusal is not None:
             return Heard([*heard.payloads, Notify(refusal)])
@@ -287,6 +294,7 @@ async def _update(sa: IkeSa, mobility: Mobility, request: Message, arrived: Path
 
     The addresses are those of the IP header, which a NAT may have rewritten.
     """
+    mobility.updated_by = request.message_id
     held, before = mobility.held or Held(sa.way, sa.encap), sa.path.remote.address
     if arrived != sa.path:
         sa.emit(Note(sa, f"the peer moved from {sa.path.remote} to {arrived.remote}"))

@@ -11,7 +11,7 @@ message proved itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -184,6 +184,11 @@ class Exchange:
         the kinds that a request can bring about say here that one of them is enough.
         """
         return False
+
+    @property
+    def concerns(self) -> tuple[Hashable, ...]:
+        """What no other exchange may be about while this one is in flight, where several may be (RFC 7296 §2.3)."""
+        return ()
 
     @property
     def subject(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ikectl.config.model import Child
@@ -222,6 +223,10 @@ class CreateChild(ChildCreation):
         if not isinstance(other, CreateChild) or other.token or self.made is not None:
             return False  # one under way may be for another child, or fail
         return other.child == self.child and other.asked == self.asked
+
+    @property
+    def concerns(self) -> tuple[Hashable, ...]:
+        return (self.child.name,)
 
     def anew(self) -> CreateChild:
         return self.again(self.method, 0, self.tries + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,6 +61,10 @@ class DeleteChildren(Exchange):
         if not isinstance(other, DeleteChildren) or other.token or other.unborn:
             return False
         return set(other.children) <= set(self.children)
+
+    @property
+    def concerns(self) -> tuple[Hashable, ...]:
+        return self.children
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
         # The answer names the paired SPIs, or none of them if the peer deletes too (§1.4.1). We close

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ikectl.config.model import Child
 from ikectl.exchange import children
-from ikectl.exchange.v2 import auth_lifetime, config_payload, crash_token, redirect, session_ticket
+from ikectl.exchange.v2 import auth_lifetime, config_payload, crash_token, redirect, session_ticket, window_size
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.address_update import OF_MOBIKE, UpdateAddresses, hear
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
@@ -90,6 +90,7 @@ class AnswerInformational(Answer):
                 payloads.append(Delete(delete.protocol, tuple(closed)))
         auth_lifetime.hear(sa, request)
         crash_token.hear(sa, request)
+        window_size.hear(sa, request)
         sa.redirect = redirect.hear(sa, request)
         said, follow = await config_payload.hear(sa, request)
         payloads += [*said, *await session_ticket.give(sa, request)]

@@ -7,6 +7,7 @@ is there, the responder when the old child is deleted. So no packet is lost.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ikectl.errors import BackendError, ChildSaNotFound, PeerMisbehaved, Refused, StateNotFound, TemporaryFailure
@@ -144,6 +145,10 @@ class RekeyChild(ChildCreation):
 
     def serves(self, other: Exchange) -> bool:
         return isinstance(other, RekeyChild) and other.old is self.old and not other.token
+
+    @property
+    def concerns(self) -> tuple[Hashable, ...]:
+        return (self.old,)
 
     def again(self, method: KeyExchangeMethod, corrections: int, tries: int) -> RekeyChild:
         return RekeyChild(self.old, self.token, method, corrections, tries, self.losses)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ikectl.exchange.v2.address_update import CheckRoute, UpdateAddresses
+from ikectl.exchange.v2.address_update import CheckRoute, TellAddresses, UpdateAddresses
 from ikectl.exchange.v2.answer_ike_auth import AnswerIkeAuth
 from ikectl.exchange.v2.base import Answer, Exchange
 from ikectl.exchange.v2.create_child import AnswerCreateChild, CreateChild
 from ikectl.exchange.v2.delete import DeleteChildren, DeleteIke, Farewell
 from ikectl.exchange.v2.followup_ke import AnswerFollowupKe, FollowupKe
 from ikectl.exchange.v2.ike_intermediate import AnswerIkeIntermediate
-from ikectl.exchange.v2.informational import AnswerInformational
+from ikectl.exchange.v2.informational import AnswerInformational, Liveness
 from ikectl.exchange.v2.rekey_child import AnswerRekeyChild, RekeyChild
 from ikectl.exchange.v2.rekey_ike import AnswerRekeyIke, RekeyIke
 from ikectl.exchange.v2.resumed_auth import AnswerResumedAuth
@@ -52,12 +52,26 @@ BUSY: dict[type[Exchange], frozenset[type[Answer]]] = {
 # fmt: on
 
 
+ABREAST = frozenset({CreateChild, RekeyChild, DeleteChildren, Liveness, UpdateAddresses, CheckRoute, TellAddresses})
+"""Requests that may be in flight together, where the peer takes several and they concern different things (§2.3).
+
+All others go alone: before IKE_AUTH is done there is one at a time, whatever ends or replaces the IKE SA would leave
+the others without an answer, and additional key exchanges come one after the other. An update of addresses need not
+wait (RFC 4555 §3.5).
+"""
+
 MAKING = (CreateChild, RekeyChild)
 """Requests after which the peer may know a child that we do not know yet."""
 
 
-def busy(active: Exchange | None, answer: type[Answer], sa: IkeSa, request: Message) -> bool:
-    """Whether `request` collides with our own request in flight and must come again later.
+def goes_beside(exchange: Exchange, active: tuple[Exchange, ...]) -> bool:
+    """Whether `exchange` may begin while those are under way, if the peer has room for it."""
+    taken = {each for other in active for each in other.concerns}
+    return {type(exchange), *map(type, active)} <= ABREAST and taken.isdisjoint(exchange.concerns)
+
+
+def busy(active: tuple[Exchange, ...], answer: type[Answer], sa: IkeSa, request: Message) -> bool:
+    """Whether `request` collides with one of ours in flight and must come again later.
 
     Beside the table: while the answer that would tell us of a new child is
     under way, a child we do not know may be that one, and CHILD_SA_NOT_FOUND
@@ -65,8 +79,13 @@ def busy(active: Exchange | None, answer: type[Answer], sa: IkeSa, request: Mess
     additional key exchanges run, the SA they renew must not be renewed by the
     peer as well (RFC 9370 §2.2.4).
     """
-    if active is None:
-        return False
+    for each in active:  # noqa: SIM110  a generator costs more than all the rest
+        if _collides(each, answer, sa, request):
+            return True
+    return False
+
+
+def _collides(active: Exchange, answer: type[Answer], sa: IkeSa, request: Message) -> bool:
     asked: Exchange = active.origin if isinstance(active, FollowupKe) else active
     if answer in BUSY.get(type(asked), ()):
         return True

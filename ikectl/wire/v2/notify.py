@@ -184,6 +184,11 @@ def message_id(notify: Notify) -> int:
     return int(U32.unpack(_data(notify, U32.size))[0])
 
 
+def message_id_notify(number: int) -> Notify:
+    """INVALID_MESSAGE_ID about the request of that number."""
+    return Notify(NotifyType.INVALID_MESSAGE_ID, U32.pack(number))
+
+
 def child_spi(notify: Notify) -> ChildSpi:
     """The child SA of CHILD_SA_NOT_FOUND, INVALID_SELECTORS or REKEY_SA (§3.10.1)."""
     if notify.protocol not in (Protocol.AH, Protocol.ESP) or len(notify.spi) != CHILD_SPI_OCTETS:
