@@ -16,6 +16,7 @@ from typing import Any
 
 from ikectl.iana.v2 import CfgAttribute
 from ikectl.values.domain import is_domain
+from ikectl.values.hosts import is_of_a_host
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.v2.dns import EncryptedDns
 
@@ -42,7 +43,6 @@ MASKED_OCTETS, UNITY_OCTETS = 8, 14
 ADDRESSES = {4: CfgAttribute.INTERNAL_IP4_ADDRESS, 16: CfgAttribute.INTERNAL_IP6_ADDRESS}
 """By octets of the address. The numbers are the same in both versions, as are those of name servers."""
 NAME_SERVERS = {4: CfgAttribute.INTERNAL_IP4_DNS, 16: CfgAttribute.INTERNAL_IP6_DNS}
-BROADCAST = bytes((255, 255, 255, 255))
 PRODUCT = b"ikectl"
 """Our APPLICATION_VERSION: no version, for that is of use to attackers first."""
 
@@ -142,9 +142,8 @@ def name_server(*lengths: int) -> Reader:
 def _reachable(servers: Iterable[bytes]) -> None:
     """Raises ValueError for what is never the address of another host: a resolver that is told so may ask itself."""
     for packed in servers:
-        one = ip_address(packed)
-        if one.is_loopback or one.is_multicast or one.is_unspecified or one.is_link_local or packed == BROADCAST:
-            raise ValueError(f"{one} is the address of no name server")
+        if not is_of_a_host(packed):
+            raise ValueError(f"{ip_address(packed)} is the address of no name server")
 
 
 def resolver(width: int) -> Reader:

@@ -25,6 +25,7 @@ from pyroute2 import AsyncIPRoute, NetlinkError
 from ikectl.errors import BackendError
 from ikectl.kernel.interfaces import PROTO
 from ikectl.sa.asks import InstallAddress, RemoveAddress
+from ikectl.values.hosts import is_of_a_host
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +193,7 @@ def _check(ask: InstallAddress) -> None:
     Raises BackendError.
     """
     address, width = ipaddress.ip_address(ask.address), 8 * len(ask.address)
-    if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local:
+    if not is_of_a_host(ask.address):
         raise BackendError(f"the peer's idea of an inner address, {address}, is none that a host can have")
     if ask.address == ask.remote:
         raise BackendError(f"the inner address {address} is the peer's own outer one; it would cut the way to it")

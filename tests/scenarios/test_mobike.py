@@ -475,6 +475,15 @@ def test_many_lists_of_addresses_make_one_check_of_the_path() -> None:
     assert waiting(site.moon) == ("Liveness",)
 
 
+def test_addresses_of_no_host_are_none_to_try() -> None:
+    """A peer that lists ours (loopback), or everybody's, is not obeyed: requests would be tried there."""
+    site, wire = mobile()
+    impostor = Impostor(wire, site.sun)
+    listed = [Notify(ADDITIONAL, Endpoint.parse(one, 0).address) for one in ("127.0.0.1", "224.0.0.1", SUN_TOO)]
+    impostor.deliver(impostor.seal(INFORMATIONAL, listed, message_id=0))
+    assert sa_of(site.moon).mobility.peer_addresses == (Endpoint.parse(SUN_TOO, 0).address,)
+
+
 def test_moves_that_the_kernel_refuses_make_one_rekeying_of_a_child() -> None:
     """To and fro between addresses that both answered, while the first rekeying waits for its answer."""
     site, wire = mobile()

@@ -27,7 +27,8 @@ def test_what_is_written_is_read(gateway: str, nonce: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"\x01", b"\x01\x04\xc0", b"\x01\x05" + bytes(5), b"\x02\x04" + bytes(4), b"\x04\x04" + bytes(4), b"\x03\x00",
-     b"\x03\x03a b", b"\x03\x04a\x00bc", b"\x03\x02\xc3\xa4", b"\x03\x05;ls a"],
+     b"\x03\x03a b", b"\x03\x04a\x00bc", b"\x03\x02\xc3\xa4", b"\x03\x05;ls a",
+     b"\x01\x04\x7f\x00\x00\x01", b"\x01\x04\xe0\x00\x00\x01", b"\x02\x10" + bytes(15) + b"\x01"],
 )  # fmt: skip
 def test_what_is_no_gateway_is_refused(data: bytes) -> None:
     with pytest.raises(WireError, match="REDIRECT"):

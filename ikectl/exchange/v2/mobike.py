@@ -19,6 +19,7 @@ from ikectl.iana.v2 import NotifyType
 from ikectl.sa.asks import OwnAddresses, SourceAddress
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.mobility import Mobility
+from ikectl.values.hosts import is_of_a_host
 from ikectl.values.path import Endpoint, Path, Stream
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
@@ -90,12 +91,15 @@ def begin(sa: IkeSa, message: Message, told: tuple[bytes, ...]) -> None:
 
 
 def take_list(mobility: Mobility, message: Message) -> bool:
-    """The peer's further addresses as of now, if the message says (§3.6); whether it does."""
+    """The peer's further addresses as of now, if the message says (§3.6); whether it does.
+
+    What is no host's is left out: requests go there when the path in use is silent.
+    """
     said = message.said
     found = [additional_address(notify) for kind in LISTS if kind in said for notify in message.notifies(kind)]
     if not found and NotifyType.NO_ADDITIONAL_ADDRESSES not in said:
         return False
-    mobility.peer_addresses = tuple(dict.fromkeys(found))[:MAX_ADDITIONAL]
+    mobility.peer_addresses = tuple(dict.fromkeys(filter(is_of_a_host, found)))[:MAX_ADDITIONAL]
     return True
 
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from ikectl.errors import WireError
 from ikectl.iana.v2 import NotifyType
 from ikectl.values.domain import is_domain
+from ikectl.values.hosts import is_of_a_host
 from ikectl.wire.v2.notify import Notify
 
 IPV4, IPV6, FQDN = 1, 2, 3
@@ -26,6 +27,8 @@ def redirect(notify: Notify) -> tuple[str, bytes]:
         raise WireError("a REDIRECT that is cut short")
     kind, octets, nonce = data[0], data[2 : 2 + data[1]], data[2 + data[1] :]
     if kind in _LENGTHS and len(octets) == _LENGTHS[kind]:
+        if not is_of_a_host(octets):
+            raise WireError(f"a REDIRECT to {ip_address(octets)}, which is no gateway's address")
         return str(ip_address(octets)), nonce
     name = octets.decode("ascii", "replace")
     if kind != FQDN or not is_domain(name):
