@@ -36,6 +36,7 @@ from ikectl.daemon.lookups import Lookups
 from ikectl.daemon.nameservers import NameServers
 from ikectl.daemon.notify import notify, watchdog_period
 from ikectl.daemon.pools import AddressPools
+from ikectl.daemon.puzzles import PuzzleSolver
 from ikectl.daemon.resolved import Resolved
 from ikectl.daemon.revocation import RevocationChecks
 from ikectl.daemon.roaming import Whereabouts
@@ -160,7 +161,15 @@ class Daemon:
         stack.push_async_callback(fetcher.close)
         checks = RevocationChecks(store, fetcher, secrets.token_bytes)
         stack.push_async_callback(checks.close)
-        later = {**answers.later(addresses, names), **logins.later, **checks.later, **Lookups(fetcher).later}
+        solver = PuzzleSolver()
+        stack.push_async_callback(solver.close)
+        later = {
+            **answers.later(addresses, names),
+            **logins.later,
+            **checks.later,
+            **Lookups(fetcher).later,
+            **solver.later,
+        }
         later[asks.OpenStream] = streams.open
         shell = Shell(engine, sockets, kernel, later, (EventLog(options.levels), self._observe), streams)
         for dhcp in (

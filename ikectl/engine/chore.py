@@ -15,11 +15,13 @@ Finish = Callable[[IkectlError | None, float], None]
 class Chore:
     """Runs from its making on. `finish` is told how it ended, and when."""
 
-    __slots__ = ("_finish", "_job", "_outside")
+    __slots__ = ("_finish", "_job", "_outside", "question")
 
     def __init__(self, outside: Outside, job: Coroutine[Any, Any, None], finish: Finish, now: float) -> None:
         self._outside = outside
         self._job = job
+        self.question: int | None = None
+        """What it waits for; None once it is over."""
         self._finish = finish
         self._run(None, None, now)
 
@@ -30,7 +32,15 @@ class Chore:
         else:
             self._run(result, None, now)
 
+    def cancel(self) -> None:
+        """End it here; `finish` is not told. What it asked last may still be worked on."""
+        if self.question is not None:
+            self._outside.abandon(self.question)
+            self.question = None
+        self._job.close()
+
     def _run(self, value: Any, error: BaseException | None, now: float) -> None:
+        self.question = None
         while True:
             try:
                 ask = self._job.send(value) if error is None else self._job.throw(error)
@@ -44,7 +54,7 @@ class Chore:
             assert isinstance(ask, Ask), f"a chore awaited {type(ask).__name__}, which is no Ask"
             answer = self._outside.answers.get(type(ask))
             if answer is None:
-                self._outside.ask(self, ask)
+                self.question = self._outside.ask(self, ask)
                 return
             try:
                 value = answer(ask)

@@ -34,6 +34,7 @@ from ikectl.values.record import record
 from ikectl.wire.header import NON_ESP_MARKER
 
 if TYPE_CHECKING:
+    from ikectl.engine.chore import Chore
     from ikectl.engine.driver import Driver
 
     AnyDriver = Driver[Any]
@@ -80,6 +81,8 @@ class Outside:
     """Whose coroutine waits for an answer, and to what, by question id."""
     abandoned: dict[int, Ask[Any]] = field(default_factory=dict)
     """Questions that nobody waits for any more and that are not answered yet."""
+    asides: dict[bytes, Chore] = field(default_factory=dict)
+    """Work that goes on beside an SA, by our SPI: few ever have any."""
     alarms: list[tuple[float, int, bytes]] = field(default_factory=list)
     """A heap of (instant, order, our SPI); stale entries are skipped when they come up."""
     settle: Callable[[int, str | None], None] = lambda part, error: None

@@ -15,7 +15,7 @@ from ikectl.config.model import Local, PoolAttribute, Remote
 from ikectl.crypto.ke import KePair
 from ikectl.crypto.signature import Scheme
 from ikectl.iana import v1
-from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, Protocol
+from ikectl.iana.v2 import AuthMethod, HashAlgorithm, KeyExchangeMethod, PrfId, Protocol
 from ikectl.pki.chain import Peer
 from ikectl.pki.signer import Fingerprint, IsakmpSigner, Signer
 from ikectl.sa.logins import LoginAnswer, MschapAnswer, PromptKind
@@ -76,6 +76,31 @@ class AnswerKe(Ask[tuple[bytes, Secret]]):
     method: KeyExchangeMethod
     public: bytes
     random: Callable[[int], bytes]
+
+
+# -- puzzles (RFC 8019) ----------------------------------------------------
+
+
+class Found(NamedTuple):
+    """Keys of a puzzle, and the seconds it took to find them."""
+
+    keys: tuple[bytes, ...]
+    seconds: float
+
+
+@record
+class SearchPuzzle(Ask[Found]):
+    """Keys whose prf results over `data` end in so many zero bits: up to `wanted`, of `tries` from number `start` on.
+
+    Takes seconds of a processor. Raises BackendError if too many wait for that already.
+    """
+
+    prf: PrfId
+    data: bytes
+    bits: int
+    start: int
+    tries: int
+    wanted: int
 
 
 # -- credentials ----------------------------------------------------------

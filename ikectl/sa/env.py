@@ -54,14 +54,15 @@ class Settings:
     those that may be. Honest peers go on within a second, so that only thousands a second of them would come to that
     many, while those who know no puzzles, strongSwan among them, then have to wait. Beyond `half_open_limit`: never."""
     puzzle_difficulty: int = 14
-    """Zero bits asked first: some 65,000 tries, a tenth of a second of a small device; each bit doubles that."""
-    puzzle_most: int = 20
-    """Zero bits asked at most: some 4,000,000 tries, seconds of an honest peer."""
+    """Zero bits asked first: some 65,000 tries, a fraction of a second; each bit doubles that."""
+    puzzle_most: int = 18
+    """Zero bits asked at most: some 1,000,000 tries, seconds of an honest peer."""
     puzzle_legacy: float = 50.0
     """How many SAs a second peers without a solution may begin, drawn by lot: with `half_open_timeout` they never
     hold more than 1,500 places."""
     puzzle_limit: int = 20
-    """Zero bits that we find ourselves at most, as an initiator: nobody has proven yet to be the gateway that asks."""
+    """Zero bits that we find ourselves at most, as an initiator, some 4,000,000 tries: nobody has proven yet to be the
+    gateway that asks."""
     aggressive_limit: int = 200
     """Half-open SAs from which on no aggressive mode is answered: each first message costs a key exchange."""
     keep_alive: float = 20.0

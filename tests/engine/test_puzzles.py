@@ -42,7 +42,7 @@ def test_the_defaults_leave_honest_crowds_alone() -> None:
     asked, settings = puzzles(), Settings()
     assert asked.bits(settings.puzzle_threshold - 1, 4) is None
     assert asked.bits(settings.puzzle_threshold, 0) == 14
-    assert asked.bits(settings.half_open_limit, 4) == settings.puzzle_most == 20
+    assert asked.bits(settings.half_open_limit, 4) == settings.puzzle_most == 18
     assert settings.cookie_threshold < settings.puzzle_threshold < settings.half_open_limit
 
 

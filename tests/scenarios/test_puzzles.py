@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ikectl.crypto import puzzle
+from ikectl.crypto.puzzle import expected_tries
 from ikectl.crypto.transforms import PRF_BY_ID
 from ikectl.engine.router import PUZZLES_TOLD_EVERY
+from ikectl.errors import BackendError
+from ikectl.exchange.v2.demands import FREE_CHOICE, MOST_PUZZLES, PATIENCE, SLICE
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, PayloadType, PrfId, Protocol, TransformType
+from ikectl.sa.asks import Found, SearchPuzzle
 from ikectl.sa.env import Settings
 from ikectl.sa.events import Note
 from ikectl.wire.payload import Payload, Unknown
 from ikectl.wire.v2.keying import KE, Nonce
-from ikectl.wire.v2.notify import Notify
-from ikectl.wire.v2.puzzle import Demand, PuzzleSolution
+from ikectl.wire.v2.notify import Notify, invalid_ke_notify
+from ikectl.wire.v2.puzzle import Demand, PuzzleSolution, puzzle_notify
 from ikectl.wire.v2.puzzle import puzzle as asked_by
 from ikectl.wire.v2.sa import SA, Proposal, Transform
-from tests.scenarios.stage import bare, gateways, notifies, wait
+from tests.scenarios.stage import IKE_SA_INIT, bare, gateways, notifies, stands, wait
 from tests.sim.forge import Stranger, chain_of
 from tests.sim.host import Host
-from tests.sim.site import MOON, SUN, connection
-from tests.sim.wiretap import Wiretap
+from tests.sim.link import Link
+from tests.sim.site import MOON, SUN, Site, connection
+from tests.sim.wiretap import Seen, Wiretap, which
 from tests.sim.world import World
 
 BITS = 6
+SMALL = Demand(PrfId.HMAC_SHA2_256, 4)
 BOTH_ASKED = [NotifyType.COOKIE, NotifyType.PUZZLE]
 
 
@@ -220,3 +228,302 @@ def test_a_malformed_solution_is_dropped(octets: int) -> None:
     cookie, _ = demanded(stranger, payloads)
     first, chain = chain_of([cookie, Unknown(PayloadType.PS, False, bytes(octets)), *payloads])
     assert not stranger.ask((first, chain)) and bare(site.sun)
+
+
+# -- the initiator ---------------------------------------------------------------
+
+
+def told(host: Host) -> list[str]:
+    """What the operator reads about puzzles at that end."""
+    return [note.why for note in host.saw(Note) if "puzzle" in note.why]
+
+
+def called(**options: Any) -> tuple[Site, Wiretap, Stranger]:
+    """moon calls, and what sun says is held back; somebody else may answer first."""
+    site, wire = gateways(**options)
+    wire.hold(which(by=site.sun), times=1)
+    site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    return site, wire, Stranger(wire, site.moon, SUN)
+
+
+def answer(forger: Stranger, wire: Wiretap, payloads: list[Payload]) -> list[Seen]:
+    """An IKE_SA_INIT response for moon; what moon sends at once."""
+    spi = wire.seen[0].message.spi_i
+    return forger.ask(payloads, spi_i=spi, response=True, initiator=False)
+
+
+def test_an_initiator_solves_it() -> None:
+    """HDR, SA, KE, Ni -->  <-- HDR, N(COOKIE), N(PUZZLE);  HDR, N(COOKIE), PS, SA, KE, Ni -->  <-- HDR, SA, KE, Nr."""
+    site, wire = gateways(sun_host=under_load())
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    first, asked, second, _ = wire.messages(which(IKE_SA_INIT))
+    cookie, work, *same = second.payloads
+    assert cookie == asked.payloads[0] and isinstance(work, PuzzleSolution)
+    assert same == first.payloads, "same nonce, same key, same everything; cookie and solution first"
+    assert (second.spi_i, second.spi_r, second.message_id) == (first.spi_i, bytes(8), 0)
+    assert told(site.moon) == [
+        "the gateway is under load and asks for a puzzle of 6 bits (RFC 8019); solving it",
+        "the puzzle is solved: 6 bits took 0.0 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    "ike", ["aes128gcm16-prfaesxcbc-x25519", "aes256gcm16-prfsha512-x25519", "aes128-sha1-modp2048"]
+)
+def test_with_every_kind_of_prf(ike: str) -> None:
+    site, _ = gateways(ike=ike, sun_host=under_load())
+    site.up()
+    assert stands(site)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_on_a_bad_road(seed: int) -> None:
+    """Loss, duplicates and reordering; the work takes a while, and both ends begin at once."""
+    busy = under_load()
+    site, _ = gateways(
+        seed=seed,
+        link=Link(0.25, 0.3, 0.05, 0.4),
+        moon_host={"settings": busy["settings"], "slow": {SearchPuzzle: 3.0}},
+        sun_host={"settings": busy["settings"], "slow": {SearchPuzzle: 2.0}},
+    )
+    tokens = [(host, host.initiate("site", "net", 0.0)) for host in (site.moon, site.sun)]
+    site.world.run_until(lambda: all(token in host.done for host, token in tokens), 600)
+    assert [host.done[token].error for host, token in tokens] == [None, None]
+    wait(site, 60)
+    assert all(host.children for host in (site.moon, site.sun))
+    assert not site.moon.engine.waiting and not site.sun.engine.waiting
+
+
+def test_the_request_is_not_repeated_while_we_work() -> None:
+    """Half a minute of work: nothing is sent, and then the solution."""
+    site, wire = gateways(moon_host={"slow": {SearchPuzzle: 30.0}}, sun_host=under_load())
+    site.moon.initiate("site", "net", 0.0)
+    site.world.run(29.0)
+    assert len(wire.all(which(IKE_SA_INIT, by=site.moon))) == 1
+    wait(site, 3.0)
+    assert stands(site)
+
+
+def test_a_solution_that_was_lost_is_repeated() -> None:
+    site, wire = gateways(moon_host={"slow": {SearchPuzzle: 10.0}}, sun_host=under_load())
+    wire.hold(which(IKE_SA_INIT, holds=PuzzleSolution), times=2)
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    solutions = [seen.octets for seen in wire.all(which(IKE_SA_INIT, holds=PuzzleSolution))]
+    assert len(solutions) == 3 and len(set(solutions)) == 1
+
+
+def test_the_work_is_dropped_with_the_attempt() -> None:
+    site, wire = gateways(moon_host={"slow": {SearchPuzzle: 30.0}}, sun_host=under_load())
+    site.moon.initiate("site", "net", 0.0)
+    site.world.run(1.0)
+    assert site.moon.engine.waiting == 1
+    site.moon.terminate(site.world.now, "site")
+    assert bare(site.moon)
+    wait(site, 60)
+    assert bare(site.moon) and bare(site.sun) and not site.moon.engine.waiting
+    assert len(wire.all(which(IKE_SA_INIT, by=site.moon))) == 1
+
+
+def test_of_a_hard_puzzle_the_work_goes_on_in_parts() -> None:
+    """More tries than one part has; and the parts never are more than a puzzle takes, with bad luck."""
+    asked: list[SearchPuzzle] = []
+
+    def search(ask: SearchPuzzle) -> Found:
+        asked.append(ask)
+        return Found((ask.start.to_bytes(4, "big"),) if ask.start in (0, 2 * SLICE) else (), 1.0)
+
+    site, _ = gateways(moon_host={"answers": {SearchPuzzle: search}}, sun_host=under_load(puzzle_difficulty=18))
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.5)
+    most = PATIENCE * expected_tries(18)
+    assert [ask.start for ask in asked] == list(range(0, most, SLICE)) and sum(ask.tries for ask in asked) == most
+    assert [ask.wanted for ask in asked[:4]] == [4, 3, 3, 2]
+    assert "which was not solved: no solution after" in told(site.moon)[1]
+    site.world.run_until(lambda: token in site.moon.done)
+    assert "asks for a puzzle of 18 bits" in str(site.moon.done[token].error)
+
+
+def test_work_that_takes_too_long_is_given_up() -> None:
+    asked: list[SearchPuzzle] = []
+
+    def search(ask: SearchPuzzle) -> Found:
+        asked.append(ask)
+        return Found((), 25.0)
+
+    site, _ = gateways(moon_host={"answers": {SearchPuzzle: search}}, sun_host=under_load(puzzle_difficulty=18))
+    site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.5)
+    assert len(asked) == 3 and "no solution after 1572864 tries and 75 s" in told(site.moon)[1]
+
+
+def test_a_host_too_busy_to_work_asks_without() -> None:
+    """Where nobody is drawn it ends with the reason; where somebody is, it comes up."""
+
+    def search(ask: SearchPuzzle) -> Found:
+        raise BackendError("16 other puzzles are being worked on already")
+
+    for drawn in (0.0, 5.0):
+        site, _ = gateways(moon_host={"answers": {SearchPuzzle: search}}, sun_host=under_load(puzzle_legacy=drawn))
+        token = site.up()
+        error = site.moon.done[token].error
+        if drawn:
+            assert error is None and stands(site)
+        else:
+            assert error is not None and "which was not solved: 16 other puzzles" in error and bare(site.moon)
+
+
+def test_what_is_too_hard_is_refused_and_why() -> None:
+    """21 bits: the cookie alone goes back (§7.1.2). Nobody is drawn: `ikectl up` says what the gateway wants."""
+    busy = under_load(puzzle_difficulty=21, puzzle_most=21)
+    site, wire = gateways(sun_host=busy)
+    token = site.up()
+    why = "the gateway is under load and asks for a puzzle of 21 bits (RFC 8019), refused: it is harder than 20 bits"
+    assert str(site.moon.done[token].error).startswith(why) and bare(site.moon)
+    assert not wire.all(which(IKE_SA_INIT, holds=PuzzleSolution))
+    assert wire.messages(which(IKE_SA_INIT, by=site.moon))[1].notify(NotifyType.COOKIE) is not None
+    lucky, _ = gateways(sun_host=under_load(puzzle_difficulty=21, puzzle_most=21, puzzle_legacy=5.0))
+    lucky.up()
+    assert stands(lucky)
+
+
+def test_a_puzzle_of_no_difficulty_leaves_it_to_us() -> None:
+    """N(PUZZLE, 0): as much as we can afford (§7.1.1.1)."""
+    site, wire, forger = called()
+    asked: list[SearchPuzzle] = []
+
+    def search(ask: SearchPuzzle) -> Found:
+        asked.append(ask)
+        return Found((b"1", b"2", b"3", b"4"), 0.0)
+
+    site.moon.answers[SearchPuzzle] = search
+    answer(forger, wire, [Notify(NotifyType.COOKIE, b"c"), puzzle_notify(Demand(PrfId.HMAC_SHA2_256, 0))])
+    assert [ask.bits for ask in asked] == [FREE_CHOICE]
+    assert "a puzzle as hard as we can afford" in told(site.moon)[0]
+
+
+# -- hostile answers -------------------------------------------------------------
+
+
+def test_a_better_answer_is_taken_while_we_work() -> None:
+    """A stranger's puzzle comes first, the gateway's own answer while we work: the work is dropped."""
+    site, wire = gateways(moon_host={"slow": {SearchPuzzle: 20.0}})
+    held = wire.hold(which(by=site.sun), times=1)
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    forger = Stranger(wire, site.moon, SUN)
+    assert not answer(forger, wire, [Notify(NotifyType.COOKIE, b"forged"), puzzle_notify(SMALL)])
+    assert site.moon.engine.waiting == 1
+    wire.release(held)
+    site.world.run_until(lambda: token in site.moon.done, 5.0)
+    wait(site, 1)
+    assert site.moon.done[token].error is None and stands(site)
+    assert len(wire.all(which(IKE_SA_INIT, by=site.moon))) == 1
+    wait(site, 60)
+    assert stands(site) and not site.moon.engine.waiting
+
+
+def test_a_plain_cookie_is_taken_while_we_work() -> None:
+    site, wire, forger = called(moon_host={"slow": {SearchPuzzle: 20.0}})
+    answer(forger, wire, [Notify(NotifyType.COOKIE, b"forged"), puzzle_notify(SMALL)])
+    (request,) = answer(forger, wire, [Notify(NotifyType.COOKIE, b"another")])
+    assert request.message.payloads[0] == Notify(NotifyType.COOKIE, b"another")
+    assert request.message.get(PuzzleSolution) is None
+    wait(site, 60)
+    assert stands(site), "sun takes cookies that it did not ask for"
+
+
+def test_a_puzzle_solved_for_a_stranger_does_not_keep_the_gateway_out() -> None:
+    """The gateway is under load, too: what a forger wants is shown to it, and it asks for its own."""
+    site, wire = gateways(sun_host=under_load())
+    held = wire.hold(which(by=site.sun), times=1)
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    forger = Stranger(wire, site.moon, SUN)
+    answer(forger, wire, [Notify(NotifyType.COOKIE, b"forged"), puzzle_notify(SMALL)])
+    wire.release(held)
+    site.world.run_until(lambda: token in site.moon.done)
+    wait(site, 1)
+    assert site.moon.done[token].error is None and stands(site)
+
+
+def test_forgers_cannot_make_us_work_without_end() -> None:
+    """Fifty puzzles with ever new cookies: three are solved, and the request goes out six times."""
+    site, wire = gateways()
+    wire.hold(which(by=site.sun))
+    asked: list[SearchPuzzle] = []
+
+    def search(ask: SearchPuzzle) -> Found:
+        asked.append(ask)
+        return Found((b"1", b"2", b"3", b"4"), 0.0)
+
+    site.moon.answers[SearchPuzzle] = search
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    forger = Stranger(wire, site.moon, SUN)
+    for number in range(50):
+        answer(forger, wire, [Notify(NotifyType.COOKIE, bytes((number,))), puzzle_notify(SMALL)])
+    assert len(asked) == MOST_PUZZLES == 3
+    assert len(wire.all(which(IKE_SA_INIT, by=site.moon))) <= 6
+    wait(site, 600)
+    assert bare(site.moon) and site.moon.done[token].error is not None
+
+
+@pytest.mark.parametrize(
+    ("payloads", "restarts"),
+    [
+        ([Notify(NotifyType.PUZZLE, b"\0\5\4")], False),
+        ([Notify(NotifyType.COOKIE, b"c"), Notify(NotifyType.PUZZLE, b"\0\5")], False),
+        ([Notify(NotifyType.COOKIE, b"c"), Notify(NotifyType.PUZZLE, b"")], False),
+        ([Notify(NotifyType.COOKIE, b""), Notify(NotifyType.PUZZLE, b"\0\5\4")], False),
+        ([Notify(NotifyType.COOKIE, b"c"), Notify(NotifyType.PUZZLE, b"\0\6\4")], True),
+        ([Notify(NotifyType.COOKIE, b"c"), Notify(NotifyType.PUZZLE, b"\xff\xff\4")], True),
+        ([Notify(NotifyType.COOKIE, b"c"), Notify(NotifyType.PUZZLE, b"\0\5\xff")], True),
+    ],
+    ids=["no cookie", "cut", "empty", "cookie of 0", "prf not offered", "unknown prf", "255 bits"],
+)
+def test_puzzles_that_are_none_do_not_end_an_attempt(payloads: list[Payload], restarts: bool) -> None:
+    """Ignored, or at most answered by the cookie alone; nothing is worked on, and the gateway's answer counts."""
+    site, wire = gateways()
+    held = wire.hold(which(by=site.sun), times=1)
+    site.moon.answers[SearchPuzzle] = lambda ask: pytest.fail("it was worked on")
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    sent = answer(Stranger(wire, site.moon, SUN), wire, payloads)
+    assert [seen.message.get(PuzzleSolution) for seen in sent] == ([None] if restarts else [])
+    wire.release(held)
+    site.world.run_until(lambda: token in site.moon.done)
+    wait(site, 1)
+    assert site.moon.done[token].error is None and stands(site)
+
+
+def test_a_correction_of_the_group_during_the_work() -> None:
+    """N(INVALID_KE_PAYLOAD) while we work: the request goes out with the new key, and the puzzle is asked anew."""
+    site, wire = gateways(
+        ike="aes128gcm16-prfsha256-x25519-ecp256",
+        sun_ike="aes128gcm16-prfsha256-ecp256",
+        moon_host={"slow": {SearchPuzzle: 5.0}},
+        sun_host=under_load(),
+    )
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(1.0)
+    assert site.moon.engine.waiting == 1
+    (request,) = answer(Stranger(wire, site.moon, SUN), wire, [invalid_ke_notify(KeyExchangeMethod.ECP_256)])
+    assert request.message.one(KE).method is KeyExchangeMethod.ECP_256
+    site.world.run_until(lambda: token in site.moon.done)
+    wait(site, 1)
+    assert site.moon.done[token].error is None and stands(site)
+
+
+def test_group_and_puzzle_are_carried_along() -> None:
+    """The puzzle first, then N(INVALID_KE_PAYLOAD): cookie and solution are shown again with the other key (§2.6.1)."""
+    site, wire = gateways(
+        ike="aes128gcm16-prfsha256-x25519-ecp256", sun_ike="aes128gcm16-prfsha256-ecp256", sun_host=under_load()
+    )
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    *_, before, last = wire.messages(which(IKE_SA_INIT, by=site.moon))
+    assert before.payloads[:2] == last.payloads[:2] and isinstance(last.payloads[1], PuzzleSolution)
+    assert last.one(KE).method is KeyExchangeMethod.ECP_256

@@ -19,6 +19,7 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, IDi, IDr
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Notify
+from ikectl.wire.v2.puzzle import PuzzleSolution
 from ikectl.wire.v2.redirect import redirect_notify
 from tests.scenarios.stage import (
     CREATE_CHILD_SA,
@@ -352,6 +353,17 @@ def test_a_busy_gateway_wants_a_cookie() -> None:
     first, cookie, second, _ = wire.messages(which(RESUME), mark)[-4:]
     assert notifies(cookie) == [N.COOKIE]
     assert second.payloads == [*cookie.payloads, *first.payloads]
+
+
+def test_a_ticket_needs_no_puzzle() -> None:
+    """HDR, N(COOKIE), Ni, N(TICKET_OPAQUE): a cookie is enough under attack, for nothing is computed for a stranger."""
+    site, wire = prepared(sun_host={"settings": Settings(puzzle_threshold=0, puzzle_difficulty=4)})
+    assert wire.all(which(ExchangeType.IKE_SA_INIT, holds=PuzzleSolution))
+    mark = loss(site, wire)
+    wait(site, 20)
+    assert stands(site) and exchanges(wire, mark) == [RESUME, IKE_AUTH]
+    _, cookie, second, _ = wire.messages(which(RESUME), mark)[-4:]
+    assert notifies(cookie) == [N.COOKIE] and second.payloads[0] == cookie.payloads[0]
 
 
 def test_half_open_limits_hold() -> None:

@@ -217,6 +217,7 @@ class Machine(Responder):
             given_up += [*self.queue, *self._retries.values()]
             self.queue, self._retries = [], NO_RETRIES
         self.making = None
+        self._drop_aside()
         self.window.give_up()
         ends = [partial(revoke, sa)] if sa.issued and end in (End.OURS, End.DELETED) else []
         for exchange in given_up:

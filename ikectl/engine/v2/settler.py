@@ -6,9 +6,11 @@ Until IKE_AUTH has proven one, other answers to IKE_SA_INIT are kept and tried
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
+from ikectl.engine.chore import Chore
 from ikectl.engine.driver import LIVE, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.v2.alternatives import Alternatives
@@ -23,7 +25,7 @@ from ikectl.errors import (
     WireError,
 )
 from ikectl.exchange.v2 import crash_token
-from ikectl.exchange.v2.base import Again, Birth, Done, Doubt, Exchange, Ignore, Next
+from ikectl.exchange.v2.base import Again, Aside, Birth, Done, Doubt, Exchange, Ignore, Next
 from ikectl.exchange.v2.create_child import CreateChild
 from ikectl.exchange.v2.delete import DeleteIke
 from ikectl.exchange.v2.ike_auth import IkeAuth
@@ -147,15 +149,47 @@ class Settler(Requester):
                 self.doubt = why
                 self.sa.emit(Note(self.sa, f"{why} (not authenticated; waiting for another answer)"))
             case Again():
-                self.doubt = None
-                self._run(exchange.request(self.sa), partial(self._requested, exchange, request))
+                self._drop_aside()
+                self._ask_again(request)
+            case Aside(job):
+                self._work_aside(request, job)
             case Done():
                 self._settle(request, datagram, result)
+
+    def _ask_again(self, request: InFlight) -> None:
+        self.doubt = None
+        exchange: Exchange = request.purpose
+        self._run(exchange.request(self.sa), partial(self._requested, exchange, request))
+
+    def _work_aside(self, request: InFlight, job: Coroutine[Any, Any, None]) -> None:
+        """Work before the request is made anew, while other responses may come; only repeating it would be in vain."""
+        self._drop_aside()
+        self.doubt = None
+        self.schedule.pop(("retransmit", request.message_id), None)
+        chore = Chore(self.outside, job, partial(self._worked, request), self.now)
+        if chore.question is not None:
+            self.outside.asides[self.sa.our_spi] = chore
+
+    def _worked(self, request: InFlight, failure: IkectlError | None, now: float) -> None:
+        """The work is done, unless it is no longer wanted."""
+        self.outside.asides.pop(self.sa.our_spi, None)
+        self.now = now
+        if self._running is not None:
+            self._inbox += (partial(self._worked, request, failure, now),)
+        elif any(each is request for each in self.window.in_flight) and self.sa.state is not IkeState.CLOSED:
+            self._ask_again(request)
+
+    def _drop_aside(self) -> None:
+        """Nobody wants that work any more."""
+        chore = self.outside.asides.pop(self.sa.our_spi, None)
+        if chore is not None:
+            chore.cancel()
 
     def _settle(self, request: InFlight, datagram: bytes, done: Done) -> None:
         """Our exchange is over."""
         exchange: Exchange = request.purpose
         if isinstance(exchange, INITIALS):
+            self._drop_aside()
             self._initial_settled(exchange, request, datagram)
         elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and self.sa.state is IkeState.ESTABLISHED:
             self.gave_up = None

@@ -11,7 +11,7 @@ message proved itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -80,7 +80,18 @@ class Doubt:
     why: str
 
 
-Next = Done | Again | Ignore | Doubt
+@dataclass(slots=True)
+class Aside:
+    """The request must be made anew as after `Again`, but work comes first: seconds of it.
+
+    The reply that gave reason for it proves nothing, so another one is taken meanwhile, and the work dropped if that
+    leads on. The request is not repeated until the work is done. `job` raises nothing.
+    """
+
+    job: Coroutine[Any, Any, None]
+
+
+Next = Done | Again | Aside | Ignore | Doubt
 
 
 @dataclass(slots=True)

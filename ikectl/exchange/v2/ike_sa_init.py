@@ -18,10 +18,11 @@ from ikectl.crypto.ke import KePair
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import InvalidKe, NoProposalChosen, PeerMisbehaved
 from ikectl.exchange.v2 import auth_methods, childless, extensions, ppk, redirect
-from ikectl.exchange.v2.base import Again, Answer, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
+from ikectl.exchange.v2.base import Again, Answer, Aside, Case, Done, Doubt, Exchange, Ignore, Next, Reply, first_error
 from ikectl.exchange.v2.certreq import announced, request_certificates, wanted
 from ikectl.exchange.v2.child import one_proposal
 from ikectl.exchange.v2.create_child import CreateChild
+from ikectl.exchange.v2.demands import Demands
 from ikectl.exchange.v2.ike_intermediate import follow, optional_rounds_left_out
 from ikectl.exchange.v2.natd import judge_nat, nat_hashes, to_natt_port
 from ikectl.exchange.v2.nonce import NONCE_OCTETS, nonce_of
@@ -83,7 +84,7 @@ class IkeSaInit(Exchange):
     """IKE_SA_INIT, initiator's half (RFC 7296 §1.2).
 
     Starts over, same nonce and SPIi, when the responder wants a cookie
-    (§2.6) or another key exchange method (§2.7); gives up after MAX_RESTARTS.
+    (§2.6), a puzzle solved (RFC 8019 §7.1) or another key exchange method (§2.7); gives up after MAX_RESTARTS.
     """
 
     MAX_RESTARTS: ClassVar[int] = 5
@@ -94,7 +95,7 @@ class IkeSaInit(Exchange):
     token: int = 0
     offered: tuple[Proposal, ...] = ()
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
-    cookie: bytes = b""
+    demands: Demands = field(default_factory=Demands)
     pair: KePair | None = None
     restarts: int = 0
     path: Path | None = None
@@ -114,9 +115,8 @@ class IkeSaInit(Exchange):
                 self.said += await ppk.ours(sa, sa.connection.ppk_id)
         if self.pair is None:
             self.pair = await GenerateKe(self.method, sa.random)
-        first: list[Payload] = [Notify(NotifyType.COOKIE, self.cookie)] if self.cookie else []
         return [
-            *first,
+            *self.demands.payloads(),
             SA(self.offered),
             KE(self.method, self.pair.public),
             Nonce(sa.handshake.nonce_i),
@@ -129,14 +129,14 @@ class IkeSaInit(Exchange):
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
-        notify = reply.notify(NotifyType.COOKIE)
-        assert notify is not None
-        if notify.data == self.cookie:
-            return Ignore("the network's echo of a cookie we obeyed already")
-        if not 1 <= len(notify.data) <= 64:
-            raise PeerMisbehaved(f"a cookie of {len(notify.data)} octets; 1 to 64 are legal (§2.6)")
-        self.cookie = notify.data
-        return self._again(sa)
+        """With a puzzle, or without (RFC 8019 §7.1.2)."""
+        then = self.demands.take(sa, self.offered, reply)
+        if not isinstance(then, Again | Aside):
+            return then
+        counted = self._again(sa)
+        if isinstance(then, Aside) and not isinstance(counted, Again):
+            then.job.close()
+        return then if isinstance(counted, Again) else counted
 
     async def on_invalid_ke(self, sa: IkeSa, reply: Message) -> Next:
         notify = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
@@ -147,6 +147,7 @@ class IkeSaInit(Exchange):
         if wanted == self.method:
             return Ignore("we took this correction already")
         self.method, self.pair = wanted, None
+        self.demands.restarted()
         return self._again(sa)
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
@@ -159,6 +160,10 @@ class IkeSaInit(Exchange):
                 f"connection for {sa.path.local.host}: compare with its configuration; its log names what differs"
             )
         return Doubt(f"the peer answered IKE_SA_INIT with {error.type}")
+
+    async def on_puzzle_alone(self, sa: IkeSa, reply: Message) -> Next:
+        """Without a cookie there is nothing to be solved: the message has to be ignored (RFC 8019 §7.1.2)."""
+        return Ignore("a PUZZLE without a COOKIE")
 
     async def on_redirect(self, sa: IkeSa, reply: Message) -> Next:
         """Nobody has proven to be the gateway, so a better answer may come first; the next one has to (RFC 5685 §3)."""
@@ -224,6 +229,7 @@ class IkeSaInit(Exchange):
         Case(on_redirect, notify=NotifyType.REDIRECT),
         Case(on_refused, error=True),
         Case(on_chosen, required=(SA, KE, Nonce)),
+        Case(on_puzzle_alone, notify=NotifyType.PUZZLE),
     )
 
 
