@@ -21,7 +21,7 @@ from ikectl.config.build import (
 )
 from ikectl.config.kinds import gateway
 from ikectl.config.model import AddressSpec, Connection, Crl, Mode, PublicKey
-from ikectl.config.warnings import warnings
+from ikectl.config.warnings import secret_warnings, warnings
 from ikectl.engine.commands import Configure, Initiate, Install, Redirect, Rekey, Selection, Terminate, Uninstall
 from ikectl.engine.view import ChildSaView, IkeSaView
 from ikectl.pki.certificate import Certificate
@@ -274,7 +274,12 @@ async def list_policies(context: Context, request: requests.ListPolicies) -> Sha
 async def load_conn(context: Context, request: requests.Section) -> Shape:
     connection = connection_from_vici(request.name, request.tree, context.control.read_file)
     await context.control.load_connection(connection)
-    told = list(warnings(connection))
+    return _taken(warnings(connection))
+
+
+def _taken(warned: Iterable[str]) -> Shape:
+    """It was loaded, and this should be known of it."""
+    told = list(warned)
     return {**shapes.succeeded(), "warnings": told} if told else shapes.succeeded()
 
 
@@ -334,7 +339,7 @@ async def load_shared(context: Context, request: requests.Raw) -> Shape:
         owners = ", ".join(str(owner) for owner in secret.owners)
         secret = replace(secret, name=NAMELESS + (owners or "%any"))
     await context.control.credentials.load_secret(secret)
-    return shapes.succeeded()
+    return _taken(secret_warnings(secret))
 
 
 async def unload_shared(context: Context, request: requests.Identified) -> Shape:

@@ -148,6 +148,19 @@ def test_what_should_be_known_of_a_connection_is_told_at_loading(run: Run, serve
     assert warning.startswith("connection home calls a peer")
 
 
+@pytest.mark.parametrize(("secret", "told"), [("squeamish", True), ("0x" + "5a" * 31, True), ("0x" + "5a" * 32, False)])
+def test_a_post_quantum_key_that_can_be_guessed_is_told_at_loading(
+    run: Run, served: Served, tmp_path: Path, secret: str, told: bool
+) -> None:
+    """RFC 8784 §6 wants 256 bits; of the secret its length is all that is said."""
+    (tmp_path / "swanctl.toml").write_text(f'[secrets.ppk-site]\nsecret = "{secret}"\nid = "site"\n')
+    ran = run("load", str(tmp_path))
+    assert ran.code == 0, ran.err
+    assert ("warning  post-quantum key ppk-site has" in ran.out) is told
+    assert secret not in ran.out + ran.err
+    assert list(served.memory.credentials.loaded_secrets) == ["ppk-site"]
+
+
 def test_pools_come_before_their_users_and_go_after_them(run: Run, served: Served, directory: Path) -> None:
     road = """
     connections { road { version = 1
