@@ -36,6 +36,19 @@ def test_parameters_ascend() -> None:
         EncryptedDns.read(twice, 4)
 
 
+@pytest.mark.parametrize(("keys", "good"), [("0001", True), ("0001 0003", True), ("0007", False), ("0002", False)])
+def test_what_a_resolver_cannot_be_used_without(keys: str, good: bool) -> None:
+    """RFC 9460 §8: key 7 is not understood, and key 2 is not there."""
+    octets = bytes.fromhex(keys)
+    head, parameters = OCTETS[:19], OCTETS[19:]
+    whole = head + b"\0\0" + len(octets).to_bytes(2, "big") + octets + parameters
+    if good:
+        assert EncryptedDns.read(whole, 4) == DOT
+    else:
+        with pytest.raises(ValueError, match="needs the service parameters"):
+            EncryptedDns.read(whole, 4)
+
+
 @given(st.binary(max_size=80), st.sampled_from([4, 16]))
 def test_anything_is_a_resolver_or_a_value_error(octets: bytes, width: int) -> None:
     try:

@@ -8,7 +8,8 @@ from typing import NamedTuple, Self
 
 _HEAD = Struct("!HBB")  # Service Priority, number of addresses, octets of the name
 _PARAMETER = Struct("!HH")  # SvcParamKey, octets (RFC 9460 §2.2)
-_ALPN, _PORT = 1, 3
+_MANDATORY, _ALPN, _NO_DEFAULT_ALPN, _PORT = range(4)
+_UNDERSTOOD = frozenset({_ALPN, _NO_DEFAULT_ALPN, _PORT})
 _ANCHOR = Struct("!HBB")  # key tag, algorithm, digest type
 _MANY = 8
 """Addresses, or protocols, of one resolver: nobody asks more."""
@@ -40,6 +41,7 @@ class EncryptedDns(NamedTuple):
         addresses = tuple(packed[at : at + width] for at in range(0, len(packed), width))
         name = octets[names : names + length].decode("ascii", "replace").removesuffix(".")
         parameters = _parameters(octets[names + length :])
+        _check_mandatory(parameters)
         port = parameters.get(_PORT, b"")
         if len(port) not in (0, 2):
             raise ValueError("a port that is none")
@@ -70,6 +72,18 @@ def _parameters(octets: bytes) -> dict[int, bytes]:
         found[key] = octets[at : at + length]
         at, last = at + length, key
     return found
+
+
+def _check_mandatory(parameters: dict[int, bytes]) -> None:
+    """A resolver that cannot be used without a parameter which is not understood is none (RFC 9460 §8).
+
+    Raises ValueError.
+    """
+    octets = parameters.get(_MANDATORY, b"")
+    keys = {int.from_bytes(octets[at : at + 2], "big") for at in range(0, len(octets), 2)}
+    foreign = sorted(keys - _UNDERSTOOD)
+    if foreign or not keys <= parameters.keys():
+        raise ValueError(f"it needs the service parameters {sorted(keys)}, of which {foreign or 'some'} are not here")
 
 
 def _protocols(octets: bytes) -> tuple[str, ...]:
