@@ -7,24 +7,30 @@ from typing import Any
 
 import pytest
 
+from ikectl.config.model import Auth, AuthKind, Local, Remote
 from ikectl.engine.calls import MAX_REDIRECTS
 from ikectl.engine.commands import Redirect
 from ikectl.errors import BackendError
+from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa import asks
-from ikectl.sa.events import Note
-from ikectl.values.identity import IdentityPattern
+from ikectl.sa.events import AuthFailed, Note
+from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.path import Endpoint
+from ikectl.wire.payload import Payload
 from ikectl.wire.v2.cp import CP
+from ikectl.wire.v2.eap import EAP
+from ikectl.wire.v2.identity import AUTH
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Delete, Notify
 from ikectl.wire.v2.redirect import redirect, redirect_notify
-from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, INFORMATIONAL, bare, notifies, wait
+from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, INFORMATIONAL, bare, notifies, rewrite, wait
 from tests.scenarios.test_configuration_payload import ROAD, fill
 from tests.sim.forge import Impostor, chain_of, clear
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.site import MOON, SUN, Site, child, connection
+from tests.sim.users import user_answers
 from tests.sim.wiretap import Wiretap, which
 
 STAR = "203.0.113.7"
@@ -115,6 +121,41 @@ def test_a_redirect_of_a_stranger_is_ignored(client: dict[str, Any], nonce: byte
     assert site.moon.done[token].error is None
     assert site.moon.machines[0].sa.path.remote.host == SUN and site.moon.machines[0].sa.redirect == ""
     assert len(site.moon.children) == len(site.sun.children) == 1
+    site.world.settled()
+
+
+def users(site: Site, *gateways: Host) -> None:
+    """moon proves itself by EAP from now on, to these."""
+    eap, anybody = Auth(AuthKind.EAP, eap=(EapType.MSCHAPV2,)), IdentityPattern.parse("%any")
+    for host in (site.moon, *gateways):
+        host.answers.update(user_answers({"carol": b"of carol alone"}))
+        (made,) = host.engine.connections.all
+        if host is site.moon:
+            host.load(replace(made, local=(Local("local", eap, Identity.parse("carol")),)))
+        else:
+            host.load(replace(made, remote=(Remote("remote", eap, anybody, eap_id=anybody),)))
+
+
+@pytest.mark.conformance("v2-52")
+@pytest.mark.parametrize("proven", [True, False])
+def test_in_ike_auth_before_the_client_proved_itself(proven: bool) -> None:
+    """IDi --> <-- IDr, AUTH, N(REDIRECT): the gateway need not wait for EAP, but has to prove itself (§6)."""
+    site, star, wire = three()
+    users(site, site.sun, star)
+
+    def away(payloads: list[Payload]) -> list[Payload]:
+        said = [each for each in payloads if not isinstance(each, EAP)]
+        told = said if proven else [AUTH(each.method, bytes(32)) if isinstance(each, AUTH) else each for each in said]
+        return [*told, redirect_notify(STAR)]
+
+    rewrite(wire, which(IKE_AUTH, by=site.sun), away)
+    token = site.up()
+    wait(site, 40)  # until sun waits no more
+    if proven:
+        assert site.moon.done[token].error is None and at(site, star)
+        assert len(wire.messages(which(IKE_AUTH, by=site.sun))) == 1 and not site.moon.saw(AuthFailed)
+    else:
+        assert site.moon.saw(AuthFailed) and not star.machines
     site.world.settled()
 
 

@@ -16,7 +16,7 @@ from ikectl.config.model import AuthKind, Child, Connection, Remote
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
-from ikectl.exchange.v2 import auth_methods, ppk
+from ikectl.exchange.v2 import auth_methods, ppk, redirect
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
 from ikectl.exchange.v2.certreq import announced, request_certificates
@@ -211,6 +211,9 @@ class IkeAuth(Exchange):
         assert progress is not None and sa.connection is not None and sa.handshake is not None
         try:
             said = await self._go_on(sa, progress, reply)
+        except redirect.Redirected as away:
+            await self.abandon(sa, str(away))
+            return Done(close=str(away))
         except (AuthenticationFailed, CredentialError) as failure:
             why = str(failure)
             sa.emit(AuthFailed(sa, True, why))
@@ -232,7 +235,10 @@ class IkeAuth(Exchange):
         return progress.ours == len(sa.connection.local) and not follows
 
     async def _go_on(self, sa: IkeSa, progress: Progress, reply: Message) -> list[Payload] | None:
-        """Judge what the peer proves; what to say next, None when both ends have proven all they should."""
+        """Judge what the peer proves; what to say next, None when both ends have proven all they should.
+
+        Raises AuthenticationFailed, CredentialError, Redirected.
+        """
         connection = sa.connection
         assert connection is not None
         progress.messages += 1
@@ -247,6 +253,9 @@ class IkeAuth(Exchange):
             await self._judge(sa, progress, reply, proof)
         elif progress.named is None:
             self._expect(sa, progress, reply)
+        if progress.theirs and (progress.eap is not None or progress.ours < len(connection.local)):
+            # A gateway that is proven need not hear more of us first (RFC 5685 §6).
+            redirect.obey(sa, reply)
         if progress.eap is not None:
             return await self._converse(sa, progress, progress.eap, reply)
         if progress.ours < len(connection.local):

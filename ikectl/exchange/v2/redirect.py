@@ -68,6 +68,13 @@ def hear(sa: IkeSa, message: Message, nonce: bytes = b"") -> str:
     return gateway if shown == nonce else ""
 
 
+def obey(sa: IkeSa, reply: Message) -> None:
+    """Go where a gateway sends us that has proven itself in IKE_AUTH. Raises Redirected."""
+    sa.redirect = hear(sa, reply)
+    if sa.redirect:
+        raise Redirected(f"the gateway sends us to {sa.redirect}")
+
+
 class FollowRedirect(Rider):
     """The client's half in IKE_AUTH (§6)."""
 
@@ -77,9 +84,7 @@ class FollowRedirect(Rider):
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         """Raises Redirected."""
-        sa.redirect = hear(sa, reply)
-        if sa.redirect:
-            raise Redirected(f"the gateway sends us to {sa.redirect}")
+        obey(sa, reply)
 
 
 class AnswerRedirect(AnswerRider):
