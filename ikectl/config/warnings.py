@@ -27,5 +27,6 @@ def secret_warnings(secret: SharedSecret) -> Iterator[str]:
     if secret.kind is SecretKind.PPK and len(secret.data) < PPK_OCTETS:
         yield (
             f"post-quantum key {secret.name} has {len(secret.data)} octets: who poses as the peer may try keys "
-            f"offline, and who records the traffic too, once key exchanges can be broken; make it {PPK_OCTETS} random octets"
+            "offline, and who records the traffic too, once key exchanges can be broken; "
+            f"make it {PPK_OCTETS} random octets"
         )
