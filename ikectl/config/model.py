@@ -380,14 +380,15 @@ class Fresh(StrEnum):
     """One for each direction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A packet mark and the bits of it that count; mask 0 is no mark. One that is `fresh` has no value yet."""
 
     value: int = 0
     mask: int = 0
     fresh: Fresh = Fresh.NO
 
+
+NO_MARK = Mark()
 
 TFC_MTU = 0xFFFFFFFF
 """`tfc_padding = mtu`: the kernel pads to the MTU at most, whatever it is told."""
@@ -421,11 +422,11 @@ class Child:
     reqid: int = 0
     priority: int = 0
     interface: str = ""
-    mark_in: Mark = Mark()
-    mark_out: Mark = Mark()
+    mark_in: Mark = NO_MARK
+    mark_out: Mark = NO_MARK
     mark_in_sa: bool = False
-    set_mark_in: Mark = Mark()
-    set_mark_out: Mark = Mark()
+    set_mark_in: Mark = NO_MARK
+    set_mark_out: Mark = NO_MARK
     if_id_in: int = 0
     if_id_out: int = 0
     replay_window: int = 32

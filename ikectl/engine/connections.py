@@ -35,9 +35,9 @@ is sent five times meanwhile."""
 REPLACED = "replaced by a newer one of the same peer"
 PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
 
-Ends = tuple[Identity | None, Identity | None, str]
+Ends = tuple[bytes | None, bytes | None, str]
 """Our identity and the peer's, or the user that logged in: users may share an identity, or change theirs."""
-Whereabouts = tuple[Identity | None, Identity | None, bytes, str]
+Whereabouts = tuple[bytes | None, bytes | None, bytes, str]
 
 
 class Connections:
@@ -59,7 +59,9 @@ class Connections:
         self.reauthentications = Reauthentications(engine)
         self.annexes = Annexes(engine)
         self._contacts: dict[int, Ends] = {}
-        """Between whom our own IKE_AUTH is under way: by unique id, few at a time."""
+        """Between whom our own IKE_AUTH is under way: by unique id."""
+        self._under_way: dict[Ends, int] = {}
+        """How many of these are between the same ends."""
         self._reruns: dict[int, AnyDriver] = {}
         """Phases 1 under way beside an SA that is to be renewed, by its unique id."""
         self._renews: dict[int, int] = {}
@@ -68,7 +70,7 @@ class Connections:
         """Of SAs that were lost."""
         self._by_address: AddressTable | None = None
         """Made anew at the first search after a change, so that loading many stays cheap."""
-        self._by_peer: dict[Identity, list[Connection]] | None = None
+        self._by_peer: dict[bytes, list[Connection]] | None = None
         """By the one identity that each expects; made anew like the addresses."""
 
     # -- configuration ---------------------------------------------------------
@@ -95,8 +97,8 @@ class Connections:
             for connection in self._loaded.values():
                 expected = connection.remote[0].id.identity
                 if expected is not None:
-                    self._by_peer.setdefault(expected.canonical, []).append(connection)
-        return tuple(self._by_peer.get(identity.canonical, ()))
+                    self._by_peer.setdefault(expected.folded, []).append(connection)
+        return tuple(self._by_peer.get(identity.folded, ()))
 
     def load(self, connection: Connection, now: float) -> None:
         """Add or replace. Unchanged children keep their SAs; what only the old one started is closed."""
@@ -250,7 +252,7 @@ class Connections:
 
     def connected(self, local: Identity, remote: Identity, user: str = "") -> int:
         """How many SAs stand between these two, of that user."""
-        found = self._ends.get((local.canonical, None if user else remote.canonical, user))
+        found = self._ends.get((local.folded, None if user else remote.folded, user))
         return len(found) if isinstance(found, dict) else int(found is not None)
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
@@ -277,10 +279,19 @@ class Connections:
     def first_contact(self, sa: Association) -> bool:
         """Whether no other SA stands between the ends of `sa`, nor is on its way (RFC 7296 §2.4)."""
         ends = _ends(sa)
-        self._contacts.pop(sa.uniqueid, None)
-        first = ends not in self._ends and ends not in self._contacts.values()
+        self._contact_over(sa)
+        first = ends not in self._ends and ends not in self._under_way
         self._contacts[sa.uniqueid] = ends
+        self._under_way[ends] = self._under_way.get(ends, 0) + 1
         return first
+
+    def _contact_over(self, sa: Association) -> None:
+        """Its attempt came to its end, one way or the other."""
+        ends = self._contacts.pop(sa.uniqueid, None)
+        if ends is not None:
+            self._under_way[ends] -= 1
+            if not self._under_way[ends]:
+                del self._under_way[ends]
 
     def joined(self, machine: AnyDriver) -> None:
         """`machine` has a connection now, perhaps another one than before, and may be established."""
@@ -341,7 +352,7 @@ class Connections:
                 self._keep_older(machine, now)
             else:
                 self._keep_few(machine, now)
-        self._contacts.pop(sa.uniqueid, None)
+        self._contact_over(sa)
         self.calls.established(machine, now)
 
     def remains(self, session: Session) -> tuple[IkeSa, ...]:
@@ -478,7 +489,7 @@ class Connections:
     def closed(self, machine: AnyDriver, now: float) -> None:
         """An SA is gone: start it again if the configuration says so."""
         self._run_ended(machine)
-        self._contacts.pop(machine.sa.uniqueid, None)
+        self._contact_over(machine.sa)
         connection = self._loaded.get(machine.sa.name)
         if connection is not None:
             self.tickets.keep(machine, connection)
@@ -531,16 +542,16 @@ def _is_our_call(sa: Association) -> bool:
 
 def _ends(sa: Association) -> Ends:
     """However the peer spells them: its own spelling must not make it another peer."""
-    return _canonical(sa.local_id), None if sa.user else _canonical(sa.remote_id), sa.user
+    return _folded(sa.local_id), None if sa.user else _folded(sa.remote_id), sa.user
 
 
 def _whereabouts(sa: Association) -> Whereabouts:
     """Its identities, the peer's address and the connection."""
-    return _canonical(sa.local_id), _canonical(sa.remote_id), sa.path.remote.address, sa.name
+    return _folded(sa.local_id), _folded(sa.remote_id), sa.path.remote.address, sa.name
 
 
-def _canonical(identity: Identity | None) -> Identity | None:
-    return None if identity is None else identity.canonical
+def _folded(identity: Identity | None) -> bytes | None:
+    return None if identity is None else identity.folded
 
 
 def _same_peer(one: Association, other: Association) -> bool:

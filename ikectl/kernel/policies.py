@@ -19,7 +19,7 @@ from enum import Enum, IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from ikectl.config.model import Mark, Mode
+from ikectl.config.model import NO_MARK, Mark, Mode
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.bundle import parts
@@ -35,9 +35,6 @@ ICMP = frozenset({1, 58})
 
 PRIORITY_BASE = 400_000
 """See `priority`."""
-
-
-NO_MARK = Mark()
 
 
 class Direction(IntEnum):

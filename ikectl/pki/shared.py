@@ -43,7 +43,7 @@ class _End:
     def __init__(self, identity: Identity, address: bytes) -> None:
         self.unknown = identity.is_any
         self.identity = Identity.of_address(address) if self.unknown else identity
-        self.key = _key(self.identity)
+        self.key = self.identity.folded
 
 
 class SharedSecrets:
@@ -71,7 +71,7 @@ class SharedSecrets:
             raise CredentialError("an empty shared secret")
         patterns = tuple(ExactIdentity(owner) if isinstance(owner, Identity) else owner for owner in owners)
         exact = [owner.identity for owner in patterns]
-        keys = frozenset(_key(identity) for identity in exact if identity) if all(exact) else None
+        keys = frozenset(identity.folded for identity in exact if identity) if all(exact) else None
         order = next(self._numbers)
         entry = _Entry(patterns, Secret(secret), keys or None, order)
         if not name and entry in self._entries.values():
@@ -143,9 +143,3 @@ class SharedSecrets:
 
 
 _NONE: dict[object, _Entry] = {}
-
-
-def _key(identity: Identity) -> bytes:
-    """Equal for identities that are `same`."""
-    one = identity.canonical
-    return bytes((one.kind,)) + one.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from ikectl.config.model import Fresh, Mark
+from ikectl.config.model import NO_MARK, Fresh, Mark
 from ikectl.values.identity import Identity
 from ikectl.values.selector import TrafficSelector
 
@@ -31,8 +31,8 @@ class PolicyKey(NamedTuple):
     ts_remote: tuple[TrafficSelector, ...]
     remote: bytes
     """The packed address from which the peer proved itself."""
-    mark_in: Mark = Mark()
-    mark_out: Mark = Mark()
+    mark_in: Mark = NO_MARK
+    mark_out: Mark = NO_MARK
     """As configured: those of `%unique` have no number here."""
     if_id_in: int = 0
     if_id_out: int = 0
@@ -55,8 +55,8 @@ class PolicyKey(NamedTuple):
     @property
     def is_of_peer_itself(self) -> bool:
         """Whether it is for traffic of the very address the peer speaks from, which it may share with others."""
-        own = TrafficSelector.of_address(self.remote)
-        return bool([ts for ts in self.ts_remote if own & ts])
+        number, v6 = int.from_bytes(self.remote, "big"), len(self.remote) == 16
+        return bool([ts for ts in self.ts_remote if ts.start <= number <= ts.end and ts.v6 == v6])
 
     def clashes(self, other: PolicyKey) -> bool:
         """Whether another peer's policies or SAs would be mistaken for these, in either direction."""
@@ -150,11 +150,12 @@ class Reqids:
 
     def take(self, key: Hashable, given: int = 0) -> int:
         """The reqid for `key`; to be given back once per take. Who is the first gets `given`, if that is not 0."""
-        reqid = self._reqids.get(key)
-        if reqid is None:
-            reqid = self._reqids[key] = given or self.fresh()
-        else:
+        holders, offered = len(self._reqids), given or self._next
+        reqid = self._reqids.setdefault(key, offered)  # a key is long: it is hashed once
+        if len(self._reqids) == holders:
             self._further[key] = self._further.get(key, 0) + 1
+        elif not given:
+            self._next += 1
         return reqid
 
     def release(self, key: Hashable) -> None:

@@ -101,6 +101,12 @@ class Identity:
             return self
         return self if folded == data else Identity(kind, folded)
 
+    @property
+    def folded(self) -> bytes:
+        """Octets that are equal for all that are `same` and for nobody else: what tables are kept by."""
+        one = self.canonical
+        return bytes((one.kind,)) + one.data
+
     def __str__(self) -> str:
         """The form swanctl prints; unprintable octets are escaped, so a peer cannot forge a log line."""
         kind, data = self.kind, self.data

@@ -36,6 +36,7 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.window import Verdict
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
+from ikectl.wire.payload import Unknown
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
 
@@ -105,7 +106,7 @@ class Responder(Settler):
         self.sa.emit(
             MessageReceived(self.sa, header.exchange, header.message_id, False, message.payloads, len(datagram), path)
         )
-        if message.critical_unknown is not None:
+        if Unknown in message.said and message.critical_unknown is not None:
             refusal = UnsupportedCritical(message.critical_unknown)
             # In IKE_AUTH the peer then has no SA either (§2.21.2); later the SA goes on.
             fatal = str(refusal) if self.sa.state is IkeState.CONNECTING else None

@@ -43,6 +43,7 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.window import InFlight, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import Header
+from ikectl.wire.payload import Unknown
 from ikectl.wire.v2.message import Message
 
 GRACE = 1.0
@@ -86,7 +87,7 @@ class Settler(Requester):
         try:
             if header.exchange in INITIAL:
                 message = Message.read(datagram, header)
-                if message.critical_unknown is not None:
+                if Unknown in message.said and message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
             elif is_fragment(header):
                 whole = self._fragments.join(self.sa, header, datagram)
@@ -111,7 +112,7 @@ class Settler(Requester):
         self.sa.emit(
             MessageReceived(self.sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path)
         )
-        if message.critical_unknown is not None:
+        if Unknown in message.said and message.critical_unknown is not None:
             # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
             self._response_failed(request, UnsupportedCritical(message.critical_unknown))
             return

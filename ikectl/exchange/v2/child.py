@@ -134,17 +134,20 @@ async def offer(
         made.ts_local = (packet.local, *made.ts_local)
         made.ts_remote = (packet.remote, *made.ts_remote)
     try:
-        for protocol in dict.fromkeys(proposal.protocol for proposal in wanted):
+        for protocol in dict.fromkeys([proposal.protocol for proposal in wanted]):
             made.spis[protocol] = await AllocSpi(protocol, sa.path)
     except BackendError:
         await made.withdraw()
         raise
-    cpi = await compression.reserve(sa, config, made.ts_local, made.ts_remote)
-    if cpi:
-        made.spis[Protocol.IPCOMP] = cpi
+    if config.ipcomp:
+        cpi = await compression.reserve(sa, config, made.ts_local, made.ts_remote)
+        if cpi:
+            made.spis[Protocol.IPCOMP] = cpi
     made.offered = tuple(
-        proposal._replace(spi=made.spis[proposal.protocol].to_bytes(4, "big"))
-        for proposal in proposals.offer(wanted, without_ke=without_ke)
+        [
+            Proposal(number, protocol, made.spis[protocol].to_bytes(4, "big"), transforms)
+            for number, protocol, _, transforms in proposals.offer(wanted, without_ke=without_ke)
+        ]
     )
     return made
 

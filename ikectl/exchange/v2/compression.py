@@ -22,9 +22,8 @@ CPIS = range(256, 61440)
 
 
 async def reserve(sa: IkeSa, config: Child, *selectors: tuple[TrafficSelector, ...]) -> int:
-    """A CPI of ours for a child with these selectors; 0 where there will be no IPComp, which the operator is told."""
-    if not config.ipcomp:
-        return 0
+    """A CPI of ours for a child that is to have IPComp; 0 where its selectors or the kernel allow none, and the
+    operator is told."""
     v6 = len(sa.path.local.address) == 16
     if any(ts.v6 != v6 for side in selectors for ts in side):
         why = "the kernel compresses IPv4 over IPv4 or IPv6 over IPv6 only"
