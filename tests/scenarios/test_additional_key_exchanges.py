@@ -10,7 +10,7 @@ import pytest
 from ikectl.crypto import ke
 from ikectl.crypto.proposal import IkeSuite
 from ikectl.errors import BackendError, IkectlError, NoProposalChosen
-from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType
+from ikectl.iana.v2 import ExchangeType, KeyExchangeMethod, NotifyType, TransformType
 from ikectl.sa.asks import AnswerKe
 from ikectl.sa.events import IkeFailed, MessageSent
 from ikectl.wire.payload import Payload
@@ -151,7 +151,7 @@ def test_what_the_configuration_wants_is_not_given_up_for_a_peer_without_it(roun
 
 
 @pytest.mark.conformance("v2-110")
-@pytest.mark.parametrize("offered", [CLASSIC, f"{CLASSIC}-ke1_mlkem768-ke1_none"])
+@pytest.mark.parametrize("offered", [CLASSIC, f"{CLASSIC}-ke1_mlkem768-ke1_none,{CLASSIC}"])
 @pytest.mark.parametrize(
     "configured", [f"{CLASSIC}-ke1_mlkem768-ke1_none", f"{HYBRID},{CLASSIC}", f"{CLASSIC}-ke1_none-ke3_ecp256-ke3_none"]
 )
@@ -161,9 +161,33 @@ def test_what_may_be_left_out_is_left_out_for_a_peer_without_it(offered: str, co
     stranger = Stranger(wire, site.sun, MOON)
     (answer,) = stranger.ask(stranger.initial(offered))
     (chosen,) = answer.message.one(SA).proposals
-    assert IkeSuite.of(chosen).additional == ()
+    assert IkeSuite.of(chosen).additional == () and chosen.number == offered.count(",") + 1
+    assert not any(transform.type >= TransformType.ADDKE1 for transform in chosen.transforms)
     suite = sa_of(site.sun).suite
     assert suite is not None and suite.additional == ()
+
+
+@pytest.mark.conformance("v2-110")
+def test_additional_key_exchanges_without_the_exchange_for_them_are_of_unknown_types() -> None:
+    """RFC 9370 §2.2.1: HDR, SA(.. ADDKE1(.., NONE)), KE, Ni without the notify -->  <-- HDR, N(NO_PROPOSAL_CHOSEN)"""
+    site, wire = gateways(ike=f"{CLASSIC}-ke1_mlkem768-ke1_none")
+    stranger = Stranger(wire, site.sun, MOON)
+    (answer,) = stranger.ask(stranger.initial(f"{CLASSIC}-ke1_mlkem768-ke1_none"))
+    assert notifies(answer.message) == [NotifyType.NO_PROPOSAL_CHOSEN]
+    assert any("does not announce IKE_INTERMEDIATE" in event.text() for event in site.sun.saw(IkeFailed))
+
+
+@pytest.mark.conformance("v2-110")
+@pytest.mark.parametrize("configured", [CLASSIC, HYBRID])
+def test_who_lists_additional_key_exchanges_hears_that_the_exchange_is_known(configured: str) -> None:
+    """<-- HDR, SA(.. ADDKE1(NONE)), KE, Nr, N(INTERMEDIATE_EXCHANGE_SUPPORTED), or these types were unknown ones."""
+    site, wire = gateways(ike=configured)
+    stranger = Stranger(wire, site.sun, MOON)
+    offered = stranger.initial(f"{CLASSIC}-ke1_mlkem768-ke1_none")
+    (answer,) = stranger.ask([*offered, INTERMEDIATE_EXCHANGE_SUPPORTED])
+    (chosen,) = answer.message.one(SA).proposals
+    assert len(IkeSuite.of(chosen).additional) == (configured is HYBRID)
+    assert NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED in notifies(answer.message)
 
 
 INTERMEDIATE = ExchangeType.IKE_INTERMEDIATE

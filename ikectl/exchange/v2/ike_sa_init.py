@@ -273,7 +273,7 @@ class AnswerIkeSaInit(Answer):
         if NotifyType.USE_PPK in request.said or NotifyType.USE_PPK_INT in request.said:
             sa.handshake.ppk_in = await ppk.taken(sa.connection, request)
             told = ppk.answer(sa.handshake.ppk_in)
-        if suite.additional or USE_PPK_INT in told:
+        if _lists_rounds(chosen) or USE_PPK_INT in told:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         payloads.append(MULTIPLE_AUTH_SUPPORTED)
         sa.extensions = extensions.agreed(sa.connection, request, *redirect.agreed(request))
@@ -295,7 +295,7 @@ class AnswerIkeSaInit(Answer):
         distinct = {id(candidate.proposals): candidate.proposals for candidate in self.candidates}
         for ours in distinct.values():
             try:
-                chosen = proposals.select(offer.proposals, _on_the_table(ours, rounds))
+                chosen = _chosen(offer.proposals, ours, rounds)
             except NoProposalChosen as refusal:
                 if failure is None or refusal.distance < failure.distance:
                     failure = NoProposalChosen(f"connection {self._first_with(ours)}: {refusal}")
@@ -315,6 +315,27 @@ def _has_rounds(offered: Sequence[Proposal]) -> bool:
     """Whether additional key exchanges are offered (RFC 9370 §2.2.1)."""
     first = TransformType.ADDKE1
     return bool([t for proposal in offered for t in proposal.transforms if t.type >= first])
+
+
+def _lists_rounds(chosen: Proposal) -> bool:
+    """Whether a choice has transforms for additional key exchanges, be they NONE. They come last, as types are ordered."""
+    return chosen.transforms[-1].type >= TransformType.ADDKE1
+
+
+def _chosen(offered: Sequence[Proposal], configured: tuple[Proposal, ...], rounds: bool) -> Proposal:
+    """Our choice; `rounds`: the peer knows IKE_INTERMEDIATE. Raises NoProposalChosen."""
+    ours = _on_the_table(configured, rounds)
+    chosen = proposals.select(offered, ours)
+    if rounds or not _lists_rounds(chosen):
+        return chosen
+    # RFC 9370 §2.2.1: then these transforms are of unknown types, and the proposals that have them are skipped.
+    rest = [proposal for proposal in offered if not _has_rounds((proposal,))]
+    if not rest:
+        raise NoProposalChosen(
+            "all that the peer offers has additional key exchanges, and it does not announce IKE_INTERMEDIATE, as it "
+            "must with them (RFC 9370 §2.2.1)"
+        )
+    return proposals.select(rest, ours)
 
 
 def _on_the_table(configured: tuple[Proposal, ...], rounds: bool) -> tuple[Proposal, ...]:
