@@ -261,14 +261,16 @@ class Engine:
             if not candidates and self.connections.for_addresses(*ends, 1):
                 self._router.not_version_2(message, path, now)
                 return
+            ticket = b""
             if message.exchange is ExchangeType.IKE_SESSION_RESUME:
                 candidates = tuple([each for each in candidates if each.resumption])
-                if not candidates:
-                    self._router.no_ticket(message, path)
+                shown = message.notify(NotifyType.TICKET_OPAQUE)
+                ticket = b"" if shown is None else shown.data
+                if not self._router.takes_ticket(message, ticket, bool(candidates), path):
                     return
             machine = self.new_machine(False, path, message.spi_i, now, candidates[0] if candidates else None)
             assert isinstance(machine, Machine)
-            self._router.add_half_open(machine, stranger.datagram)
+            self._router.add_half_open(machine, stranger.datagram, ticket)
             if not candidates:
                 machine.sa.emit(Note(machine.sa, self._nobody_for(path, 2)))
             answer = ANSWERS_INITIAL[message.exchange](candidates)

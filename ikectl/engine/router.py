@@ -38,6 +38,10 @@ MAJOR_VERSION = 2
 INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
 """What begins an SA of IKEv2, unprotected; the same limits hold for either."""
 
+MAX_SHOWN = 3
+"""Half-open SAs of one session ticket: that of its owner, of a try that the owner gave up, of somebody who saw it. No
+key exchange and no puzzle stands before them, so one ticket shown from many addresses must not fill all places."""
+
 LOOKED_AT = 64
 """Half-open SAs that are looked at to find one which may make room: the work for a stranger's message is bounded."""
 
@@ -298,9 +302,9 @@ class Router:
         """Route messages to a new machine."""
         self.machines[machine.sa.our_spi] = machine
 
-    def add_half_open(self, machine: AnyDriver, request: bytes) -> None:
-        """Count a responder whose peer has yet to prove itself, and the first message of that."""
-        self._of(machine).add(machine, request)
+    def add_half_open(self, machine: AnyDriver, request: bytes, ticket: bytes = b"") -> None:
+        """Count a responder whose peer has yet to prove itself, the first message of that, and what ticket it shows."""
+        self._of(machine).add(machine, request, ticket)
 
     def drop_half_open(self, machine: AnyDriver) -> None:
         """It went on, or it is gone; nothing happens if it was not counted."""
@@ -358,12 +362,19 @@ class Router:
             refusal = MessageV1(*cookies, v1.ExchangeType.INFORMATIONAL, message.message_id, [notify])
             self._outside.transmit(refusal.write(), path)
 
-    def no_ticket(self, message: Message, path: Path) -> None:
-        """Tell who shows a session ticket that none is taken for its address (RFC 5723 §4.3.2)."""
-        self._drop(path, "a session ticket, and no connection for its address takes any")
+    def takes_ticket(self, message: Message, ticket: bytes, wanted: bool, path: Path) -> bool:
+        """Whether a session ticket may begin a half-open SA; else its bearer is told (RFC 5723 §4.3.2).
+
+        `wanted`: there is a connection for its address that takes tickets.
+        """
+        if wanted and self.half_open.of_ticket(ticket) < MAX_SHOWN:
+            return True
+        why = "that began enough half-open SAs" if wanted else "and no connection for its address takes any"
+        self._drop(path, f"a session ticket, {why}")
         ends = message.spi_i, NO_SPI
         refusal = Message(*ends, message.exchange, 0, True, False, [Notify(NotifyType.TICKET_NACK)])
         self._outside.transmit(refusal.write(), path)
+        return False
 
     def reply_to_stranger(self, header: Header, payloads: list[Notify], path: Path) -> None:
         """An unprotected response that copies the request's SPIs, exchange and number; no state is kept."""

@@ -381,6 +381,25 @@ def test_half_open_limits_hold() -> None:
     assert site.sun.engine.half_open == 0 and stands(site)
 
 
+def test_one_ticket_does_not_fill_all_places() -> None:
+    """Shown from address after address it begins a few half-open SAs, for nothing is to be worked for it."""
+    site, wire = prepared(sun={"remote": "%any"})
+    ticket = sa_of(site.moon).ticket
+    assert ticket is not None
+    shown, answers = Notify(N.TICKET_OPAQUE, ticket.octets), []
+    for number in range(10):
+        stranger = Stranger(wire, site.sun, f"203.0.113.{number + 1}")
+        (answer,) = stranger.ask([Nonce(bytes(32)), shown], exchange=RESUME)
+        answers.append(answer.message.get(Nonce) is not None)
+    assert answers == [True] * 3 + [False] * 7 and site.sun.engine.half_open == 3
+    assert notifies(answer.message) == [N.TICKET_NACK] and len(site.sun.machines) == 4
+    wait(site, 60)
+    assert site.sun.engine.half_open == 0
+    mark = loss(site, wire)
+    wait(site, 20)
+    assert stands(site) and exchanges(wire, mark) == [RESUME, IKE_AUTH]
+
+
 @pytest.mark.parametrize("rekeyer", ["moon", "sun"])
 def test_a_rekeyed_sa_gets_a_ticket_of_its_own(rekeyer: str) -> None:
     """INFORMATIONAL {N(TICKET_REQUEST)} on the new SA, by the client; that of the old one is worth nothing."""
