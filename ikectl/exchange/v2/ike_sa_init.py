@@ -318,7 +318,7 @@ def _has_rounds(offered: Sequence[Proposal]) -> bool:
 
 
 def _lists_rounds(chosen: Proposal) -> bool:
-    """Whether a choice has transforms for additional key exchanges, be they NONE. They come last, as types are ordered."""
+    """Whether a choice has transforms for additional key exchanges, be they NONE. Its transforms are in type order."""
     return chosen.transforms[-1].type >= TransformType.ADDKE1
 
 
