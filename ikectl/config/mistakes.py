@@ -49,7 +49,17 @@ _TUNES_V2: Mapping[str, tuple[Any, ...]] = {
     "ocsp": (Ocsp.REPLY, Ocsp.NEVER),
     "window": (1,),
     **dict.fromkeys(
-        ("follow_redirects", "redirect_to", "qcd", "resumption", "cert_uris", "ppk_id", "ppk_required"), ()
+        (
+            "follow_redirects",
+            "redirect_to",
+            "message_id_sync",
+            "qcd",
+            "resumption",
+            "cert_uris",
+            "ppk_id",
+            "ppk_required",
+        ),
+        (),
     ),
 }
 """Options that mean something to IKEv2 alone, and what they may say all the same: what IKEv1 does anyway. `mobike` is

@@ -515,6 +515,7 @@ class Connection:
     dpd_timeout: int = 0
     fragmentation: Fragmentation = Fragmentation.YES
     window: int = 1
+    message_id_sync: bool = False
     qcd: bool = False
     resumption: bool = False
     follow_redirects: bool = False

@@ -274,6 +274,8 @@ CONNECTION = Group(
         O("window",       kinds.WINDOW,        "1",       "IKEv2: how many exchanges each end may have under way at once, at most "
                                                           "16, where both ends can. Most peers take 1 whatever is said; it "
                                                           "helps with many children.", own=True),
+        O("message_id_sync", kinds.BOOL,       "no",      "IKEv2: the peer is a cluster, whose members take over from one "
+                                                          "another and say where message IDs go on (RFC 6311).", own=True),
         O("qcd",          kinds.BOOL,          "no",      "IKEv2: learn at once that a restarted peer has lost the IKE SA, "
                                                           "and let it learn the same of us (RFC 6290).", own=True),
         O("resumption",   kinds.BOOL,          "no",      "IKEv2: a client whose IKE SA was lost gets it back by a ticket, "

@@ -14,6 +14,7 @@ from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
 from ikectl.sa.mobility import Mobility
+from ikectl.sa.synchrony import Synchrony
 from ikectl.sa.tickets import KeptTicket, Session
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
@@ -134,6 +135,8 @@ class IkeSa(Association):
     """What this SA resumes, if it came up by a ticket."""
     mobility: Mobility | None = None
     """What MOBIKE keeps; None unless both ends support it."""
+    synchrony: Synchrony | None = None
+    """What follows a cluster at the other end from member to member; None unless both ends said that they can."""
     peer_window: int = 1
     """How many of our requests the peer takes at once, as far as we want to know (RFC 7296 §2.3)."""
     sealed: int = 0

@@ -67,6 +67,17 @@ class Window:
         """Bare where it is one datagram, as it mostly is: every SA keeps one."""
         self._reply_to: bytes = b""
 
+    @property
+    def highest(self) -> int:
+        """The highest number of a request that was answered; -1 if none was."""
+        return self.expected - 1
+
+    def moved(self, next_request: int, expected: int) -> Window:
+        """One that goes on at these numbers; what was said and asked before counts no more (RFC 6311 §5.1)."""
+        window = Window()
+        window.next_request, window.expected = next_request, expected
+        return window
+
     # -- our requests ------------------------------------------------------------
 
     def send(self, exchange: ExchangeType, datagrams: tuple[bytes, ...], purpose: Any = None) -> InFlight:
@@ -117,7 +128,7 @@ class Window:
         Of a request in fragments the first one stands for all: only that may fetch the reply again (RFC 7383 §2.6.1).
         """
         self.expected = number + 1
-        self._reply_to = _mark(request)
+        self._reply_to = mark(request)
         self._reply = reply[0] if len(reply) == 1 else reply
 
     def repeat(self, number: int, request: bytes) -> tuple[bytes, ...]:
@@ -126,7 +137,7 @@ class Window:
         Any other gets nothing: a few octets with the right number must not fetch a long reply to an address
         that somebody made up.
         """
-        return self.reply(number) if _mark(request) == self._reply_to else ()
+        return self.reply(number) if mark(request) == self._reply_to else ()
 
     def reply(self, number: int) -> tuple[bytes, ...]:
         """The kept reply to the request of that number, for whoever has proven to be entitled to it."""
@@ -149,6 +160,13 @@ class WideWindow(Window):
         if reply := narrow.reply(last):
             self._replies[last] = narrow._reply_to, reply
 
+    @property
+    def highest(self) -> int:
+        return max(self._replies, default=self.expected - 1)
+
+    def moved(self, next_request: int, expected: int) -> Window:
+        return WideWindow(super().moved(next_request, expected), self.size)
+
     def judge(self, message_id: int) -> Verdict:
         if message_id in self._replies:
             return Verdict.REPEAT
@@ -156,7 +174,7 @@ class WideWindow(Window):
         return Verdict.NEW if inside else Verdict.OUTSIDE
 
     def replied(self, number: int, request: bytes, reply: tuple[bytes, ...]) -> None:
-        self._replies[number] = _mark(request), reply
+        self._replies[number] = mark(request), reply
         while self.expected in self._replies:
             self.expected += 1
         # Who sends a number has the answers to all that are `size` below it (§2.3).
@@ -164,13 +182,13 @@ class WideWindow(Window):
         self._replies = {each: kept for each, kept in self._replies.items() if each > oldest}
 
     def repeat(self, number: int, request: bytes) -> tuple[bytes, ...]:
-        mark, reply = self._replies.get(number, (b"", ()))
-        return reply if mark == _mark(request) else ()
+        kept, reply = self._replies.get(number, (b"", ()))
+        return reply if kept == mark(request) else ()
 
     def reply(self, number: int) -> tuple[bytes, ...]:
         return self._replies[number][1] if number in self._replies else ()
 
 
-def _mark(request: bytes) -> bytes:
+def mark(request: bytes) -> bytes:
     """What a request is recognised by."""
     return sha256(request).digest()[:_MARK_OCTETS]

@@ -40,7 +40,7 @@ SWANCTL = {
 }
 
 OWN = {
-    "connection": """aggressive_psk life_bytes follow_redirects redirect_to qcd resumption window tcp
+    "connection": """aggressive_psk life_bytes follow_redirects redirect_to qcd resumption window tcp message_id_sync
         remote_tcp_port cert_uris dhcp dhcp_server dhcp_giaddr dhcp_interface ppk_intermediate dns_domains""",
     "remote": "rdn_matching",
     "child": "bundle",

@@ -297,6 +297,7 @@ def test_what_tunes_ikev1_may_stand_where_it_may_be_spoken(key: str) -> None:
         "follow_redirects = yes",
         "redirect_to = gw-b.example.org",
         "window = 4",
+        "message_id_sync = yes",
         "qcd = yes",
         "resumption = yes",
         "ppk_id = quantum",

@@ -115,6 +115,12 @@ EXACT: list[tuple[Callable[[Notify], object], NotifyType, str, object]] = [
     (views.window_size, NotifyType.SET_WINDOW_SIZE, "00000005", 5),
     (views.auth_lifetime, NotifyType.AUTH_LIFETIME, "00000e10", 3600),
     (views.message_id, NotifyType.INVALID_MESSAGE_ID, "00000007", 7),
+    (
+        views.message_id_sync,
+        NotifyType.IKEV2_MESSAGE_ID_SYNC,
+        "0102030400000007000001ff",
+        views.Position(b"\1\2\3\4", 7, 511),
+    ),
     (views.invalid_spi, NotifyType.INVALID_SPI, "c0ffee01", SPI),
     (views.critical_payload, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, "2e", PayloadType.SK),
     (views.nat_hash, NotifyType.NAT_DETECTION_SOURCE_IP, "00" * 20, bytes(20)),

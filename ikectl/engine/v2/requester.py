@@ -153,7 +153,7 @@ class Requester(Dialler):
         datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._longest)
         if again is None:
             request = self.window.send(exchange.type, datagrams, exchange)
-            if is_large(self.sa, datagrams):
+            if self.sa.synchrony is not None or is_large(self.sa, datagrams):
                 request.payloads = payloads
         else:
             request = again
@@ -184,6 +184,20 @@ class Requester(Dialler):
         """It needs no answer any more."""
         self.window.settle(request)
         self.schedule.pop(("retransmit", request.message_id), None)
+
+    def _ask_anew(self, requests: tuple[InFlight, ...]) -> None:
+        """Who they were for may never have seen them, or not told: the same under new numbers (RFC 6311 §5.1)."""
+        for old in requests:
+            self.schedule.pop(("retransmit", old.message_id), None)
+            assert old.payloads is not None
+            number = self.window.next_request
+            datagrams = write(self.sa, old.exchange, number, False, old.payloads, self._longest)
+            request = self.window.send(old.exchange, datagrams, old.purpose)
+            request.payloads = old.payloads
+            self._send_request(request)
+            octets = sum(map(len, datagrams))
+            self.sa.emit(MessageSent(self.sa, old.exchange, number, False, old.payloads, octets, self.sa.path))
+            self._set(("retransmit", number), self.now + wait(self.sa.env.settings, 0, self.sa.random))
 
     # -- silence ---------------------------------------------------------------
 
@@ -245,7 +259,6 @@ class Requester(Dialler):
         if limit:
             request.datagrams = cut_anew(self.sa, request.exchange, request.message_id, request.payloads, limit)
             self.sa.emit(Note(self.sa, f"no answer to {request.exchange}: sending it in smaller fragments"))
-        request.payloads = None
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
         """No usable answer: the SA is dead (RFC 7296 §2.4)."""

@@ -6,7 +6,7 @@ from functools import partial
 
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.engine import lifetimes
-from ikectl.engine.driver import End
+from ikectl.engine.driver import STANDING, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.v2.envelope import open_message, write
 from ikectl.engine.v2.fragmentation import is_fragment, repeats
@@ -21,6 +21,7 @@ from ikectl.errors import (
     WireError,
 )
 from ikectl.exchange.v2.base import Answer, Reply
+from ikectl.exchange.v2.message_id_sync import wish_of
 from ikectl.exchange.v2.rekey_ike import take_over
 from ikectl.exchange.v2.table import answer_to, busy, premature
 from ikectl.exchange.v2.window_size import ReportMessageId
@@ -33,12 +34,13 @@ from ikectl.sa.events import (
 )
 from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.window import Verdict
+from ikectl.sa.synchrony import Synchrony, agree
+from ikectl.sa.window import Verdict, mark
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
-from ikectl.wire.payload import Unknown
+from ikectl.wire.payload import Payload, Unknown
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import Delete, Notify
+from ikectl.wire.v2.notify import Delete, Notify, Position, message_id_sync_notify
 
 COMPLAIN_AFTER = 60.0
 """Seconds from one INVALID_MESSAGE_ID to the next; they must be rate limited (RFC 7296 §2.3)."""
@@ -69,6 +71,8 @@ class Responder(Settler):
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
         number = header.message_id
+        if not number and self.sa.synchrony is not None and self._take_sync(self.sa.synchrony, header, datagram, path):
+            return
         verdict = self.window.judge(number)
         if verdict is Verdict.REPEAT:
             keys = self._keys_before or self.sa.keys
@@ -127,6 +131,50 @@ class Responder(Settler):
             self._reply(header.exchange, number, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
             return
         self._answer(answer(), message, datagram, path)
+
+    def _take_sync(self, synchrony: Synchrony, header: Header, datagram: bytes, path: Path) -> bool:
+        """Whether it is a member of the peer's cluster that takes over; message ID 0 alone is no sign of it."""
+        sa = self.sa
+        if sa.state not in STANDING or header.exchange is not ExchangeType.INFORMATIONAL or is_fragment(header):
+            return False
+        if synchrony.asked == mark(datagram):
+            if self.window.expected == synchrony.highest:  # else the member has its answer: it goes on
+                self._transmit(synchrony.answer, path)
+            return True
+        try:
+            message = open_message(sa, header, datagram)
+        except (IntegrityFailure, WireError):
+            return False  # judged by its number, as any other
+        wish = wish_of(message)
+        if wish is None:
+            return False
+        position = agree(synchrony, wish, self.window.highest, self.window.next_request)
+        if position is None:
+            self._drop(path, f"a member of the peer's cluster wants to go on at {wish.send}, which is behind")
+            return True
+        self._heard(path)
+        octets = len(datagram)
+        sa.emit(MessageReceived(sa, header.exchange, 0, False, message.payloads, octets, path))
+        self._go_on_at(synchrony, position, datagram, path)
+        return True
+
+    def _go_on_at(self, synchrony: Synchrony, position: Position, datagram: bytes, path: Path) -> None:
+        """Both ends go on at these numbers; the answer has message ID 0 as well (RFC 6311 §5.1)."""
+        sa, payloads = self.sa, list[Payload]([message_id_sync_notify(position)])
+        datagrams = write(sa, ExchangeType.INFORMATIONAL, 0, True, payloads, self._longest)
+        synchrony.highest, synchrony.asked, synchrony.answer = position.receive, mark(datagram), datagrams
+        self._transmit(datagrams, path)
+        sa.emit(MessageSent(sa, ExchangeType.INFORMATIONAL, 0, True, payloads, sum(map(len, datagrams)), path))
+        sa.emit(
+            Note(
+                sa,
+                f"another member of the peer's cluster took over: its requests go on at {position.receive}, "
+                f"ours at {position.send}",
+            )
+        )
+        unanswered = self.window.in_flight
+        self.window = self.window.moved(position.send, position.receive)
+        self._ask_anew(unanswered)
 
     def _complain(self, header: Header, datagram: bytes) -> None:
         """The peer is beyond the window it may use: say so, if it really is the peer (RFC 7296 §2.3)."""

@@ -11,6 +11,7 @@ from ikectl.config.model import Unique
 from ikectl.exchange.v2.auth_lifetime import AnswerAuthLifetime, AuthLifetime
 from ikectl.exchange.v2.config_payload import ReplyConfig, RequestConfig
 from ikectl.exchange.v2.crash_token import AnswerCrashToken, CrashToken
+from ikectl.exchange.v2.message_id_sync import AnswerFollowCluster, FollowCluster
 from ikectl.exchange.v2.mobike import AnswerMobike, Mobike
 from ikectl.exchange.v2.redirect import AnswerRedirect, FollowRedirect
 from ikectl.exchange.v2.rider import AnswerRider, Rider
@@ -66,6 +67,7 @@ RIDERS: tuple[type[Rider], ...] = (
     CrashToken,
     AskTicket,
     FollowRedirect,
+    FollowCluster,
 )
 ANSWERS: tuple[type[AnswerRider], ...] = (
     AnswerMobike,
@@ -75,4 +77,5 @@ ANSWERS: tuple[type[AnswerRider], ...] = (
     ReplyConfig,
     AnswerCrashToken,
     GiveTicket,
+    AnswerFollowCluster,
 )

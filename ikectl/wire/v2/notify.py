@@ -122,6 +122,7 @@ IKEV2_FRAGMENTATION_SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 INTERMEDIATE_EXCHANGE_SUPPORTED = Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)
 USE_PPK = Notify(NotifyType.USE_PPK)
 USE_PPK_INT = Notify(NotifyType.USE_PPK_INT)
+MESSAGE_ID_SYNC_SUPPORTED = Notify(NotifyType.IKEV2_MESSAGE_ID_SYNC_SUPPORTED)
 MOBIKE_SUPPORTED = Notify(NotifyType.MOBIKE_SUPPORTED)
 UPDATE_SA_ADDRESSES = Notify(NotifyType.UPDATE_SA_ADDRESSES)
 NO_ADDITIONAL_ADDRESSES = Notify(NotifyType.NO_ADDITIONAL_ADDRESSES)
@@ -187,6 +188,30 @@ def message_id(notify: Notify) -> int:
 def message_id_notify(number: int) -> Notify:
     """INVALID_MESSAGE_ID about the request of that number."""
     return Notify(NotifyType.INVALID_MESSAGE_ID, U32.pack(number))
+
+
+class Position(NamedTuple):
+    """Where one end stands (RFC 6311 §5.1): M1 and P1 in a request, P2 and M2 in its response."""
+
+    nonce: bytes
+    """4 octets that the response gives back."""
+    send: int
+    """Message ID of the next request it will send."""
+    receive: int
+    """Of the next request it expects."""
+
+
+_POSITION = Struct("!4sII")
+
+
+def message_id_sync(notify: Notify) -> Position:
+    """What IKEV2_MESSAGE_ID_SYNC says of its sender (RFC 6311 §5.1)."""
+    return Position(*_POSITION.unpack(_data(notify, _POSITION.size)))
+
+
+def message_id_sync_notify(position: Position) -> Notify:
+    """IKEV2_MESSAGE_ID_SYNC."""
+    return Notify(NotifyType.IKEV2_MESSAGE_ID_SYNC, _POSITION.pack(*position))
 
 
 def child_spi(notify: Notify) -> ChildSpi:

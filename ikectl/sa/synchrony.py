@@ -1,0 +1,38 @@
+"""Synchrony: what is known of a cluster at the other end that may fail over (RFC 6311).
+
+Members of a cluster share the keys of an IKE SA, but not its message IDs up to
+the last one. The member that takes over says in a request of its own kind
+where it will go on and where it expects us to; each such request lies higher
+than the one before, so that none can be played back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ikectl.wire.v2.notify import Position
+
+MAX_NUMBER = 2**31 - 1
+"""The highest message ID a member may name: no SA comes near it, and enough has to be left to go on with."""
+
+
+@dataclass(slots=True, eq=False)
+class Synchrony:
+    """Both ends said IKEV2_MESSAGE_ID_SYNC_SUPPORTED; an SA without one of these keeps its numbers."""
+
+    highest: int = -1
+    """The highest number that a member has named as its next."""
+    asked: bytes = b""
+    """The last request to synchronise, by its mark."""
+    answer: tuple[bytes, ...] = ()
+    """The response to it, as sent, until the member goes on."""
+
+
+def agree(synchrony: Synchrony, wish: Position, seen: int, following: int) -> Position | None:
+    """Our end's position after a member's `wish`; None where nothing may be said (§5.1).
+
+    `seen` is the highest message ID of a request that the cluster sent so far, `following` that of our next one.
+    """
+    if wish.send <= max(seen, synchrony.highest) or max(wish.send, wish.receive) > MAX_NUMBER:
+        return None
+    return Position(wish.nonce, max(wish.receive, following), wish.send)
