@@ -477,9 +477,12 @@ class Connections:
     def _older(self, machine: AnyDriver) -> list[AnyDriver]:
         """The other established SAs between the same identities, of the same user.
 
-        An address behind a NAT names nobody for sure: two hosts may both be 192.168.0.2, behind NATs of their own.
+        An address behind a NAT names nobody for sure: two hosts may both be 192.168.0.2, behind NATs of their own. And
+        who has no identity is nobody's older self, or any stranger could end the SAs of all others (RFC 7619 §2.5).
         """
         sa = machine.sa
+        if sa.is_nobody:
+            return []
         found = self._ends[_ends(sa)]
         others = [other for other in found.values() if other is not machine] if isinstance(found, dict) else []
         if sa.is_hidden:

@@ -106,6 +106,11 @@ class Association:
         )
 
     @property
+    def is_nobody(self) -> bool:
+        """Whether the peer has no identity at all: what is true of one such peer is not of another (RFC 7619 §2.5)."""
+        return not self.user and self.remote_id is not None and self.remote_id.kind is IdType.NULL
+
+    @property
     def ends(self) -> Path:
         """The addresses that stand for both ends in what they may ask for."""
         return self.proven or self.path

@@ -18,7 +18,7 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, IDi, IDr
 from ikectl.wire.v2.notify import Notify
 from ikectl.wire.v2.sa import SA
-from tests.scenarios.stage import IKE_AUTH, INFORMATIONAL, bare, gateways, notifies, rewrite, sa_of, stands
+from tests.scenarios.stage import IKE_AUTH, INFORMATIONAL, bare, gateways, notifies, rewrite, sa_of, stands, wait
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.site import Site
@@ -223,6 +223,18 @@ def test_nobody_does_not_end_the_sa_of_somebody_else_like_it() -> None:
     site.up()
     assert not error(site, site.up()) and len(site.sun.machines) >= 1
     assert not any(machine.sa.contacted for machine in site.sun.machines)
+
+
+@pytest.mark.parametrize("unique", [Unique.REPLACE, Unique.KEEP])
+def test_nobody_neither_replaces_nor_keeps_out_somebody_else_like_it(unique: Unique) -> None:
+    """Who has no identity has none in common with others: each such peer is another one."""
+    site, _ = anonymous(sun={"unique": unique})
+    (made,) = site.moon.engine.connections.all
+    site.up()
+    site.moon.load(replace(made, name="another", unique=Unique.NEVER))
+    token = site.moon.initiate("another", "net", site.world.now)
+    wait(site, 30)
+    assert site.moon.done[token].error is None and len(site.sun.machines) == 2
 
 
 @pytest.mark.parametrize("spoilt", ["name", "data"])

@@ -21,7 +21,7 @@ from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
 from ikectl.exchange.v2.riders import ANSWERS, says_first_contact
-from ikectl.iana.v2 import AuthMethod, ExchangeType, NotifyType
+from ikectl.iana.v2 import AuthMethod, ExchangeType, IdType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import NO_MATCH, Identity
@@ -299,7 +299,8 @@ class AnswerIkeAuth(Answer):
             raise AuthenticationFailed(f"{admission.theirs} rounds are not those of {admission.connection.name}")
         wanted = admission.connection.ppk_id
         ppk.must_be_used(admission.connection, sa.ppk and (wanted is None or wanted.data == admission.ppk))
-        unique = admission.connection.unique
+        nobody = sa.remote_id.kind is IdType.NULL and not admission.user
+        unique = Unique.NO if nobody else admission.connection.unique  # there is none to be unique
         already = sa.env.connected(sa.local_id, sa.remote_id, admission.user) - dead
         first = unique is not Unique.NEVER and says_first_contact(sa, admission.opening) and not sa.is_hidden
         if not already or first:
@@ -309,9 +310,11 @@ class AnswerIkeAuth(Answer):
                 f"{admission.who(sa)} is connected already, and unique = keep keeps the older SA"
             )
         if unique is not Unique.REPLACE and already >= sa.env.settings.max_sas_of_peer:
+            hint = (
+                "it has no identity to be told from others by" if nobody else "unique = replace lets the latest stand"
+            )
             raise AuthenticationFailed(
-                f"{admission.who(sa)} has {already} IKE SAs already, which is all that one peer may have; "
-                "unique = replace lets the latest stand"
+                f"{admission.who(sa)} has {already} IKE SAs already, which is all that one peer may have; {hint}"
             )
 
     async def _settle(self, sa: IkeSa, request: Message, keying: Keying) -> list[Payload]:
