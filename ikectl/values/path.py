@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Self
+
+
+@lru_cache(1024)
+def _text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -30,7 +36,7 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The address as text."""
-        return str(ipaddress.ip_address(self.address))
+        return _text(self.address)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.is_v6 else f"{self.host}:{self.port}"

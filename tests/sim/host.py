@@ -20,7 +20,7 @@ from ikectl.pki.ppks import Ppks
 from ikectl.sa import asks
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env, Settings
-from ikectl.sa.events import CommandDone, Event
+from ikectl.sa.events import CommandDone, Event, Fault
 from ikectl.values.identity import Identity
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
@@ -78,6 +78,8 @@ class Host:
         """Simulated time, once it is in a world."""
         self.tickets = SessionTickets(Tape(seed, f"{name}/tickets"), lambda: self.clock())
         self.events: list[Event] = []
+        self.fault: Fault | None = None
+        """A defect that showed itself."""
         self.done: dict[int, CommandDone] = {}
         self.tape = Tape(seed, f"{name}/host")
         self.answers: dict[type[Any], Answer] = {
@@ -155,6 +157,8 @@ class Host:
                 self.events.append(output)
                 if isinstance(output, CommandDone):
                     self.done[output.token] = output
+                elif isinstance(output, Fault):
+                    self.fault = output
         return transmits, questions
 
     # -- what tests do and look at ------------------------------------------------

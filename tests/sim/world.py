@@ -16,7 +16,7 @@ from ikectl.engine.commands import AddressesChanged
 from ikectl.engine.outside import Transmit
 from ikectl.sa.association import Association, IkeState
 from ikectl.sa.child_sa import ChildState
-from ikectl.sa.events import Fault, MessageReceived, MessageSent
+from ikectl.sa.events import MessageReceived, MessageSent
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Endpoint, Path
 from tests.sim.host import Host
@@ -153,8 +153,8 @@ class World:
     def check(self) -> None:
         """What must hold after every step, whatever the network did."""
         for host in self.hosts.values():
-            if host.saw(Fault):
-                raise self.violation(f"{host.name}: {host.saw(Fault)[0].text()}")
+            if host.fault is not None:
+                raise self.violation(f"{host.name}: {host.fault.text()}")
             inbound, outbound = set(), set()
             for machine in host.engine.machines():
                 for child in machine.sa.children.values():
