@@ -274,6 +274,8 @@ class Engine:
             if not candidates:
                 machine.sa.emit(Note(machine.sa, self._nobody_for(path, 2)))
             answer = ANSWERS_INITIAL[message.exchange](candidates)
+            if isinstance(answer, AnswerIkeSaInit):
+                answer.puzzle = stranger.puzzle
             machine.answer_init(answer, message, stranger.datagram, path, now)
             return
         isakmp = self.new_machine(False, path, message.cookie_i, now, candidates[0] if candidates else None, 1)

@@ -54,6 +54,11 @@ class Puzzles:
         shown = puzzle.earned(PRF_BY_ID[asked.prf].prf, solution.keys, cookie)
         return shown >= asked.bits and shown >= bits - GRACE
 
+    def for_auth(self, admitted: bool | Demand) -> Demand | None:
+        """The puzzle for IKE_AUTH of who was let in: none unless one was solved for that (§7.2.1)."""
+        bits = self._settings.puzzle_auth
+        return Demand(admitted.prf, bits) if bits and isinstance(admitted, Demand) else None
+
     def drawn(self, now: float) -> bool:
         """Whether a request without a solution is let in, by lot (§7.1.4, §7.1.5): its peer may not know puzzles.
 

@@ -60,6 +60,8 @@ class Stranger:
 
     message: Message | MessageV1
     datagram: bytes
+    puzzle: Demand | None = None
+    """To be solved next, of one that has solved a puzzle to get in."""
 
 
 class Router:
@@ -233,12 +235,11 @@ class Router:
             refusal = Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes((message.critical_unknown,)))
             self.reply_to_stranger(header, [refusal], path)
             return None
-        if not self._admitted(message, nonce, header, path, now):
-            return None
-        return Stranger(message, datagram)
+        admitted = self._admitted(message, nonce, header, path, now)
+        return Stranger(message, datagram, self._puzzles.for_auth(admitted)) if admitted else None
 
-    def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool:
-        """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6)."""
+    def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool | Demand:
+        """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6), and for which puzzle solved."""
         settings, address = self._outside.env.settings, path.remote.address
         of_site, waiting = self.half_open.of_site(address), len(self.half_open)
         if of_site >= settings.block_threshold or waiting >= settings.half_open_limit:
@@ -260,7 +261,7 @@ class Router:
 
     def _worked(
         self, message: Message, header: Header, asked: Demand | None, bits: int, path: Path, now: float
-    ) -> bool:
+    ) -> bool | Demand:
         """Whether a peer has worked enough for a place, or is let in without; else it gets a puzzle (RFC 8019 §7.1).
 
         `asked` is what its cookie was given with. A session ticket is no matter of this: it names no prf, costs no
@@ -282,7 +283,7 @@ class Router:
                 return True
             if solution is not None and self._puzzles.suffices(solution, shown.data, asked, bits):
                 if self.half_open.made_by(header.spi_i, path.remote.address) is None:
-                    return True
+                    return asked
                 # Else one solution would do for as many key exchanges as somebody likes.
                 self._drop(path, "a solution is good for one half-open SA at a time")
                 return False

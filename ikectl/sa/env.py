@@ -57,6 +57,10 @@ class Settings:
     """Zero bits asked first: some 65,000 tries, a fraction of a second; each bit doubles that."""
     puzzle_most: int = 18
     """Zero bits asked at most: some 1,000,000 tries, seconds of an honest peer."""
+    puzzle_auth: int = 0
+    """Zero bits asked again before IKE_AUTH, of those who solved a puzzle; 0: none. That is for responders which
+    compute the keys only then, perhaps several times (RFC 8019 §7.2): ours has them since IKE_SA_INIT, and a false
+    IKE_AUTH costs it one MAC."""
     puzzle_legacy: float = 50.0
     """How many SAs a second peers without a solution may begin, drawn by lot: with `half_open_timeout` they never
     hold more than 1,500 places."""

@@ -19,6 +19,7 @@ from ikectl.sa.tickets import KeptTicket, Session
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
 from ikectl.wire.v2.auth_methods import ProofMethod
+from ikectl.wire.v2.puzzle import Demand, PuzzleSolution
 
 # fmt: off
 LEGAL: dict[IkeState, frozenset[IkeState]] = {
@@ -83,6 +84,10 @@ class Handshake:
     """Responder: connections that fit addresses and proposals, best first."""
     ticket: bytes = b""
     """Responder: the session ticket that is being taken (RFC 5723)."""
+    puzzle: Demand | None = None
+    """Responder: what is to be solved before an IKE_AUTH is opened (RFC 8019 §7.2); None once it is."""
+    solution: PuzzleSolution | None = None
+    """Initiator: what our first IKE_AUTH has to show."""
     admission: Any = None
     """Responder: what IKE_AUTH keeps between its messages (`exchange.v2.answer_ike_auth.Admission`)."""
 

@@ -22,11 +22,11 @@ from ikectl.wire.v2.notify import Notify, invalid_ke_notify
 from ikectl.wire.v2.puzzle import Demand, PuzzleSolution, puzzle_notify
 from ikectl.wire.v2.puzzle import puzzle as asked_by
 from ikectl.wire.v2.sa import SA, Proposal, Transform
-from tests.scenarios.stage import IKE_SA_INIT, bare, gateways, notifies, stands, wait
+from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, bare, gateways, notifies, stands, wait
 from tests.sim.forge import Stranger, chain_of
 from tests.sim.host import Host
 from tests.sim.link import Link
-from tests.sim.site import MOON, SUN, Site, connection
+from tests.sim.site import MOON, SUN, Site, child, connection
 from tests.sim.wiretap import Seen, Wiretap, which
 from tests.sim.world import World
 
@@ -402,6 +402,147 @@ def test_a_puzzle_of_no_difficulty_leaves_it_to_us() -> None:
     answer(forger, wire, [Notify(NotifyType.COOKIE, b"c"), puzzle_notify(Demand(PrfId.HMAC_SHA2_256, 0))])
     assert [ask.bits for ask in asked] == [FREE_CHOICE]
     assert "a puzzle as hard as we can afford" in told(site.moon)[0]
+
+
+# -- IKE_AUTH ---------------------------------------------------------------------
+
+
+def clear_types(octets: bytes) -> list[int]:
+    """The types of the payloads in clear, up to the encrypted one."""
+    found, at = [octets[16]], 28
+    while found[-1] not in (PayloadType.SK, PayloadType.SKF):
+        found.append(octets[at])
+        at += int.from_bytes(octets[at + 2 : at + 4], "big")
+    return found
+
+
+@pytest.mark.parametrize("ike", ["aes128gcm16-prfsha256-x25519", "aes256-sha256-prfaesxcbc-x25519"])
+def test_a_puzzle_before_ike_auth(ike: str) -> None:
+    """<-- HDR, SA, KE, Nr, N(PUZZLE);  HDR, PS, SK{IDi, AUTH, SA, TSi, TSr} --> (§7.2): the solution in clear."""
+    site, wire = gateways(ike=ike, sun_host=under_load(puzzle_auth=7))
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    asked = wire.messages(which(IKE_SA_INIT, by=site.sun))[-1]
+    notify = asked.notify(NotifyType.PUZZLE)
+    assert notify is not None and asked_by(notify).bits == 7
+    (sent,) = wire.all(which(IKE_AUTH, by=site.moon))
+    assert clear_types(sent.octets) == [PayloadType.PS, PayloadType.SK]
+    keys = PuzzleSolution.read(sent.octets[32 : 28 + int.from_bytes(sent.octets[30:32], "big")]).keys
+    nonce_r = asked.one(Nonce).value
+    assert puzzle.earned(PRF_BY_ID[asked_by(notify).prf].prf, keys, nonce_r + asked.spi_r) >= 7
+    assert told(site.moon)[2:] == [
+        "the gateway is under load and asks for a puzzle of 7 bits (RFC 8019) before IKE_AUTH; solving it",
+        "the puzzle is solved: 7 bits took 0.0 s",
+    ]
+    site.moon.rekey(site.world.now, "site")
+    wait(site, 5)
+    assert stands(site)
+
+
+def test_who_solved_none_before_is_asked_none_then() -> None:
+    """Nobody who was drawn, or came with a cookie, gets a puzzle for IKE_AUTH (§7.2.1)."""
+    site, wire = gateways(
+        moon_host={"settings": Settings(puzzle_limit=1)}, sun_host=under_load(puzzle_auth=7, puzzle_legacy=5.0)
+    )
+    site.up()
+    assert stands(site) and wire.messages(which(IKE_SA_INIT, by=site.sun))[-1].notify(NotifyType.PUZZLE) is None
+
+
+def test_in_fragments_the_solution_goes_with_the_first() -> None:
+    """HDR, PS, SKF{1/n} -->  HDR, SKF{2/n} --> and so on (RFC 7383 §2.5.3, RFC 8019 §7.2.2)."""
+    many = ",".join(f"10.{number}.0.0/16" for number in range(1, 101))
+    children = {"moon_children": (child(local=many),), "sun_children": (child(mirror=True, local=many),)}
+    site, wire = gateways(**children, sun_host=under_load(puzzle_auth=7))
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    pieces = [seen.octets for seen in wire.all(which(IKE_AUTH, by=site.moon))]
+    assert [clear_types(octets) for octets in pieces[:2]] == [[PayloadType.PS, PayloadType.SKF], [PayloadType.SKF]]
+    assert max(map(len, pieces)) <= Settings().fragment_size - 28
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_puzzle_before_ike_auth_on_a_bad_road(seed: int) -> None:
+    site, _ = gateways(
+        seed=seed,
+        link=Link(0.25, 0.3, 0.05, 0.4),
+        moon_host={"slow": {SearchPuzzle: 2.0}},
+        sun_host=under_load(puzzle_auth=7),
+    )
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run_until(lambda: token in site.moon.done, 600)
+    assert site.moon.done[token].error is None
+    wait(site, 60)
+    assert stands(site) and not site.moon.engine.waiting
+
+
+def test_an_ike_auth_without_the_solution_is_not_opened() -> None:
+    """HDR, SK{...} -->  and HDR, PS(wrong), SK{...} -->: silence, and the honest one gets its answer (§7.2.4)."""
+    site, wire = gateways(sun_host=under_load(puzzle_auth=7))
+    held = wire.hold(which(IKE_AUTH, by=site.moon), times=1)
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(1.0)
+    (honest,) = held.caught
+    ps = int.from_bytes(honest.octets[30:32], "big")
+    bare_length = (len(honest.octets) - ps).to_bytes(4, "big")
+    without = honest.octets[:16] + bytes((PayloadType.SK,)) + honest.octets[17:24] + bare_length
+    attempts = [
+        without + honest.octets[28 + ps :],
+        honest.octets[:32] + bytes(4) + honest.octets[36:],
+        honest.octets[:28],
+        honest.octets[:40],
+    ]
+    stranger = Stranger(wire, site.sun, MOON)
+    for octets in attempts:
+        assert not stranger.send(octets)
+    wire.release(held)
+    site.world.run_until(lambda: token in site.moon.done)
+    wait(site, 1)
+    assert site.moon.done[token].error is None and stands(site)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\0\5\0", "of no difficulty"),
+        (b"\0\5\x15", "harder than 20 bits"),
+        (b"\0\7\4", "none of those in our proposals"),
+        (b"\0\5", "a PUZZLE of 2 octets"),
+    ],
+)
+def test_what_cannot_be_solved_before_ike_auth_is_no_way_on(data: bytes, why: str) -> None:
+    """There is no IKE_AUTH without the solution; another answer may still come, and this is said if none does."""
+    for genuine_comes in (False, True):
+        site, wire = gateways()
+        held = wire.hold(which(by=site.sun), times=1 if genuine_comes else None)
+        token = site.moon.initiate("site", "net", 0.0)
+        site.world.run(0.1)
+        answers = [seen.message for seen in wire.seen if seen.message.response] or [held.caught[0].message]
+        forged = [*answers[0].payloads, Notify(NotifyType.PUZZLE, data)]
+        spi = wire.seen[0].message.spi_i
+        forger = Stranger(wire, site.moon, SUN)
+        assert not forger.ask(forged, spi_i=spi, spi_r=b"somebody", response=True, initiator=False)
+        if genuine_comes:
+            wire.release(held)
+        site.world.run_until(lambda: token in site.moon.done, 60)  # noqa: B023
+        error = site.moon.done[token].error
+        assert error is None if genuine_comes else why in str(error)
+
+
+def test_a_forged_puzzle_before_ike_auth_does_not_keep_the_gateway_waiting() -> None:
+    """The stranger's answer wants work; the gateway's comes meanwhile and is taken at once."""
+    site, wire = gateways(moon_host={"slow": {SearchPuzzle: 20.0}})
+    held = wire.hold(which(by=site.sun), times=1)
+    token = site.moon.initiate("site", "net", 0.0)
+    site.world.run(0.1)
+    (genuine,) = held.caught
+    forged = [*genuine.message.payloads, puzzle_notify(SMALL)]
+    spi = wire.seen[0].message.spi_i
+    Stranger(wire, site.moon, SUN).ask(forged, spi_i=spi, spi_r=b"somebody", response=True, initiator=False)
+    assert site.moon.engine.waiting == 1
+    wire.release(held)
+    site.world.run_until(lambda: token in site.moon.done, 5.0)
+    wait(site, 60)
+    assert site.moon.done[token].error is None and stands(site) and not site.moon.engine.waiting
 
 
 # -- hostile answers -------------------------------------------------------------

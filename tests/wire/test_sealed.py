@@ -8,10 +8,9 @@ import pytest
 
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.iana.v2 import ExchangeType, PayloadType
-from ikectl.wire.header import Header
 from ikectl.wire.payload import read_chain, write_chain
-from ikectl.wire.v2 import SK, SKF, Message, Nonce, VendorId, open_sealed, seal
-from ikectl.wire.v2.sealed import Piece, clear_form, join_fragments, open_fragment, seal_fragments
+from ikectl.wire.v2 import SK, SKF, Message, Nonce, PuzzleSolution, VendorId, open_sealed, seal
+from ikectl.wire.v2.sealed import Piece, clear_form, join_fragments, open_fragment, seal_chain, seal_fragments
 
 SPI_I = bytes.fromhex("0102030405060708")
 SPI_R = bytes.fromhex("1112131415161718")
@@ -193,7 +192,7 @@ def test_fragments_keep_to_their_limit_and_make_the_message_again(octets: int, l
     assert [each.number for each in pieces] == list(range(1, len(datagrams) + 1))
     assert {each.total for each in pieces} == {len(datagrams)}
     assert [each.first for each in pieces] == [first, *[PayloadType.NONE] * (len(pieces) - 1)]
-    whole = join_fragments(Header.read(datagrams[0]), pieces)
+    whole = join_fragments(pieces)
     assert write_chain(whole.payloads) == (first, chain)
 
 
@@ -206,6 +205,38 @@ def test_a_fragment_says_its_place_under_the_protection() -> None:
         changed[at] ^= 4
         with pytest.raises((IntegrityFailure, WireError)):
             pieces_of((bytes(changed),))
+
+
+@pytest.mark.parametrize("limit", [100, 200, 1280])
+def test_a_solution_stands_in_clear_before_the_first_fragment_alone(limit: int) -> None:
+    """HDR, PS, SKF{1/n} and HDR, SKF{2/n} (RFC 7383 §2.5.3), none longer than the limit, and PS authenticated."""
+    solution = PuzzleSolution((b"aaaa", b"bbbb", b"cccc", b"dddd"))
+    first, chain = write_chain([VendorId(bytes(range(250)))])
+    datagrams = seal_fragments(message(), first, chain, Blocks(), lambda: IV, limit, solution)
+    assert max(map(len, datagrams)) <= limit
+    read = [Message.read(each) for each in datagrams]
+    assert [each.get(PuzzleSolution) for each in read] == [solution, *[None] * (len(datagrams) - 1)]
+    assert write_chain(join_fragments(pieces_of(datagrams)).payloads) == (first, chain)
+    for at in range(len(datagrams[0])):
+        changed = bytearray(datagrams[0])
+        changed[at] ^= 4
+        with pytest.raises((IntegrityFailure, WireError)):
+            pieces_of((bytes(changed),))
+
+
+def test_a_solution_stands_in_clear_before_the_encrypted_payload() -> None:
+    """HDR, PS, SK{...} (RFC 8019 §7.2.2), octet by octet."""
+    solution = PuzzleSolution((b"a", b"b", b"c", b"d"))
+    first, chain = write_chain([VendorId(b"xyz")])
+    datagram = seal_chain(message(), first, chain, Blocks(), IV, solution)
+    assert datagram[16] == PayloadType.PS and datagram[28:40] == bytes.fromhex("2e 00 0008 61626364 2b 00 0020")
+    assert int.from_bytes(datagram[24:28], "big") == len(datagram)
+    assert opened(datagram).payloads == [VendorId(b"xyz")]
+    for at in range(len(datagram)):
+        changed = bytearray(datagram)
+        changed[at] ^= 4
+        with pytest.raises((IntegrityFailure, WireError)):
+            opened(bytes(changed))
 
 
 def test_a_limit_without_room_is_refused() -> None:
@@ -229,7 +260,7 @@ def test_int_auth_covers_a_message_as_if_it_had_been_sent_whole() -> None:
     first, chain = write_chain(payloads)
     whole = seal(inner, Blocks(), IV)
     fragments = seal_fragments(inner, first, chain, Blocks(), lambda: IV, 150)
-    joined = join_fragments(Header.read(fragments[0]), pieces_of(fragments))
+    joined = join_fragments(pieces_of(fragments))
     assert joined.clear_form == opened(whole).clear_form == clear_form(fragments[0], chain) == clear_form(whole, chain)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import IntegrityFailure, WireError
@@ -12,6 +13,7 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2.message import Message
+from ikectl.wire.v2.puzzle import PuzzleSolution
 from ikectl.wire.v2.sealed import (
     Piece,
     SkCipher,
@@ -62,10 +64,16 @@ def _sealed(sa: IkeSa, message: Message, limit: Limit) -> tuple[tuple[bytes, ...
     else:
         cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
     counter = suite.encryption.counter_iv
-    first, chain = write_chain(message.payloads)
+    payloads, ahead = message.payloads, None
+    if payloads and isinstance(payloads[0], PuzzleSolution):
+        ahead, *payloads = (
+            payloads  # it stands in clear, so that it can be checked before anything is (RFC 8019 §7.2.2)
+        )
+    first, chain = write_chain(payloads)
     if len(chain) > ALWAYS_WHOLE and 0 < (most := limit(sa)) < sealed_octets(chain, cipher):
-        return seal_fragments(message, first, chain, cipher, lambda: sa.iv(cipher.iv_octets, counter), most), chain
-    return (seal_chain(message, first, chain, cipher, sa.iv(cipher.iv_octets, counter)),), chain
+        fresh = partial(sa.iv, cipher.iv_octets, counter)
+        return seal_fragments(message, first, chain, cipher, fresh, most, ahead), chain
+    return (seal_chain(message, first, chain, cipher, sa.iv(cipher.iv_octets, counter), ahead),), chain
 
 
 def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:

@@ -36,8 +36,10 @@ def room(sa: IkeSa, octets: int) -> int:
     return (octets or SMALLEST[family]) - HEADERS[family] - marker
 
 
-def is_fragment(header: Header) -> bool:
-    """Whether a message is a fragment, by its header."""
+def is_fragment(header: Header, datagram: bytes) -> bool:
+    """Whether a message is a fragment; the solution of a puzzle may stand before that (RFC 8019 §7.2.2)."""
+    if header.next_payload is PayloadType.PS:
+        return datagram[HEADER_OCTETS : HEADER_OCTETS + 1] == bytes((PayloadType.SKF,))
     return header.next_payload is PayloadType.SKF
 
 
@@ -91,7 +93,7 @@ class Fragmentation:
         if NotifyType.IKEV2_FRAGMENTATION_SUPPORTED not in sa.extensions:
             raise IntegrityFailure("a fragment, and fragmentation was not agreed on")
         name = header.is_response, header.message_id
-        number, total = _place(datagram)
+        number, total = _place(header, datagram)
         if self._waiting is None:
             self._waiting = Reassembly()
         elif self._waiting.has(name, number, total):
@@ -102,7 +104,7 @@ class Fragmentation:
         if pieces is None:
             return None
         self._learn(sa, len(pieces[0].datagram), len(pieces))
-        message = join_fragments(header, pieces)
+        message = join_fragments(pieces)
         take_cover(sa, message)
         return message, pieces[0].datagram
 
@@ -118,10 +120,10 @@ def repeats(sa: IkeSa, header: Header, datagram: bytes, keys: IkeKeys | None) ->
     `keys` are those that the request was sealed with. Only the first one may fetch the reply again, or each
     request would fetch it as often as it has fragments (RFC 7383 §2.6.1).
     """
-    if not is_fragment(header) or NotifyType.IKEV2_FRAGMENTATION_SUPPORTED not in sa.extensions:
+    if not is_fragment(header, datagram) or NotifyType.IKEV2_FRAGMENTATION_SUPPORTED not in sa.extensions:
         return False
     try:
-        return _place(datagram)[0] == 1 and open_piece(sa, header, datagram, keys).number == 1
+        return _place(header, datagram)[0] == 1 and open_piece(sa, header, datagram, keys).number == 1
     except IkectlError:
         return False
 
@@ -136,9 +138,11 @@ def _sends(sa: IkeSa) -> bool:
     )
 
 
-def _place(datagram: bytes) -> tuple[int, int]:
+def _place(header: Header, datagram: bytes) -> tuple[int, int]:
     """Number and total of a fragment, as it claims. Raises IntegrityFailure if it is too short to say so."""
     at = HEADER_OCTETS + GENERIC_OCTETS
+    if header.next_payload is PayloadType.PS:
+        at += int.from_bytes(datagram[HEADER_OCTETS + 2 : at], "big")
     if len(datagram) < at + SKF.LAYOUT.size:
         raise IntegrityFailure("too short for a fragment")
     number, total = SKF.LAYOUT.unpack_from(datagram, at)

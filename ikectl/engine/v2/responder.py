@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from ikectl.crypto.kdf_v2 import IkeKeys
+from ikectl.crypto.puzzle import earned
+from ikectl.crypto.transforms import PRF_BY_ID
 from ikectl.engine import lifetimes
 from ikectl.engine.driver import STANDING, End
 from ikectl.engine.outside import Outside
@@ -33,7 +35,7 @@ from ikectl.sa.events import (
     Note,
 )
 from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
-from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.ike_sa import Handshake, IkeSa
 from ikectl.sa.synchrony import Synchrony, agree
 from ikectl.sa.window import Verdict, mark
 from ikectl.values.path import Path
@@ -41,6 +43,7 @@ from ikectl.wire.header import NO_SPI, Header
 from ikectl.wire.payload import Payload, Unknown
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify, Position, message_id_sync_notify
+from ikectl.wire.v2.puzzle import PuzzleSolution
 
 COMPLAIN_AFTER = 60.0
 """Seconds from one INVALID_MESSAGE_ID to the next; they must be rate limited (RFC 7296 §2.3)."""
@@ -90,8 +93,12 @@ class Responder(Settler):
             # The answer to our IKE_AUTH may be lost or late, and its sender not proven: it will say it again.
             self._drop(path, f"a request of {header.exchange} before authentication is done")
             return
+        shake = self.sa.handshake
+        if shake is not None and shake.puzzle is not None and not self._has_worked(shake, header, datagram):
+            self._drop(path, f"{header.exchange} without the solution of the puzzle")
+            return
         try:
-            if is_fragment(header):
+            if is_fragment(header, datagram):
                 whole = self._fragments.join(self.sa, header, datagram)
                 if whole is None:
                     return
@@ -135,7 +142,9 @@ class Responder(Settler):
     def _take_sync(self, synchrony: Synchrony, header: Header, datagram: bytes, path: Path) -> bool:
         """Whether it is a member of the peer's cluster that takes over; message ID 0 alone is no sign of it."""
         sa = self.sa
-        if sa.state not in STANDING or header.exchange is not ExchangeType.INFORMATIONAL or is_fragment(header):
+        if sa.state not in STANDING or header.exchange is not ExchangeType.INFORMATIONAL:
+            return False
+        if is_fragment(header, datagram):
             return False
         if synchrony.asked == mark(datagram):
             if self.window.expected == synchrony.highest:  # else the member has its answer: it goes on
@@ -176,10 +185,25 @@ class Responder(Settler):
         self.window = self.window.moved(position.send, position.receive)
         self._ask_anew(unanswered)
 
+    def _has_worked(self, shake: Handshake, header: Header, datagram: bytes) -> bool:
+        """Whether an IKE_AUTH shows the solution that is due, in clear; one that has is enough (RFC 8019 §7.2.4)."""
+        assert shake.puzzle is not None
+        if header.exchange is not ExchangeType.IKE_AUTH:
+            return True  # what comes between has a key exchange, or none, of its own
+        try:
+            solution = Message.read(datagram, header).get(PuzzleSolution)
+        except (WireError, PeerMisbehaved):
+            return False
+        prf = PRF_BY_ID[shake.puzzle.prf].prf
+        if solution is None or earned(prf, solution.keys, shake.nonce_r + self.sa.spi_r) < shake.puzzle.bits:
+            return False
+        shake.puzzle = None
+        return True
+
     def _complain(self, header: Header, datagram: bytes) -> None:
         """The peer is beyond the window it may use: say so, if it really is the peer (RFC 7296 §2.3)."""
         try:
-            if self.sa.state is not IkeState.ESTABLISHED or is_fragment(header):
+            if self.sa.state is not IkeState.ESTABLISHED or is_fragment(header, datagram):
                 return
             open_message(self.sa, header, datagram)
         except (IntegrityFailure, WireError):

@@ -6,9 +6,8 @@ Until IKE_AUTH has proven one, other answers to IKE_SA_INIT are kept and tried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from ikectl.engine.chore import Chore
 from ikectl.engine.driver import LIVE, End
@@ -89,7 +88,7 @@ class Settler(Requester):
                 message = Message.read(datagram, header)
                 if Unknown in message.said and message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
-            elif is_fragment(header):
+            elif is_fragment(header, datagram):
                 whole = self._fragments.join(self.sa, header, datagram)
                 if whole is None:
                     return
@@ -152,8 +151,8 @@ class Settler(Requester):
             case Again():
                 self._drop_aside()
                 self._ask_again(request)
-            case Aside(job):
-                self._work_aside(request, job)
+            case Aside():
+                self._work_aside(request, datagram, result)
             case Done():
                 self._settle(request, datagram, result)
 
@@ -162,22 +161,28 @@ class Settler(Requester):
         exchange: Exchange = request.purpose
         self._run(exchange.request(self.sa), partial(self._requested, exchange, request))
 
-    def _work_aside(self, request: InFlight, job: Coroutine[Any, Any, None]) -> None:
-        """Work before the request is made anew, while other responses may come; only repeating it would be in vain."""
+    def _work_aside(self, request: InFlight, datagram: bytes, aside: Aside) -> None:
+        """Work before we go on, while other responses may come; only repeating the request would be in vain."""
         self._drop_aside()
         self.doubt = None
         self.schedule.pop(("retransmit", request.message_id), None)
-        chore = Chore(self.outside, job, partial(self._worked, request), self.now)
+        done = partial(self._worked, request, datagram if aside.take else b"")
+        chore = Chore(self.outside, aside.job, done, self.now)
         if chore.question is not None:
             self.outside.asides[self.sa.our_spi] = chore
 
-    def _worked(self, request: InFlight, failure: IkectlError | None, now: float) -> None:
-        """The work is done, unless it is no longer wanted."""
+    def _worked(self, request: InFlight, datagram: bytes, failure: IkectlError | None, now: float) -> None:
+        """The work is done, unless it is no longer wanted. `datagram` is the response to be taken now, if any."""
         self.outside.asides.pop(self.sa.our_spi, None)
         self.now = now
         if self._running is not None:
-            self._inbox += (partial(self._worked, request, failure, now),)
-        elif any(each is request for each in self.window.in_flight) and self.sa.state is not IkeState.CLOSED:
+            self._inbox += (partial(self._worked, request, datagram, failure, now),)
+        elif not any(each is request for each in self.window.in_flight) or self.sa.state is IkeState.CLOSED:
+            return
+        elif datagram:
+            take = request.purpose.take(self.sa, Message.read(datagram))
+            self._run(take, partial(self._taken, request, datagram))
+        else:
             self._ask_again(request)
 
     def _drop_aside(self) -> None:

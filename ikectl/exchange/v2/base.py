@@ -85,10 +85,12 @@ class Aside:
     """The request must be made anew as after `Again`, but work comes first: seconds of it.
 
     The reply that gave reason for it proves nothing, so another one is taken meanwhile, and the work dropped if that
-    leads on. The request is not repeated until the work is done. `job` raises nothing.
+    leads on. The request is not repeated until the work is done. `job` raises nothing. With `take` the work is for
+    what follows from the reply: afterwards that is taken again, and the request is not made anew.
     """
 
     job: Coroutine[Any, Any, None]
+    take: bool = False
 
 
 Next = Done | Again | Aside | Ignore | Doubt

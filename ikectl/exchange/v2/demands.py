@@ -52,6 +52,8 @@ class Demands:
     """Puzzles worked on."""
     unsolved: str = ""
     """Why this cookie is shown without a solution."""
+    for_auth: tuple[bytes, PuzzleSolution | str] = (b"", "")
+    """What was solved for IKE_AUTH, and the solution, or why there is none."""
 
     def payloads(self) -> list[Payload]:
         """What the request begins with."""
@@ -119,6 +121,39 @@ class Demands:
             return
         sa.emit(Note(sa, f"the puzzle is solved: {bits} bits took {seconds:.1f} s"))
         self._show(cookie, solution)
+
+    def before_auth(
+        self, sa: IkeSa, offered: Sequence[Proposal], asks: Notify, data: bytes
+    ) -> PuzzleSolution | Aside | Doubt | Ignore:
+        """A responder that chose wants a puzzle solved over `data`, Nr | SPIr, before it opens our IKE_AUTH (§7.2).
+
+        There is no going on without (§7.2.2). Raises WireError, PeerMisbehaved.
+        """
+        done, solution = self.for_auth
+        if done == data:
+            return Doubt(solution) if isinstance(solution, str) else solution
+        if self.works_on:
+            return Ignore("a puzzle is being solved already")
+        demand = puzzle(asks)
+        if not demand.bits:
+            raise PeerMisbehaved("a puzzle for IKE_AUTH of no difficulty, which is illegal (RFC 8019 §7.2.1.1)")
+        obstacle = self._obstacle(sa, offered, demand)
+        if obstacle:
+            return Doubt(obstacle)
+        self.works_on = data
+        self.begun += 1
+        return Aside(self._solve_for_auth(sa, data, demand), take=True)
+
+    async def _solve_for_auth(self, sa: IkeSa, data: bytes, demand: Demand) -> None:
+        sa.emit(Note(sa, f"{_asks(demand)} before IKE_AUTH; solving it"))
+        try:
+            solution, seconds = await solve(demand, data)
+        except IkectlError as failure:
+            self.for_auth = data, f"{_asks(demand)} before IKE_AUTH, which was not solved: {failure}"
+        else:
+            sa.emit(Note(sa, f"the puzzle is solved: {demand.bits} bits took {seconds:.1f} s"))
+            self.for_auth = data, solution
+        self.works_on = b""
 
     def restarted(self) -> None:
         """The request is made anew for another reason: work that was under way is dropped."""

@@ -119,6 +119,8 @@ class IkeAuth(Exchange):
         if len(connection.local) + len(connection.remote) > 2:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)
             payloads += self._announcement(sa, progress)
+        if sa.handshake.solution is not None:
+            payloads.insert(0, sa.handshake.solution)
         return payloads
 
     async def _along(self, sa: IkeSa, progress: Progress) -> list[Payload]:

@@ -51,6 +51,7 @@ from ikectl.wire.v2.notify import (
     signature_hashes,
     signature_hashes_notify,
 )
+from ikectl.wire.v2.puzzle import Demand, PuzzleSolution, puzzle_notify
 from ikectl.wire.v2.sa import SA, Proposal
 
 HASHES_NOTIFY = signature_hashes_notify(ANNOUNCED_HASHES)
@@ -193,6 +194,12 @@ class IkeSaInit(Exchange):
         ppk_in = ppk.agreed(sa, reply)
         nonce_r, hashes, certificates = nonce_of(reply, suite.prf), peer_hashes(reply), wanted(reply)
         methods = auth_methods.accepted(reply)
+        asks, solution = reply.notify(NotifyType.PUZZLE), None
+        if asks is not None:
+            work = self.demands.before_auth(sa, self.offered, asks, nonce_r + reply.spi_r)
+            if not isinstance(work, PuzzleSolution):
+                return work
+            solution = work
         shared = await CombineKe(self.pair, ke.public)
         keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
         # Nothing can fail from here on: a response that is found wrong has changed no facts.
@@ -202,6 +209,7 @@ class IkeSaInit(Exchange):
         sa.handshake.int_auth_i, sa.handshake.int_auth_r = b"", b""
         sa.handshake.hashes, sa.handshake.methods = hashes, methods
         sa.handshake.ppk_in, sa.ppk = ppk_in, False
+        sa.handshake.solution = solution
         sa.redirect = ""  # this answer came before a stranger's could take us elsewhere
         sa.extensions = extensions.agreed(sa.connection, reply)
         sa.handshake.wanted = certificates
@@ -238,6 +246,8 @@ class AnswerIkeSaInit(Answer):
     """IKE_SA_INIT, responder's half (RFC 7296 §1.2). Cookies were dealt with before any SA was made."""
 
     candidates: tuple[Connection, ...]
+    puzzle: Demand | None = None
+    """To be solved before IKE_AUTH: of a peer that solved one already (RFC 8019 §7.2.1)."""
 
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
@@ -280,6 +290,9 @@ class AnswerIkeSaInit(Answer):
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
         payloads += told
+        if self.puzzle is not None and not suite.additional:
+            sa.handshake.puzzle = self.puzzle
+            payloads.append(puzzle_notify(self.puzzle))
         payloads += auth_methods.announced(fitting)
         payloads[3:3] = await request_certificates(fitting)
         payloads += announced(fitting)

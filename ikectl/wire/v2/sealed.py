@@ -15,9 +15,9 @@ from typing import ClassVar, Protocol, Self
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.iana.v2 import ExchangeType, PayloadType
 from ikectl.values.record import record
-from ikectl.wire.header import HEADER_OCTETS, Header
+from ikectl.wire.header import HEADER_OCTETS
 from ikectl.wire.octets import GENERIC, GENERIC_OCTETS
-from ikectl.wire.payload import Enclosing, payload, read_chain, write_chain
+from ikectl.wire.payload import Enclosing, Payload, payload, read_chain, write_chain
 from ikectl.wire.v2.message import Message
 
 
@@ -96,8 +96,15 @@ def seal(message: Message, cipher: SkCipher, iv: bytes) -> bytes:
     return seal_chain(message, first, chain, cipher, iv)
 
 
-def seal_chain(message: Message, first: PayloadType, chain: bytes, cipher: SkCipher, iv: bytes) -> bytes:
-    """As `seal`, where the chain of payloads is written already; that of `message` is not looked at."""
+def seal_chain(
+    message: Message, first: PayloadType, chain: bytes, cipher: SkCipher, iv: bytes, ahead: Payload | None = None
+) -> bytes:
+    """As `seal`, where the chain of payloads is written already; that of `message` is not looked at.
+
+    `ahead` goes in clear before the SK payload.
+    """
+    if ahead is not None:
+        return _behind(ahead, message, PayloadType.SK, first, chain, cipher, iv)
     padding = -(len(chain) + 1) % cipher.block_octets
     plain = b"%b%b%c" % (chain, bytes(padding), padding)
     sk_octets = GENERIC_OCTETS + len(iv) + len(plain) + cipher.icv_octets
@@ -113,12 +120,21 @@ def sealed_octets(chain: bytes, cipher: SkCipher) -> int:
 
 
 def seal_fragments(
-    message: Message, first: PayloadType, chain: bytes, cipher: SkCipher, iv: Callable[[], bytes], limit: int
+    message: Message,
+    first: PayloadType,
+    chain: bytes,
+    cipher: SkCipher,
+    iv: Callable[[], bytes],
+    limit: int,
+    ahead: Payload | None = None,
 ) -> tuple[bytes, ...]:
     """The chain of payloads in fragments, none longer than `limit` octets (RFC 7383 §2.5).
 
-    `iv` gives a fresh one for each of them. Raises ValueError if the limit leaves no room for anything.
+    `iv` gives a fresh one for each of them. `ahead` goes in clear before the first SKF payload (§2.5.3), and
+    makes all of them that much shorter. Raises ValueError if the limit leaves no room for anything.
     """
+    if ahead is not None:
+        limit -= GENERIC_OCTETS + len(ahead.body())
     room = limit - CLEAR_OCTETS - SKF.LAYOUT.size - cipher.iv_octets - cipher.icv_octets
     room -= room % cipher.block_octets + 1
     if room < 1:
@@ -126,6 +142,10 @@ def seal_fragments(
     pieces = [chain[start : start + room] for start in range(0, len(chain), room)] or [b""]
     sealed = []
     for number, piece in enumerate(pieces, 1):
+        if number == 1 and ahead is not None:
+            place = SKF.LAYOUT.pack(1, len(pieces))
+            sealed.append(_behind(ahead, message, PayloadType.SKF, first, piece, cipher, iv(), place))
+            continue
         padding = -(len(piece) + 1) % cipher.block_octets
         plain = b"%b%b%c" % (piece, bytes(padding), padding)
         fresh = iv()
@@ -138,6 +158,36 @@ def seal_fragments(
         )
         sealed.append(b"".join((associated, fresh, cipher.seal(fresh, associated, plain))))
     return tuple(sealed)
+
+
+def _behind(
+    ahead: Payload,
+    message: Message,
+    kind: PayloadType,
+    first: PayloadType,
+    chain: bytes,
+    cipher: SkCipher,
+    iv: bytes,
+    place: bytes = b"",
+) -> bytes:
+    """A message whose payload `ahead` goes in clear, the chain in one of `kind` behind it, that begins with `place`.
+
+    What goes in clear is authenticated as the header is (RFC 7296 §3.14, RFC 5282 §5.1).
+    """
+    padding = -(len(chain) + 1) % cipher.block_octets
+    plain = b"%b%b%c" % (chain, bytes(padding), padding)
+    body = ahead.body()
+    octets = GENERIC_OCTETS + len(place) + len(iv) + len(plain) + cipher.icv_octets
+    associated = b"".join(
+        (
+            message.write_header(ahead.TYPE, HEADER_OCTETS + GENERIC_OCTETS + len(body) + octets),
+            GENERIC.pack(kind, ahead.FLAGS, GENERIC_OCTETS + len(body)),
+            body,
+            GENERIC.pack(first, 0, octets),
+            place,
+        )
+    )
+    return b"".join((associated, iv, cipher.seal(iv, associated, plain)))
 
 
 CLEAR_OCTETS = HEADER_OCTETS + GENERIC_OCTETS
@@ -204,13 +254,13 @@ def open_fragment(message: Message, datagram: bytes, cipher: SkCipher) -> Piece:
     return Piece(skf.first, skf.number, skf.total, _plain(skf.data, datagram, cipher), datagram)
 
 
-def join_fragments(header: Header, pieces: Sequence[Piece]) -> Message:
+def join_fragments(pieces: Sequence[Piece]) -> Message:
     """The message that came in these pieces, all of them and in their order.
 
     Raises WireError if its content is malformed.
     """
     first = pieces[0]
-    message = Message.read(first.datagram, header)
+    message = Message.read(first.datagram)  # by its own header: others have nothing in clear before the fragment
     return _opened(message, first.first, b"".join([piece.content for piece in pieces]), first.datagram)
 
 
