@@ -225,6 +225,16 @@ def test_nobody_does_not_end_the_sa_of_somebody_else_like_it() -> None:
     assert not any(machine.sa.contacted for machine in site.sun.machines)
 
 
+def test_nobody_claims_no_first_contact() -> None:
+    """An initiator that proves nothing, to a gateway that does (RFC 7619 §2.5)."""
+    site, wire = gateways()
+    (ours,), (theirs,) = site.moon.engine.connections.all, site.sun.engine.connections.all
+    site.moon.load(replace(ours, local=(Local(auth=Auth(AuthKind.NULL)),)))
+    site.sun.load(replace(theirs, remote=(Remote(auth=Auth(AuthKind.NULL)),)))
+    assert not error(site, site.up()) and stands(site)
+    assert NotifyType.INITIAL_CONTACT not in notifies(wire.messages(which(IKE_AUTH, by=site.moon))[0])
+
+
 @pytest.mark.parametrize("unique", [Unique.REPLACE, Unique.KEEP])
 def test_nobody_neither_replaces_nor_keeps_out_somebody_else_like_it(unique: Unique) -> None:
     """Who has no identity has none in common with others: each such peer is another one."""

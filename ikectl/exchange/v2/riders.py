@@ -36,10 +36,10 @@ class InitialContact(Rider):
     """INITIAL_CONTACT, said and heard by the initiator (RFC 7296 §2.4)."""
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
-        assert sa.connection is not None and sa.remote_id is not None
-        if sa.connection.unique is not Unique.NEVER and not sa.remote_id.is_any and sa.env.is_first_contact(sa):
-            return [INITIAL_CONTACT]
-        return []
+        assert sa.connection is not None and sa.local_id is not None and sa.remote_id is not None
+        if sa.connection.unique is Unique.NEVER or sa.remote_id.is_any or sa.local_id.kind is IdType.NULL:
+            return []  # without an identity there is nobody whose contact is the first (RFC 7619 §2.5)
+        return [INITIAL_CONTACT] if sa.env.is_first_contact(sa) else []
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         sa.contacted = says_first_contact(sa, reply)
