@@ -107,6 +107,10 @@ class AuthenticationFailed(Refused):
     notify = NotifyType.AUTHENTICATION_FAILED
 
 
+class CannotProve(AuthenticationFailed):
+    """It is us who cannot prove to be who we say, or are not believed."""
+
+
 class NoAdditionalSas(Refused):
     """This SA takes no further children (RFC 7296 §1.3)."""
 

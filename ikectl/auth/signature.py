@@ -10,7 +10,7 @@ from ikectl.auth.peer import demand_unrevoked
 from ikectl.auth.raw import verify_raw
 from ikectl.config.model import Local, Remote
 from ikectl.crypto.signature import Scheme, auth_payload_data
-from ikectl.errors import AuthenticationFailed, BackendError, CredentialError
+from ikectl.errors import AuthenticationFailed, BackendError, CannotProve, CredentialError
 from ikectl.iana.v2 import AuthMethod, CertEncoding
 from ikectl.pki.certificate import key_bits
 from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer
@@ -38,7 +38,7 @@ class Signature:
             signer = await ChooseKey(local, context.authorities, context.peer_hashes, context.methods)
             signature = await Sign(signer.key_id, signer.scheme, context.octets_local)
         except CredentialError as error:
-            raise AuthenticationFailed(f"cannot prove ourselves: {error}") from error
+            raise CannotProve(f"cannot prove ourselves: {error}") from error
         auth = AUTH(signer.scheme.method, auth_payload_data(signer.scheme, signature))
         return Proof(auth, await self._certificates(signer, context), signer.scheme.name)
 

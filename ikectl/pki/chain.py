@@ -20,6 +20,7 @@ from OpenSSL import crypto as openssl
 from ikectl.errors import CredentialError, Expired, NoTrustPath
 from ikectl.pki.certificate import Certificate
 from ikectl.pki.constraints import Constraint, Trust, has_policy, key_fits, signature_fits
+from ikectl.pki.finding import instant
 from ikectl.values.identity import Identity
 from ikectl.values.record import record
 
@@ -31,6 +32,9 @@ MAX_PATH = 8
 
 # X509_V_ERR_*, stable numbers of openssl/x509_vfy.h
 _NOT_YET_VALID, _HAS_EXPIRED = 9, 10
+_UNISSUED = (2, 19, 20, 21)
+MAX_SHOWN = 4
+"""CAs that a refusal names."""
 _REASONS = {
     2: "no trusted CA issued the certificate of {name}",
     7: "the signature on the certificate of {name} is wrong",
@@ -94,7 +98,7 @@ def check(
         raise CredentialError(f"{identity} sent no certificate, and none is known here")
     leaf = Certificate.of_peer(certificates[0])
     if not leaf.confirms(identity):
-        raise CredentialError(f"the certificate of {leaf} does not speak for {identity}, only for {_listed(leaf)}")
+        raise CredentialError(f"the certificate of {leaf} does not speak for {identity}, only for {listed(leaf)}")
     if leaf.unfit:
         raise CredentialError(f"the certificate of {leaf} is not for IKE: {leaf.unfit}")
     if trust.certs and leaf.der not in trust.certs:
@@ -153,7 +157,7 @@ def build_path(
         context = openssl.X509StoreContext(store, leaf.native, [helper.native for helper in intermediates])
         path = context.get_verified_chain()
     except openssl.X509StoreContextError as error:
-        raise _judgement(error, leaf, at) from None
+        raise _judgement(error, leaf, at, anchors) from None
     except openssl.Error:
         raise CredentialError(f"OpenSSL cannot use the certificate of {leaf} or of a CA") from None
     if len(path) > MAX_PATH:
@@ -220,18 +224,34 @@ def _readable(certificates: Iterable[bytes]) -> list[Certificate]:
     return found
 
 
-def _judgement(error: openssl.X509StoreContextError, leaf: Certificate, at: datetime | None) -> CredentialError:
+def _judgement(
+    error: openssl.X509StoreContextError, leaf: Certificate, at: datetime | None, anchors: Sequence[Certificate]
+) -> CredentialError:
     code = error.errors[0]
     try:
         subject = Certificate.of_peer(openssl.dump_certificate(openssl.FILETYPE_ASN1, error.certificate))
     except openssl.Error:
         subject = leaf  # what concerns the whole path, as policies do, is said of no certificate
     if at is not None and code == _HAS_EXPIRED:
-        return Expired(f"the certificate of {subject} expired {_span(at - subject.not_after)} ago")
+        return Expired(
+            f"the certificate of {subject} expired {_span(at - subject.not_after)} ago, on "
+            f"{instant(subject.not_after)}; its owner needs a new one, unless the clock here is wrong ({instant(at)})"
+        )
     if at is not None and code == _NOT_YET_VALID:
-        return Expired(f"the certificate of {subject} becomes valid in {_span(subject.not_before - at)}")
+        return Expired(
+            f"the certificate of {subject} becomes valid in {_span(subject.not_before - at)}, on "
+            f"{instant(subject.not_before)}; is the clock here right ({instant(at)})?"
+        )
     text = _REASONS.get(code, "the certificate of {name} is not trusted: " + str(error.errors[2]))
-    return NoTrustPath(text.format(name=subject, issuer=subject.issuer))
+    return NoTrustPath(text.format(name=subject, issuer=subject.issuer) + _advice(code, anchors))
+
+
+def _advice(code: int, anchors: Sequence[Certificate]) -> str:
+    """Where nobody we trust issued a certificate: whom we trust, and what to do."""
+    if code not in _UNISSUED:
+        return ""
+    known = ", ".join(map(str, anchors[:MAX_SHOWN])) + (", ..." if len(anchors) > MAX_SHOWN else "")
+    return f"; trusted here {'are ' + known if known else 'is no CA'}: load its CA, or let its owner have one of these"
 
 
 def _span(duration: timedelta) -> str:
@@ -244,6 +264,6 @@ def _span(duration: timedelta) -> str:
     return "less than a minute"
 
 
-def _listed(certificate: Certificate) -> str:
+def listed(certificate: Certificate) -> str:
     shown = ", ".join(str(name) for name in certificate.names[:5])
     return shown + (", ..." if len(certificate.names) > 5 else "") if shown else "nobody"

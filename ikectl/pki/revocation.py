@@ -421,7 +421,10 @@ class Revocations:
                 failure = self._failures.get(query.about)
                 tried.append(f"{kind.value} at {query.uri}: {failure[1] if failure else 'no answer in time'}")
         if tried:
-            return "; ".join(tried)
+            return (
+                "; ".join(tried)
+                + "; make one of these answer, put a fresh CRL into x509crl/, or let revocation be relaxed"
+            )
         return (
             "the certificate names no CRL and no OCSP responder; set crl_uris or ocsp_uris in the section "
             "authorities of this CA, or put its CRL into x509crl/"

@@ -20,7 +20,7 @@ from ikectl.crypto.signature import PrivateKey, PublicKey, Scheme
 from ikectl.errors import CredentialError
 from ikectl.iana.v2 import HashAlgorithm, IdType
 from ikectl.pki.certificate import Certificate, is_pem, key_bits, key_digest
-from ikectl.pki.chain import MAX_PEER_CERTIFICATES, Peer, Verdict, build_path, check
+from ikectl.pki.chain import MAX_PEER_CERTIFICATES, MAX_SHOWN, Peer, Verdict, build_path, check, listed
 from ikectl.pki.constraints import AuthConstraints, Trust, scheme_fits
 from ikectl.pki.passwords import Passwords
 from ikectl.pki.ppks import Ppks
@@ -394,7 +394,7 @@ class Store:
         make: Callable[[Certificate, PublicKey, tuple[bytes, ...]], S],
         liked: Callable[[Sequence[Certificate]], bool],
     ) -> S:
-        refusal = CredentialError("no certificate is configured or loaded")
+        refusal = CredentialError(self._why_none(local))
         fallback: S | None = None
         for certificate in self._candidates(local):
             key = self._keys.get(certificate.key_id.hex())
@@ -414,6 +414,17 @@ class Store:
         if fallback is None:
             raise refusal
         return fallback
+
+    def _why_none(self, local: Own) -> str:
+        """What to say where none of our certificates comes into question."""
+        own = [held.certificate for held in self._certificates.values() if held.certificate.key_id.hex() in self._keys]
+        if local.id is None or not own:
+            return "no certificate with its private key is loaded: put them into x509/ and private/, or set local.certs"
+        named = "; ".join(listed(certificate) for certificate in own[:MAX_SHOWN])
+        return (
+            f"none of our certificates names {local.id}; those with a private key here are of {named}: set local.id to "
+            "a name in one of them, or load another one"
+        )
 
     def _candidates(self, local: Own) -> list[Certificate]:
         if local.certs:

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from ikectl.config.model import Mode
+from ikectl.config.model import Fragmentation, Mode
 from ikectl.engine.look import view_sa
 from ikectl.engine.view import ChildSaView
 from ikectl.errors import CredentialError
+from ikectl.exchange.v2.diagnosis import unanswered
 from ikectl.sa import asks
-from ikectl.sa.events import AuthFailed, ChildFailed, Event, Note, ProposalMismatch, TsMismatch
+from ikectl.sa.events import AuthFailed, ChildFailed, Event, IkeFailed, Note, ProposalMismatch, TsMismatch
 from ikectl.vici.feed import BROADCASTS, broadcasts
-from tests.scenarios.stage import gateways, wait
+from tests.scenarios.stage import IKE_AUTH, gateways, tunnel, wait
 from tests.sim.host import Host
 from tests.sim.site import MOON, SUN, Site, child, connection
 from tests.sim.wiretap import which
@@ -115,6 +116,7 @@ def test_proposals_that_differ(kind: str) -> None:
     holds(told, "connection site: nearest are the peer's proposal 1", f"our {OURS}", why)
     holds(told, f"let the peer offer {OURS}", f"or take {offered} into proposals")
     holds(error, "NO_PROPOSAL_CHOSEN", offered, "192.0.2.1", "its log names what differs")
+    holds(alert(site, site.moon, ProposalMismatch, "proposal-mismatch-ike"), error)
 
 
 def test_all_that_was_offered_is_told_when_it_is_more() -> None:
@@ -141,8 +143,30 @@ def test_a_peer_that_speaks_the_other_version(ours: int) -> None:
 def test_a_peer_that_is_silent() -> None:
     site, wire = gateways()
     wire.hold(which(by=site.sun))
-    holds(outcome(site), "the peer does not answer IKE_SA_INIT")
+    error = outcome(site)
+    holds(error, "the peer does not answer IKE_SA_INIT: nothing came back from 198.51.100.1:500; check the address")
+    holds(error, "UDP 500 both ways", f"no connection for our address {MOON}")
     assert [each["type"] for each in alerts(site.moon, site.world.now)].count("retransmit-send-timeout") == 1
+
+
+@pytest.mark.parametrize("fragments", ["yes", "no"])
+def test_a_peer_that_says_no_more_after_the_first_answer(fragments: str) -> None:
+    """The way is open, but what is long, or goes to another port, does not come through."""
+    site, wire = gateways(moon={"mobike": True, "fragmentation": Fragmentation(fragments)}, sun={"mobike": True})
+    wire.hold(which(IKE_AUTH))
+    error = outcome(site)
+    holds(error, "the peer does not answer IKE_AUTH: 198.51.100.1 answered IKE_SA_INIT, so the way was open")
+    holds(error, "the first to UDP 4500, which must pass both ways", "its log says")
+    long = unanswered(site.moon.saw(IkeFailed)[-1].sa, IKE_AUTH, 3000)
+    assert ("fragmentation = no here" in long) is (fragments == "no") and "3000 octets" in long
+
+
+def test_a_peer_that_falls_silent() -> None:
+    site, wire = tunnel()
+    wire.hold(which())
+    token = site.moon.rekey(site.world.now, "site")
+    wait(site, 400)
+    holds(site.moon.done[token].error or "", "is down, cannot be reached, or has forgotten the IKE SA")
 
 
 # -- identities and proofs ---------------------------------------------------------------
@@ -171,6 +195,8 @@ def test_identities_that_differ(case: str) -> None:
     error = outcome(site)
     holds(alert(site, site.sun, AuthFailed, "peer-auth-failed"), *parts)
     holds(error, "AUTHENTICATION_FAILED", "compare both ends' id, secret or certificates", "read the peer's log")
+    asked = moon.get("remote_id", "sun.example.org")
+    holds(error, f"or has nobody called {asked} for it", "the pre-shared keys of both ends may differ")
     holds(alert(site, site.moon, AuthFailed, "local-auth-failed"), "AUTHENTICATION_FAILED")
 
 
@@ -220,6 +246,16 @@ def test_selectors_that_do_not_meet() -> None:
         holds(text, "there local_ts = 10.2.0.0/16 and remote_ts = 10.1.0.0/16 would fit")
     theirs = alert(site, site.sun, TsMismatch, "ts-mismatch")
     holds(theirs, "the peer offers 10.1.0.0/16 === 10.2.0.0/16", "net: 10.7.0.0/16 === 10.2.0.0/16")
+    holds(theirs, "nearest is net, but for remote_ts: set it to 10.1.0.0/16 here, or the peer's local_ts to ours")
+
+
+def test_selectors_of_which_neither_side_fits() -> None:
+    site, _ = gateways(sun_children=(child(mirror=True, local="10.7.0.0/16", remote="10.8.0.0/16"),))
+    no_child(site)
+    holds(alert(site, site.sun, TsMismatch, "ts-mismatch"), "write the same networks at both ends, mirrored")
+    site, _ = gateways(sun_children=(child(mirror=True, remote="10.8.0.0/16"),))
+    no_child(site)
+    holds(alert(site, site.sun, TsMismatch, "ts-mismatch"), "but for local_ts: set it to 10.2.0.0/16 here")
 
 
 @pytest.mark.conformance("v2-74")

@@ -24,7 +24,7 @@ from ikectl.auth.eap.base import (
     name_of,
     shown,
 )
-from ikectl.errors import AuthenticationFailed, CredentialError, IkectlError, WireError
+from ikectl.errors import AuthenticationFailed, CannotProve, CredentialError, IkectlError, WireError
 from ikectl.iana.eap import EapCode, EapType, eap_type
 from ikectl.values.secret import Secret
 from ikectl.wire.eap import EapMessage
@@ -75,7 +75,7 @@ class PeerDialogue:
                 self._settle()
                 return b""
             case EapCode.FAILURE:
-                raise AuthenticationFailed(self._refusal())
+                raise CannotProve(self._refusal())
         raise AuthenticationFailed("the EAP server sends a response, as if it were the client")
 
     def finish(self) -> bool:

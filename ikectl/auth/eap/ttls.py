@@ -34,7 +34,7 @@ from ikectl.crypto.mschapv2 import (
     bare_user,
     nt_response,
 )
-from ikectl.errors import AuthenticationFailed
+from ikectl.errors import AuthenticationFailed, CannotProve
 from ikectl.iana.eap import EapCode, EapType
 from ikectl.sa.asks import CheckMschap, CheckPassword, ExportTls, UserHash, UserSecret
 from ikectl.sa.logins import Accepted, Keyed, PromptKind, Rejected
@@ -76,7 +76,7 @@ class TtlsPeer(TlsPeer):
             self.done = self._dialogue.finish()
             return write_avps([Avp(EAP_MESSAGE, response)]) if response else b""
         if MS_CHAP_ERROR in found:
-            raise AuthenticationFailed("the EAP server refuses the password, or does not know the user")
+            raise CannotProve("the EAP server refuses the password, or does not know the user")
         if MS_CHAP2_SUCCESS in found and self._proof:
             self._check(found[MS_CHAP2_SUCCESS])
         return b""

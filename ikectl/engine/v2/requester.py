@@ -18,11 +18,13 @@ from ikectl.engine.v2.dialler import Dialler
 from ikectl.engine.v2.envelope import cut_anew, write
 from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_large
 from ikectl.errors import (
+    CannotProve,
     CredentialError,
     IkectlError,
 )
 from ikectl.exchange.v2.base import Exchange
 from ikectl.exchange.v2.delete import DeleteIke
+from ikectl.exchange.v2.diagnosis import unanswered
 from ikectl.exchange.v2.followup_ke import FollowupKe, pending
 from ikectl.exchange.v2.ike_auth import IkeAuth
 from ikectl.exchange.v2.ike_intermediate import IkeIntermediate
@@ -170,7 +172,7 @@ class Requester(Dialler):
             self._fault(error)
             return
         if isinstance(exchange, (*INITIALS, IkeIntermediate, IkeAuth)):
-            if isinstance(error, CredentialError):
+            if isinstance(error, CredentialError | CannotProve):
                 self.sa.emit(AuthFailed(self.sa, False, str(error)))
             self._outcome(exchange.token, str(error))
             self._close(str(error))
@@ -218,7 +220,7 @@ class Requester(Dialler):
             limit = min(limit, PATIENCE_BEFORE_TCP)
         if request.tries >= limit:
             self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
-            self._give_up(exchange, f"the peer does not answer {request.exchange}")
+            self._give_up(exchange, unanswered(self.sa, request.exchange, sum(map(len, request.datagrams))))
             return
         request.tries += 1
         if self._is_carried(request):

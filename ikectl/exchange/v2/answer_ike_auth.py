@@ -11,7 +11,7 @@ from ikectl.auth.eap.server import EapServer, closeness
 from ikectl.auth.table import prove, verify
 from ikectl.config.match import Round, for_identities
 from ikectl.config.model import AuthKind, Connection, Unique
-from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
+from ikectl.errors import AuthenticationFailed, BackendError, CannotProve, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2 import auth_methods, childless, ppk
 from ikectl.exchange.v2 import child as agreement
@@ -282,7 +282,7 @@ class AnswerIkeAuth(Answer):
                 return Reply(payloads)
             self._check(sa, admission)
         except (AuthenticationFailed, CredentialError) as failure:
-            sa.emit(AuthFailed(sa, True, str(failure)))
+            sa.emit(AuthFailed(sa, not isinstance(failure, CannotProve), str(failure)))
             # Every failure looks alike on the wire (§2.21.2).
             return Reply(admission.last_words or [AUTHENTICATION_FAILED], close=f"authentication failed: {failure}")
         assert admission.connection is not None

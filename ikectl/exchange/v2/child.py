@@ -392,11 +392,21 @@ def _substituted(sa: IkeSa, offered_local: Selectors, offered_remote: Selectors)
 
 
 def _misfit(sa: IkeSa, offered_local: Selectors, offered_remote: Selectors, configured: tuple[Child, ...]) -> str:
-    return f"the peer offers {_list(offered_remote)} === {_list(offered_local)}; " + (
-        "configured are " + "; ".join(_described(sa, config) for config in configured)
-        if configured
-        else "no child is configured"
-    )
+    told = f"the peer offers {_list(offered_remote)} === {_list(offered_local)}; "
+    if not configured:
+        return told + "no child is configured"
+    half: list[tuple[str, bool]] = []
+    for config in configured:
+        ours = bool(narrow(offered_local, virtual.own_wanted(sa, config)))
+        if ours != bool(narrow(offered_remote, virtual.peer_wanted(sa, config))):
+            half.append((config.name, ours))
+    told += "configured are " + "; ".join(_described(sa, config) for config in configured)
+    if not half:
+        return f"{told}; write the same networks at both ends, mirrored"
+    name, ours_fits = half[0]
+    word, other = ("remote_ts", "local_ts") if ours_fits else ("local_ts", "remote_ts")
+    offer = _list(offered_remote if ours_fits else offered_local)
+    return f"{told}; nearest is {name}, but for {word}: set it to {offer} here, or the peer's {other} to ours"
 
 
 @dataclass(slots=True, eq=False)

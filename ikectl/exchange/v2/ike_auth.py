@@ -14,7 +14,7 @@ from ikectl.auth.eap.peer import EapPeer
 from ikectl.auth.table import prove, verify
 from ikectl.config.model import AuthKind, Child, Connection, Remote
 from ikectl.crypto.kdf_v2 import IkeKeys
-from ikectl.errors import AuthenticationFailed, BackendError, CredentialError, PeerMisbehaved, Refused
+from ikectl.errors import AuthenticationFailed, BackendError, CannotProve, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
 from ikectl.exchange.v2 import auth_methods, ppk, redirect
 from ikectl.exchange.v2 import child as agreement
@@ -23,6 +23,7 @@ from ikectl.exchange.v2.certreq import announced, request_certificates
 from ikectl.exchange.v2.child import ChildOffer, Keying
 from ikectl.exchange.v2.create_child import singly
 from ikectl.exchange.v2.delete import DeleteChildren, Farewell
+from ikectl.exchange.v2.diagnosis import unaccepted
 from ikectl.exchange.v2.proofs import ANYBODY, MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import refusal_text
 from ikectl.exchange.v2.rider import Rider
@@ -218,7 +219,9 @@ class IkeAuth(Exchange):
             return Done(close=str(away))
         except (AuthenticationFailed, CredentialError) as failure:
             why = str(failure)
-            sa.emit(AuthFailed(sa, True, why))
+            # What EAP misses is our own; the certificate of its server is judged as the peer's failure.
+            missing = progress.eap is not None and isinstance(failure, CredentialError)
+            sa.emit(AuthFailed(sa, not (missing or isinstance(failure, CannotProve)), why))
             await self.abandon(sa, why)
             if not self._is_last(sa, progress, reply):
                 return Done(close=why)  # it waits for more of us, which will not come
@@ -386,10 +389,7 @@ class IkeAuth(Exchange):
             return await self.on_answer(sa, reply)  # both were proven before; the child alone is refused
         why = f"the peer answered {error.type}"
         if error.type is NotifyType.AUTHENTICATION_FAILED:
-            why += (
-                f": it does not accept our identity {progress.about.local_id} or our proof; "
-                "compare both ends' id, secret or certificates, and read the peer's log"
-            )
+            why = unaccepted(sa, sa.connection, max(progress.ours - 1, 0))
         elif error.type is NotifyType.INVALID_SYNTAX:
             wanted = "without a child" if progress.offer is None else "with a child in it"
             why += f": it found our IKE_AUTH malformed, or takes none {wanted} (RFC 6023)"

@@ -99,6 +99,8 @@ class IkeSaInit(Exchange):
     demands: Demands = field(default_factory=Demands)
     pair: KePair | None = None
     restarts: int = 0
+    refused: str = ""
+    """That the peer takes none of our proposals, unless somebody says better."""
     path: Path | None = None
     """Between which ends it goes; the SA may go on between other ports."""
     said: list[Payload] = field(default_factory=list)
@@ -156,15 +158,21 @@ class IkeSaInit(Exchange):
         assert error is not None and sa.connection is not None
         if error.type is NotifyType.NO_PROPOSAL_CHOSEN:
             ours = ", ".join(proposals.format_proposal(proposal) for proposal in sa.connection.proposals)
-            return Doubt(
+            self.refused = (
                 f"the peer answered NO_PROPOSAL_CHOSEN: it accepts none of our IKE proposals ({ours}), or has no "
                 f"connection for {sa.path.local.host}: compare with its configuration; its log names what differs"
             )
+            return Doubt(self.refused)
         return Doubt(f"the peer answered IKE_SA_INIT with {error.type}")
 
     async def on_puzzle_alone(self, sa: IkeSa, reply: Message) -> Next:
         """Without a cookie there is nothing to be solved: the message has to be ignored (RFC 8019 §7.1.2)."""
         return Ignore("a PUZZLE without a COOKIE")
+
+    async def abandon(self, sa: IkeSa, why: str) -> None:
+        """Nobody said better: what the peer does not take is told as any other mismatch."""
+        if self.refused and self.refused == why:
+            sa.emit(ProposalMismatch(sa, "", self.refused))
 
     async def on_redirect(self, sa: IkeSa, reply: Message) -> Next:
         """Nobody has proven to be the gateway, so a better answer may come first; the next one has to (RFC 5685 §3)."""

@@ -12,12 +12,13 @@ from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.address_update import OF_MOBIKE, UpdateAddresses, hear
 from ikectl.exchange.v2.base import Answer, Case, Done, Exchange, Next, Reply
 from ikectl.exchange.v2.create_child import CreateChild
+from ikectl.exchange.v2.diagnosis import unaccepted
 from ikectl.exchange.v2.natd import nat_hashes
 from ikectl.iana.v2 import ExchangeType, NotifyType, Protocol
 from ikectl.sa.asks import RemoveChild
 from ikectl.sa.association import IkeState
 from ikectl.sa.child_sa import ChildSa, ChildState
-from ikectl.sa.events import Note
+from ikectl.sa.events import AuthFailed, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
@@ -68,7 +69,11 @@ class AnswerInformational(Answer):
             # Children go with it and are not named (§1.4.1). Our own rekeying of it is forgotten (§2.25.2).
             return Reply(close="deleted by the peer")
         if request.notify(NotifyType.AUTHENTICATION_FAILED) is not None:
-            return Reply(close="the peer does not accept our authentication")
+            why = "the peer does not accept our authentication"
+            if sa.connection is not None:
+                why = unaccepted(sa, sa.connection, len(sa.connection.local) - 1)
+                sa.emit(AuthFailed(sa, False, why))
+            return Reply(close=why)
         payloads: list[Payload] = []
         wanted: list[Child] = []
         for delete in deletes:
