@@ -71,6 +71,7 @@ def immediate(
         asks.InstallChild: lambda ask: kernel.install(ask.child, ask.inbound, ask.outbound),
         asks.RemoveChild: lambda ask: kernel.remove(ask.child, ask.inbound, ask.outbound),
         asks.MovePath: lambda ask: kernel.move(ask.child, ask.old),
+        asks.SkipNumbers: lambda ask: kernel.skip(ask.child, ask.packets),
         asks.InstallSentry: lambda ask: kernel.install_sentry(ask.sentry),
         asks.RemoveSentry: lambda ask: kernel.remove_sentry(ask.sentry),
         asks.QueryUse: lambda ask: kernel.query(ask.child),

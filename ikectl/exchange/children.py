@@ -7,7 +7,7 @@ from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.suite import ChildSuite
 from ikectl.errors import BackendError, TsUnacceptable
 from ikectl.iana.v2 import Protocol
-from ikectl.sa.asks import FreeSpi, InstallChild, MovePath, RemoveChild
+from ikectl.sa.asks import FreeSpi, InstallChild, MovePath, RemoveChild, SkipNumbers
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa, ChildState, Companion
 from ikectl.sa.events import ChildDown, ChildUp, Note
@@ -219,6 +219,18 @@ async def follow(sa: Association, encap: bool | None = None) -> list[ChildSa]:
         except BackendError as failure:
             child.path, child.encap = before
             sa.emit(Note(sa, f"child {child.name} did not move to {sa.way}: {failure}"))
+            failed.append(child)
+    return failed
+
+
+async def skip_numbers(sa: Association, packets: int) -> list[ChildSa]:
+    """Leave out that many packet numbers on every child; those that cannot should be replaced (RFC 6311 §5.2)."""
+    failed: list[ChildSa] = []
+    for child in sa.living_children:
+        try:
+            await SkipNumbers(child, packets)
+        except BackendError as failure:
+            sa.emit(Note(sa, f"child {child.name}: {failure}"))
             failed.append(child)
     return failed
 

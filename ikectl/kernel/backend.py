@@ -88,6 +88,9 @@ class KernelBackend(Protocol):
     def move(self, child: ChildSa, old: Path) -> None:
         """Let what stands of `child` follow from path `old` to `child.path`, counters of replay kept."""
 
+    def skip(self, child: ChildSa, packets: int) -> None:
+        """Leave out that many packet numbers in what `child` sends; BackendError where so many are not left."""
+
     def install_sentry(self, sentry: Sentry) -> None:
         """Let the policies of a trap or a shunt stand, or none of them."""
 

@@ -82,6 +82,10 @@ class DryRun:
             self._apply([self._table.remove(slot, rule) for slot, rule in standing[out]])
             standing[out] = wishes
 
+    def skip(self, child: ChildSa, packets: int) -> None:
+        if True in self._standing.get(child, {}):
+            self.steps += [f"skip {packets} packet numbers of {line}" for line in _sas(child, True)]
+
     def install_sentry(self, sentry: Sentry) -> None:
         wishes = self._sentries[sentry] = sentry_wishes(sentry)
         self._apply([self._table.add(slot, rule) for slot, rule in wishes])

@@ -40,6 +40,13 @@ def in_place(there: xfrm.Sa) -> xfrm.UpdSa:
     return xfrm.UpdSa(_told(replace(there, replay=xfrm.NO_REPLAY, offload=None), None))
 
 
+def skipping(sa: xfrm.Sa, packets: int) -> xfrm.Sa | None:
+    """The same with that many packet numbers left out; None if it would have none left then."""
+    number = sa.replay.oseq + packets
+    last = 2**64 if sa.flags & xfrm.SaFlag.ESN else 2**32
+    return replace(sa, replay=replace(sa.replay, oseq=number)) if number < last - 1 else None
+
+
 def taken_out(channel: xfrm.Channel, ids: Sequence[xfrm.SaId]) -> list[xfrm.Sa]:
     """Delete the SAs; how they stood at that very moment, counters and all, ready to be added again.
 

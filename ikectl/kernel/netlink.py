@@ -21,7 +21,7 @@ from ikectl.iana.v2 import Protocol
 from ikectl.kernel.backend import Expired, Features, Mapped, Wanted
 from ikectl.kernel.features import look, spi_range
 from ikectl.kernel.leftovers import sweep
-from ikectl.kernel.moving import in_place, only_ports, taken_out
+from ikectl.kernel.moving import in_place, only_ports, skipping, taken_out
 from ikectl.kernel.policies import PolicyTable, Slot, Wish, inbound_wishes, outbound_wishes
 from ikectl.kernel.sentries import KernelSentries, index_of
 from ikectl.kernel.translate import (
@@ -330,6 +330,21 @@ class NetlinkKernel:
         failure = next((each for each in self._channel.batch(requests) if isinstance(each, xfrm.XfrmError)), None)
         if failure is not None:
             raise BackendError(explain(failure)) from failure
+
+    def skip(self, child: ChildSa, packets: int) -> None:
+        """As `move`: taken out first, for a counter that is read and set while packets go would give numbers twice."""
+        standing = self._standing.get(child)
+        half = standing.outbound if standing is not None else None
+        if half is None:
+            return
+        taken = taken_out(self._channel, [id for id in half.ids if id.proto != xfrm.Proto.COMP])
+        ahead = [skipping(sa, packets) for sa in taken]
+        requests = [xfrm.NewSa(sa if later is None else later) for sa, later in zip(taken, ahead, strict=True)]
+        failure = next((each for each in self._channel.batch(requests) if isinstance(each, xfrm.XfrmError)), None)
+        if failure is not None:
+            raise BackendError(explain(failure)) from failure
+        if None in ahead:
+            raise BackendError(f"it has not so many packet numbers left as the peer wants left out ({packets})")
 
     def _rewished(self, half: _Half, wishes: tuple[Wish, ...]) -> list[xfrm.Request[Any]]:
         """What gives a half other policies; those that stay are not touched."""

@@ -529,6 +529,17 @@ class MovePath(Ask[None]):
 
 
 @record
+class SkipNumbers(Ask[None]):
+    """Leave out that many packet numbers in what is sent on `child` (RFC 6311 §5.2).
+
+    Raises BackendError where so many are not left, or the kernel cannot: the child should be replaced.
+    """
+
+    child: ChildSa
+    packets: int
+
+
+@record
 class OpenStream(Ask[Path]):
     """A TCP connection between these ends, its prefix sent; the same with our port (RFC 9329 §6.1).
 

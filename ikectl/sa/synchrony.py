@@ -20,12 +20,18 @@ MAX_NUMBER = 2**31 - 1
 class Synchrony:
     """Both ends said IKEV2_MESSAGE_ID_SYNC_SUPPORTED; an SA without one of these keeps its numbers."""
 
+    counters: bool = False
+    """Both ends said IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED as well (§5.2)."""
     highest: int = -1
     """The highest number that a member has named as its next."""
     asked: bytes = b""
     """The last request to synchronise, by its mark."""
     answer: tuple[bytes, ...] = ()
     """The response to it, as sent, until the member goes on."""
+
+    def handed_on(self) -> Synchrony:
+        """The same for the SA that replaces this one."""
+        return Synchrony(self.counters)
 
 
 def agree(synchrony: Synchrony, wish: Position, seen: int, following: int) -> Position | None:

@@ -210,3 +210,31 @@ def test_what_is_gone_cannot_move_and_nothing_goes_out_bare(ends: Ends, pair: Pa
     ends.left.remove(mine)
     assert not set(infos(pair.left)) - {0}, "but for what the kernel notes while it asks for an SA"
     assert pair.right.ask(GetSa(SaId(RIGHT_ADDRESS, theirs.spi_in, Proto.ESP))).usage.packets == 0
+
+
+@pytest.mark.conformance("v2-42")
+@pytest.mark.parametrize("suite", ["aes128gcm16", "aes128gcm16-esn", "aes128-sha256"])
+def test_numbers_are_left_out_under_traffic_and_none_comes_twice(ends: Ends, pair: Pair, suite: str) -> None:
+    """RFC 6311 §5.2, many times over while packets go: what is sent jumps ahead, and the other side takes it."""
+    mine, theirs = ends.up(suite=suite, replay_window=64)
+    command = ["ping", "-n", "-i0.005", "-I", LEFT_INNER, RIGHT_INNER]
+    with sniffing() as seen, subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        for _ in range(20):
+            ends.left.skip(mine, 100_000)
+        process.terminate()
+        process.communicate()
+        assert reached()
+    assert [each for each, times in Counter((spi, number) for spi, number, _ in seen).items() if times > 1] == []
+    sent = max(number for spi, number, _ in seen if spi == mine.spi_out)
+    assert sent > 2_000_000 and infos(pair.left)[mine.spi_out].sa.replay.oseq == sent
+    assert infos(pair.right)[theirs.spi_in].sa.replay.seq == sent
+
+
+@pytest.mark.conformance("v2-42")
+def test_more_numbers_than_are_left_are_not_left_out(ends: Ends, pair: Pair) -> None:
+    mine, _ = ends.up(replay_window=64)
+    assert reached()
+    before = infos(pair.left)[mine.spi_out].sa.replay
+    with pytest.raises(BackendError, match="not so many packet numbers left"):
+        ends.left.skip(mine, 2**32 - 2)
+    assert infos(pair.left)[mine.spi_out].sa.replay == before and reached()

@@ -10,7 +10,17 @@ from ikectl.iana.v2 import NotifyType, Protocol
 from ikectl.sa.events import Note
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify, Position, message_id_sync, message_id_sync_notify
-from tests.scenarios.stage import CREATE_CHILD_SA, IKE_AUTH, INFORMATIONAL, sa_of, stands, tunnel, wait
+from tests.scenarios.stage import (
+    CREATE_CHILD_SA,
+    IKE_AUTH,
+    INFORMATIONAL,
+    gateways,
+    rewrite,
+    sa_of,
+    stands,
+    tunnel,
+    wait,
+)
 from tests.sim.forge import Impostor
 from tests.sim.host import Host
 from tests.sim.site import Site
@@ -199,3 +209,58 @@ def test_an_sa_that_replaces_another_is_followed_as_well() -> None:
     wait(site, 100)
     assert sa_of(site.sun).synchrony is not None and stands(site)
     assert position(Member(wire, site.moon).take_over(20, 30)) == (b"once", 30, 20)
+
+
+def leaving_out(packets: int, octets: int = 4) -> Notify:
+    return Notify(NotifyType.IPSEC_REPLAY_COUNTER_SYNC, packets.to_bytes(octets, "big"))
+
+
+@pytest.mark.conformance("v2-42")
+@pytest.mark.parametrize("octets", [4, 8])
+def test_packet_numbers_are_left_out_as_a_member_wants(octets: int) -> None:
+    """N(SYNC), N(IPSEC_REPLAY_COUNTER_SYNC: 1000) -->: what we send on each child goes on that much higher (§5.2)."""
+    site, wire = clustered()
+    member = Member(wire, site.moon)
+    (child,) = site.sun.children
+    agreed = position(member.take_over(70, 0, more=[leaving_out(1000, octets)]))
+    assert site.sun.kernel.skipped == {child.spi_out: 1000}
+    assert position(member.take_over(80, 0)).receive == 80
+    assert site.sun.kernel.skipped == {child.spi_out: 1000}, "nothing more was asked for"
+    member.go_on(Position(b"", agreed.send, 80))
+    assert stands(site)
+
+
+@pytest.mark.conformance("v2-42")
+def test_a_child_without_so_many_numbers_left_is_rekeyed() -> None:
+    site, wire = clustered()
+    member = Member(wire, site.moon)
+    (child,) = site.sun.children
+    agreed = position(member.take_over(70, 0, more=[leaving_out(2**40, 8)]))
+    member.go_on(agreed)
+    wait(site, 20)
+    assert stands(site) and site.sun.children[0].spi_out != child.spi_out
+    site.world.settled()
+
+
+@pytest.mark.conformance("v2-42")
+def test_counters_are_left_alone_unless_both_ends_said_so() -> None:
+    """A peer that announces IKEV2_MESSAGE_ID_SYNC_SUPPORTED alone gets that alone; the notify is passed over."""
+    site, wire = gateways(moon=SYNCED, sun=SYNCED)
+    counters_too = NotifyType.IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED
+    rewrite(
+        wire,
+        which(IKE_AUTH, by=site.moon),
+        lambda payloads: [each for each in payloads if not (isinstance(each, Notify) and each.type is counters_too)],
+    )
+    site.up()
+    (answer,) = wire.messages(which(IKE_AUTH, by=site.sun))
+    assert answer.notify(SUPPORTED) is not None and answer.notify(counters_too) is None
+    assert position(Member(wire, site.moon).take_over(70, 0, more=[leaving_out(1000)])).receive == 70
+    assert not site.sun.kernel.skipped
+
+
+@pytest.mark.conformance("v2-42")
+def test_a_count_of_odd_length_is_no_count() -> None:
+    site, wire = clustered()
+    assert Member(wire, site.moon).take_over(70, 0, more=[leaving_out(1, 5)]) is None
+    assert counters(site.sun)[1] != 70 and not site.sun.kernel.skipped

@@ -96,6 +96,7 @@ class Host:
             asks.InstallChild: self.kernel.install,
             asks.RemoveChild: self.kernel.remove,
             asks.MovePath: self.kernel.move,
+            asks.SkipNumbers: self.kernel.skip,
             asks.InstallSentry: self.kernel.install_sentry,
             asks.RemoveSentry: self.kernel.remove_sentry,
             asks.QueryUse: self.kernel.query,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from ikectl.sa.asks import (
     RemoveChild,
     RemoveDns,
     RemoveSentry,
+    SkipNumbers,
     Usage,
 )
 from ikectl.sa.child_sa import ChildSa, Companion
@@ -66,6 +68,8 @@ class FakeKernel:
         self.esp_in_tcp = True
         self.sentries: list[Sentry] = []
         self.usage = Usage()
+        self.skipped: Counter[int] = Counter()
+        """Packet numbers left out, by outbound SPI."""
 
     def alloc_spi(self, ask: AllocSpi) -> int:
         if ask.path.tcp and not self.esp_in_tcp:
@@ -121,6 +125,12 @@ class FakeKernel:
             half = self.outbound.pop((one.protocol, one.spi_out, ask.old.remote.address), None)
             if half is not None:
                 self.outbound[one.protocol, one.spi_out, child.path.remote.address] = half
+
+    def skip(self, ask: SkipNumbers) -> None:
+        if ask.packets >= 2**32:
+            raise BackendError("so many packet numbers are not left")
+        if ask.child.outbound:
+            self.skipped[ask.child.spi_out] += ask.packets
 
     def install_address(self, ask: InstallAddress) -> None:
         self.addresses[ask.address] = self.addresses.get(ask.address, 0) + 1

@@ -22,6 +22,7 @@ from ikectl.errors import (
     UnsupportedCritical,
     WireError,
 )
+from ikectl.exchange import children
 from ikectl.exchange.v2.base import Answer, Reply
 from ikectl.exchange.v2.message_id_sync import wish_of
 from ikectl.exchange.v2.rekey_ike import take_over
@@ -154,9 +155,10 @@ class Responder(Settler):
             message = open_message(sa, header, datagram)
         except (IntegrityFailure, WireError):
             return False  # judged by its number, as any other
-        wish = wish_of(message)
-        if wish is None:
+        wanted = wish_of(message)
+        if wanted is None:
             return False
+        wish, skip = wanted
         position = agree(synchrony, wish, self.window.highest, self.window.next_request)
         if position is None:
             self._drop(path, f"a member of the peer's cluster wants to go on at {wish.send}, which is behind")
@@ -165,6 +167,9 @@ class Responder(Settler):
         octets = len(datagram)
         sa.emit(MessageReceived(sa, header.exchange, 0, False, message.payloads, octets, path))
         self._go_on_at(synchrony, position, datagram, path)
+        if skip and synchrony.counters:
+            self._errands += ((partial(children.skip_numbers, sa, skip), self._followed),)
+        self._next()
         return True
 
     def _go_on_at(self, synchrony: Synchrony, position: Position, datagram: bytes, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""IKEV2_MESSAGE_ID_SYNC: as the peer of a cluster whose members take over from one another (RFC 6311).
+"""IKEV2_MESSAGE_ID_SYNC, IPSEC_REPLAY_COUNTER_SYNC: as the peer of a cluster that fails over (RFC 6311).
 
 That both ends can is said in IKE_AUTH. The half that synchronises is a
 member's, which has to know the SA before it can; the half here answers.
@@ -15,26 +15,35 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.synchrony import Synchrony
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
-from ikectl.wire.v2.notify import MESSAGE_ID_SYNC_SUPPORTED, Notify, Position, message_id_sync
+from ikectl.wire.v2.notify import (
+    MESSAGE_ID_SYNC_SUPPORTED,
+    REPLAY_COUNTER_SYNC_SUPPORTED,
+    Notify,
+    Position,
+    message_id_sync,
+    replay_counter_sync,
+)
 
 SUPPORTED = NotifyType.IKEV2_MESSAGE_ID_SYNC_SUPPORTED
-ALLOWED = frozenset({NotifyType.IKEV2_MESSAGE_ID_SYNC, NotifyType.IPSEC_REPLAY_COUNTER_SYNC})
+COUNTERS_SUPPORTED = NotifyType.IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED
+COUNTERS = NotifyType.IPSEC_REPLAY_COUNTER_SYNC
+ALLOWED = frozenset({NotifyType.IKEV2_MESSAGE_ID_SYNC, COUNTERS})
 """What a request to synchronise may hold (§5.1)."""
 
 
 class FollowCluster(Rider):
-    """IKEV2_MESSAGE_ID_SYNC_SUPPORTED, said and heard by the initiator."""
+    """That we follow a cluster, said and heard by the initiator."""
 
     @classmethod
     def rides(cls, sa: IkeSa) -> bool:
         return sa.connection is not None and sa.connection.message_id_sync
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
-        return [MESSAGE_ID_SYNC_SUPPORTED]
+        return [MESSAGE_ID_SYNC_SUPPORTED, REPLAY_COUNTER_SYNC_SUPPORTED]
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         if SUPPORTED in reply.said:
-            sa.synchrony = Synchrony()
+            sa.synchrony = Synchrony(COUNTERS_SUPPORTED in reply.said)
 
 
 class AnswerFollowCluster(AnswerRider):
@@ -47,16 +56,19 @@ class AnswerFollowCluster(AnswerRider):
         return sa.connection is not None and sa.connection.message_id_sync
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
-        sa.synchrony = Synchrony()
-        return [MESSAGE_ID_SYNC_SUPPORTED]
+        sa.synchrony = Synchrony(COUNTERS_SUPPORTED in request.said)
+        return [MESSAGE_ID_SYNC_SUPPORTED, *([REPLAY_COUNTER_SYNC_SUPPORTED] if sa.synchrony.counters else [])]
 
 
-def wish_of(message: Message) -> Position | None:
-    """Where a member wants both ends to go on; None for any other message."""
-    notify = message.notify(NotifyType.IKEV2_MESSAGE_ID_SYNC)
+def wish_of(message: Message) -> tuple[Position, int] | None:
+    """Where a member wants both ends to go on, and how many packet numbers we are to leave out on each child.
+
+    None for any other message.
+    """
+    notify, skip = message.notify(NotifyType.IKEV2_MESSAGE_ID_SYNC), message.notify(COUNTERS)
     if notify is None or any(not isinstance(each, Notify) or each.type not in ALLOWED for each in message.payloads):
         return None
     try:
-        return message_id_sync(notify)
+        return message_id_sync(notify), 0 if skip is None else replay_counter_sync(skip)
     except WireError:
         return None

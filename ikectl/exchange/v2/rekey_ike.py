@@ -24,7 +24,6 @@ from ikectl.sa.collision import Outcome, Rival, decide, lowest
 from ikectl.sa.events import IkeRekeyed, Note, ProposalMismatch
 from ikectl.sa.followups import Followup
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.synchrony import Synchrony
 from ikectl.values.secret import NO_SECRET, Secret
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.keying import KE, Nonce
@@ -94,7 +93,7 @@ class Agreement:
             reauth_at=sa.reauth_at,
             reauth_by=sa.reauth_by,
             mobility=None if sa.mobility is None else sa.mobility.handed_on(),
-            synchrony=None if sa.synchrony is None else Synchrony(),
+            synchrony=None if sa.synchrony is None else sa.synchrony.handed_on(),
         )
 
 

@@ -122,6 +122,7 @@ IKEV2_FRAGMENTATION_SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 INTERMEDIATE_EXCHANGE_SUPPORTED = Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)
 USE_PPK = Notify(NotifyType.USE_PPK)
 USE_PPK_INT = Notify(NotifyType.USE_PPK_INT)
+REPLAY_COUNTER_SYNC_SUPPORTED = Notify(NotifyType.IPSEC_REPLAY_COUNTER_SYNC_SUPPORTED)
 MESSAGE_ID_SYNC_SUPPORTED = Notify(NotifyType.IKEV2_MESSAGE_ID_SYNC_SUPPORTED)
 MOBIKE_SUPPORTED = Notify(NotifyType.MOBIKE_SUPPORTED)
 UPDATE_SA_ADDRESSES = Notify(NotifyType.UPDATE_SA_ADDRESSES)
@@ -212,6 +213,13 @@ def message_id_sync(notify: Notify) -> Position:
 def message_id_sync_notify(position: Position) -> Notify:
     """IKEV2_MESSAGE_ID_SYNC."""
     return Notify(NotifyType.IKEV2_MESSAGE_ID_SYNC, _POSITION.pack(*position))
+
+
+def replay_counter_sync(notify: Notify) -> int:
+    """How many packet numbers IPSEC_REPLAY_COUNTER_SYNC wants left out; 8 octets with ESN (RFC 6311 §5.2)."""
+    if len(notify.data) not in (4, 8):
+        raise WireError(f"{notify.type} of {len(notify.data)} octets")
+    return int.from_bytes(notify.data, "big")
 
 
 def child_spi(notify: Notify) -> ChildSpi:
