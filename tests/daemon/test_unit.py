@@ -9,6 +9,7 @@ import pytest
 
 from ikectl.daemon.main import VICI, run
 from ikectl.daemon.resolved import commands
+from ikectl.daemon.vici_socket import MODE
 from ikectl.sa.asks import InstallDns
 
 UNIT = Path(__file__).parents[2] / "systemd" / "ikectld.service"
@@ -38,6 +39,12 @@ def test_readiness_reload_and_watchdog(service: dict[str, str]) -> None:
 
 def test_the_control_socket_is_where_clients_look(service: dict[str, str]) -> None:
     assert f"/run/{service['RuntimeDirectory']}/ikectl.vici" == VICI
+
+
+def test_resolvers_read_what_gateways_gave(service: dict[str, str]) -> None:
+    """The file is for everybody (`NameServers`), and so is the way to it; the socket has a mode of its own."""
+    assert int(service["RuntimeDirectoryMode"], 8) & 0o055 == 0o055
+    assert MODE & 0o007 == 0
 
 
 def test_what_a_killed_daemon_left_is_there_at_the_next_start(service: dict[str, str]) -> None:
