@@ -66,19 +66,30 @@ class DnsLinks:
 
     async def add(self, sources: tuple[bytes, ...]) -> str:
         """Name of a new link with these addresses (packed). Raises BackendError, leaving nothing."""
-        numbers = (number for number in range(MAX_LINKS) if f"{NAME}{number}" not in self._made)
-        number = next(numbers, None)
-        if number is None:
-            raise BackendError(f"name servers of more than {MAX_LINKS} peers have no interface of their own")
-        name = f"{NAME}{number}"
+        for number in range(MAX_LINKS):
+            name = f"{NAME}{number}"
+            if name in self._made:
+                continue
+            try:
+                if not await self._make(name):
+                    continue
+                await self._set_up(name, TABLES + number, sources)
+            except (NetlinkError, OSError) as error:
+                await self.remove(name)
+                raise BackendError(f"no interface for the name servers of a peer: {error}") from error
+            return name
+        raise BackendError(f"name servers of more than {MAX_LINKS} peers have no interface of their own")
+
+    async def _make(self, name: str) -> bool:
+        """Whether the link could be made; one of that name may be somebody else's. Raises NetlinkError, OSError."""
         try:
             await self._route.link("add", ifname=name, kind="dummy")
-            self._made.add(name)
-            await self._set_up(name, TABLES + number, sources)
-        except (NetlinkError, OSError) as error:
-            await self.remove(name)
-            raise BackendError(f"no interface for the name servers of a peer: {error}") from error
-        return name
+        except NetlinkError as error:
+            if error.code == errno.EEXIST:
+                return False
+            raise
+        self._made.add(name)
+        return True
 
     async def remove(self, name: str) -> None:
         """Gone already is no trouble."""
