@@ -112,3 +112,24 @@ def test_ike_sa_deleted(site: Site, initiator: str) -> None:
     assert not deleter.sas()
     for node in ("moon", "sun"):
         assert "proto esp" not in site.world.xfrm(node)
+
+
+@pytest.mark.conformance("v2-35", "v2-42")
+def test_wishes_that_the_peer_does_not_share(site: Site, initiator: str) -> None:
+    """strongSwan takes one request at a time, whatever SET_WINDOW_SIZE says, and is no cluster: all goes on as ever."""
+    more = "host {\n local_ts = %s\n remote_ts = %s\n}\n other {\n local_ts = %s\n remote_ts = %s\n}"
+    near, far = ("10.1.0.1", "10.2.0.1"), ("10.1.0.3", "10.2.0.3")
+    site.configure(
+        moon=MOON.but(connection="window = 8\nmessage_id_sync = yes", children=more % (*near, *far)),
+        sun=SUN.but(children=more % (*near[::-1], *far[::-1])),
+    )
+    first, second = site.ends(initiator)
+    for name in ("net", "host", "other"):
+        first.up(name)
+    first.rekey(ike="site")
+    until(lambda: [sa["state"] for sa in first.sas()] == ["ESTABLISHED"], "one IKE SA is left")
+    for name in ("net", "host", "other"):
+        first.rekey(child=name)
+    until(lambda: len(first.children()) == 3 and len(second.children()) == 3, "three children, each renewed")
+    assert len(second.sas()) == 1
+    assert site.world.ping("alice", "bob").lost == 0

@@ -61,3 +61,14 @@ def test_no_keys_are_shown() -> None:
 def test_what_linux_cannot_do_is_refused() -> None:
     with pytest.raises(BackendError, match="NAT"):
         DryRun().install(child(suite="sha256", protocol=Protocol.AH, encap=True))
+
+
+def test_packet_numbers_are_left_out_where_something_is_sent() -> None:
+    dry, one = DryRun(), child()
+    dry.install(one, outbound=False)
+    mark = len(dry.steps)
+    dry.skip(one, 1000)
+    assert dry.steps[mark:] == []
+    dry.install(one, inbound=False)
+    dry.skip(one, 1000)
+    assert [step for step in dry.steps[mark:] if step.startswith("skip 1000 packet numbers of")]
