@@ -18,7 +18,18 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, IDi, IDr
 from ikectl.wire.v2.notify import Notify
 from ikectl.wire.v2.sa import SA
-from tests.scenarios.stage import IKE_AUTH, INFORMATIONAL, bare, gateways, notifies, rewrite, sa_of, stands, wait
+from tests.scenarios.stage import (
+    IKE_AUTH,
+    IKE_SA_INIT,
+    INFORMATIONAL,
+    bare,
+    gateways,
+    notifies,
+    rewrite,
+    sa_of,
+    stands,
+    wait,
+)
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.site import Site
@@ -81,6 +92,19 @@ def test_an_initiator_with_two_proofs() -> None:
     assert [type(payload) for payload in proven.payloads] == [IDr, AUTH]
     assert settled.get(AUTH) is None and settled.get(SA) is not None
     assert sa_of(site.sun).remote_id == Identity.parse("moon.example.org")
+
+
+@pytest.mark.conformance("v2-72")
+def test_a_responder_that_takes_one_round_alone() -> None:
+    """Without its MULTIPLE_AUTH_SUPPORTED no ANOTHER_AUTH_FOLLOWS may be said (§2.1); so nobody learns who we are."""
+    site, wire = rounds()
+
+    def silent(payloads: list[Payload]) -> list[Payload]:
+        return [each for each in payloads if not isinstance(each, Notify) or each.type is not KNOWS]
+
+    rewrite(wire, which(IKE_SA_INIT, response=True), silent, None)
+    assert "the peer knows no second round of authentication" in error(site, site.up())
+    assert not wire.messages(which(IKE_AUTH))
 
 
 @pytest.mark.conformance("v2-72")

@@ -196,7 +196,7 @@ class IkeSaInit(Exchange):
         if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
             raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
         taken = childless.is_announced(reply)
-        obstacle = childless.obstacle(sa.connection, self.child, taken)
+        obstacle = childless.obstacle(sa.connection, self.child, taken) or _rounds_obstacle(sa.connection, reply)
         if obstacle:
             return Doubt(obstacle)
         ppk_in = ppk.agreed(sa, reply)
@@ -330,6 +330,16 @@ class AnswerIkeSaInit(Answer):
 
     def _first_with(self, ours: tuple[Proposal, ...]) -> str:
         return next(each.name for each in self.candidates if each.proposals is ours)
+
+
+def _rounds_obstacle(connection: Connection, reply: Message) -> str:
+    """Why we cannot prove ourselves in several rounds; empty if we can, or need not (RFC 4739 §2.1)."""
+    if len(connection.local) == 1 or NotifyType.MULTIPLE_AUTH_SUPPORTED in reply.said:
+        return ""
+    return (
+        f"the peer knows no second round of authentication (RFC 4739), and connection {connection.name} has "
+        f"{len(connection.local)} local sections"
+    )
 
 
 def _has_rounds(offered: Sequence[Proposal]) -> bool:
