@@ -163,10 +163,15 @@ class TcpStreams:
         return path
 
     def finish(self, ask: CloseStream) -> None:
-        """Close it when what was said has left, soon in any case."""
+        """Close it when what was said has left, soon in any case, if no SA uses it then."""
         connection = self._all.get(ask.path)
+
+        def end() -> None:
+            if connection is not None and (self._host is None or connection.path not in self._host.streams()):
+                self._end(connection)
+
         if connection is not None:
-            self._after(FLUSH_WITHIN, lambda: self._end(connection))
+            self._after(FLUSH_WITHIN, end)
 
     # -- what connections tell ---------------------------------------------------------
 

@@ -96,6 +96,7 @@ class Engine:
         self._outside.expired = self.connections.reauthentications.expired
         self._outside.revive = self.connections.revive
         self._outside.hand_over = self._handed_over
+        self._outside.broken = self._stream_broken
         self._outside.first_contact = self.connections.first_contact_told
 
     # -- in ------------------------------------------------------------------
@@ -188,8 +189,7 @@ class Engine:
             case AddressesChanged():
                 self._roaming.changed(self.machines(), now)
             case StreamBroken(path, why):
-                for each in [each for each in self.machines() if each.sa.path == path]:
-                    each.stream_broken(path, why, now)
+                self._stream_broken(path, why, now)
             case InnerAddress(ike, address, why):
                 machine = next((each for each in self.machines() if each.sa.uniqueid == ike), None)
                 if machine is not None:
@@ -334,6 +334,11 @@ class Engine:
             self.connections.left(driver)
             self.connections.closed(driver, now)
             self.dhcp.closed(driver)
+
+    def _stream_broken(self, path: Path, why: str, now: float) -> None:
+        """A TCP connection that we opened is gone."""
+        for machine in [machine for machine in self.machines() if machine.sa.path == path]:
+            machine.stream_broken(path, why, now)
 
     def _handed_over(self, sa: Association, exchanges: Sequence[Exchange]) -> None:
         """Another SA has more to do, or other children."""

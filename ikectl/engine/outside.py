@@ -109,6 +109,8 @@ class Outside:
     """Asked for the SA that this one replaced, which the peer keeps: it stands again; None if it is gone."""
     hand_over: Callable[[Association, Sequence[Any]], None] = lambda sa, exchanges: None
     """Told of exchanges to begin on another SA, and that its children may be others than before."""
+    broken: Callable[[Path, str, float], None] = lambda path, why, now: None
+    """Told that a TCP connection of ours is gone, where who saw to it does so no longer."""
     first_contact: Callable[[AnyDriver], None] = lambda driver: None
     """Told that the peer of an established SA knows no other SA with us."""
     _order: count[int] = field(default_factory=count)

@@ -552,7 +552,10 @@ class OpenStream(Ask[Path]):
 
 @record
 class CloseStream(Ask[None]):
-    """Nothing more is to be said on it: close it when all was sent. One that is gone already is no error."""
+    """An SA has nothing more to say on it: close it when all was sent, unless another SA is on it.
+
+    One that is gone already is no error.
+    """
 
     path: Path
 

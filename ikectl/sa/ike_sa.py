@@ -169,6 +169,14 @@ class IkeSa(Association):
         self.predecessor = None
 
     @property
+    def latest(self) -> IkeSa:
+        """Of those that replaced one another by rekeying the last; itself if it was not replaced."""
+        sa = self
+        while sa.heir is not None:
+            sa = sa.heir
+        return sa
+
+    @property
     def way(self) -> Path:
         held = None if self.mobility is None else self.mobility.held
         return self.path if held is None else held.path

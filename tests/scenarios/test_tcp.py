@@ -27,6 +27,7 @@ from tests.scenarios.stage import (
 from tests.sim.link import Link
 from tests.sim.nat import Nat
 from tests.sim.site import MOON, SUN, Site, child
+from tests.sim.tape import Tape
 from tests.sim.wiretap import Wiretap, which
 
 LONG: dict[str, Any] = {
@@ -199,13 +200,23 @@ def test_what_has_no_answer_is_said_again() -> None:
     site, _ = inside()
     site.world.streams.alive[0].silent = True
     token = site.moon.rekey(site.world.now, "site")
-    wait(site, 30)
+    wait(site, 20)
     assert token not in site.moon.done
     assert site.moon.saw(Retransmitted) == []
     site.world.streams.cut()
     wait(site, 5)
     assert site.moon.done[token].error is None
     assert meets(site)
+
+
+def test_what_came_too_early_is_said_again_late() -> None:
+    """TCP brought it, and the peer dropped it: that it does not answer is no reason to lose the SA."""
+    site, wire = inside()
+    wire.hold(which(response=False), times=1)
+    token = site.moon.rekey(site.world.now, "site")
+    wait(site, 40)
+    assert site.moon.done[token].error is None
+    assert len(site.moon.saw(Retransmitted)) == 1
 
 
 def test_the_responders_request_follows_too() -> None:
@@ -284,9 +295,21 @@ def test_it_breaks_after_a_rekeying() -> None:
 
 def test_deleted_while_it_breaks() -> None:
     site, wire = inside()
-    wire.hold(which(INFORMATIONAL, response=False))
+    wire.hold(which(INFORMATIONAL, response=False), times=1)
     token = site.moon.terminate(site.world.now, "site")
     wait(site, 1)
+    site.world.streams.cut()
+    wait(site, 1)
+    assert site.moon.done[token].error is None
+    assert bare(site.moon) and bare(site.sun)
+
+
+def test_deleted_when_there_is_no_other() -> None:
+    site, wire = inside()
+    wire.hold(which(INFORMATIONAL, response=False), times=1)
+    token = site.moon.terminate(site.world.now, "site")
+    wait(site, 1)
+    site.world.streams.blocked = True
     site.world.streams.cut()
     assert site.moon.done[token].error is None
     assert bare(site.moon)
@@ -392,3 +415,36 @@ def test_a_gateway_refuses_the_child_and_keeps_the_ike_sa() -> None:
     assert sa_of(site.sun).state is sa_of(site.moon).state is IkeState.ESTABLISHED
     assert site.sun.children == site.moon.children == []
     assert "cannot carry ESP inside TCP" in site.sun.saw(ChildFailed)[0].why
+
+
+# -- any life -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_is_rekeyed_while_connections_break(seed: int) -> None:
+    """Both ends rekey, connections go silent and break, addresses change: all of it stands in the end."""
+    tape = Tape(seed, "life")
+    mobike = tape.chance(0.5)
+    late = {"late": 0.5 * tape.chance(0.5)}
+    moon, sun = {"mobike": mobike, "local": "%any"}, {"mobike": mobike, "local": "%any", "remote": "%any"}
+    site, _ = inside(seed=seed, moon=moon, sun=sun, moon_host=late, sun_host=late)
+    here = MOON
+    for _ in range(12):
+        host = site.moon if tape.chance(0.5) else site.sun
+        if tape.chance(0.5):
+            host.rekey(site.world.now, "site" if tape.chance(0.5) else "", "net" if tape.chance(0.5) else "")
+        if tape.chance(0.2):
+            for stream in site.world.streams.alive:
+                stream.silent = True
+        if mobike and tape.chance(0.2):
+            here = ELSEWHERE if here == MOON else MOON
+            site.world.move(site.moon, here)
+        wait(site, 3 * tape.fraction() ** 3)
+        if tape.chance(0.4):
+            site.world.streams.cut()
+    for stream in site.world.streams.alive:
+        if stream.silent:
+            site.world.streams.cut()
+    wait(site, 400)  # what is redundant and on no connection any more is given up
+    assert len(site.moon.machines) == len(site.sun.machines) == 1, site.world.ladder[-80:]
+    assert meets(site)

@@ -75,7 +75,10 @@ class Streams:
         for wire in self.alive:
             if ask.path in (wire.near, wire.far):
                 # What was said just before still arrives.
-                self._world.at(self._world.now + 2 * DELAY, lambda wire=wire: setattr(wire, "alive", False))  # type: ignore[misc]
+                self._world.at(self._world.now + 2 * DELAY, lambda wire=wire: self._end(wire))  # type: ignore[misc]
+
+    def _end(self, wire: Wire) -> None:
+        wire.alive = wire.alive and wire.near in wire.opener.engine.streams()
 
     def say(self, message: bytes, path: Path) -> None:
         """Send it to the other end; there may be none."""

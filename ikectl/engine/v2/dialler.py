@@ -29,12 +29,16 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Path, Stream
 
 BEGINNING = (IkeState.CREATED, IkeState.CONNECTING)
+WANTED = (*STANDING, IkeState.DELETING)
+"""States of an SA that needs a connection of its own."""
 
 MAX_REDIALS = 8
 """Attempts to open another connection, the first at once; with the waits in between as long as a request may be
 without an answer, some two minutes."""
 LONGEST_WAIT = 60.0
 """Seconds between two of them at most; the first wait is one, and each is twice the one before."""
+JOIN_AFTER = 1.0
+"""Seconds between two looks of an SA that was replaced at whether its heir has another connection by now."""
 JITTER = 0.25
 """A wait is shortened by up to this fraction: a gateway that was restarted is not called by all in step."""
 
@@ -69,12 +73,15 @@ class Dialler(Roamer):
             self.gave_up = self.gave_up or next((each.type for each in self.active), ExchangeType.IKE_SA_INIT)
             self._abort()
             self._close(f"the TCP connection with {path.remote} is gone: {why}", End.SILENT)
-        elif sa.state is IkeState.DELETING:
-            self._abort()
-            self._close("the peer closed the TCP connection, and the SA was to go")
-        elif sa.caller and sa.state in STANDING:
+        elif not sa.caller:
+            return
+        elif sa.heir is not None:
+            self._set(("redial", 1), now + JOIN_AFTER)
+        elif sa.state in STANDING:
             sa.emit(Note(sa, f"the TCP connection with {path.remote} is gone: {why}; opening another one"))
             self._redial(1)
+        elif sa.state is IkeState.DELETING:
+            self._redial(MAX_REDIALS)  # one attempt to let the peer know
 
     def _redial(self, number: int) -> None:
         """The attempt of that number. It keeps nothing else from being done."""
@@ -95,7 +102,9 @@ class Dialler(Roamer):
     def _reopened(self, number: int, before: Path, opened: list[Path], failure: IkectlError | None, now: float) -> None:
         self.now = now
         sa = self.sa
-        wanted = sa.state in STANDING and sa.path == before
+        wanted = sa.state in WANTED and sa.path == before and sa.heir is None
+        if sa.heir is not None:
+            self.outside.broken(before, "it was replaced meanwhile", now)  # so another SA has to see to it
         if opened and wanted:
             self._go_over(opened[0])
             self._next()
@@ -108,7 +117,8 @@ class Dialler(Roamer):
         elif wanted:
             self.gave_up = self.gave_up or ExchangeType.INFORMATIONAL
             self._abort()
-            self._close(f"the TCP connection is gone, and there is no other: {failure}", End.SILENT)
+            end = End.SILENT if sa.state in STANDING else End.OURS
+            self._close(f"the TCP connection is gone, and there is no other: {failure}", end)
 
     def _go_over(self, path: Path) -> None:
         """Another connection of ours stands: the SA goes on there, and so does what has no answer yet (§6.2).
@@ -121,26 +131,45 @@ class Dialler(Roamer):
         sa.emit(Note(sa, f"going on over {path}"))
         sa.path = path
         self.outside.do(CloseStream(before))
+        if sa.state not in STANDING:
+            return
         if sa.mobility is not None:
             if not self._will(UpdateAddresses):
                 self.queue.insert(0, UpdateAddresses())
             return
         if sa.children:
             self._errands += ((partial(_bring_along, sa), self._followed),)
-        if not self.window.in_flight and not self._will(Liveness):
+        if not any(isinstance(exchange, Liveness) for exchange in self.queue):
+            # Whatever is said again may be a repeat to the peer, and such do not lead it here.
             self.queue.insert(0, Liveness())
 
     def _go_to(self, path: Path) -> None:
-        if path.tcp and not path.local.port:
-            self._redial(1)
-        else:
+        present = self.sa.path
+        if not path.tcp:
             super()._go_to(path)
+        elif (path.local.address, path.remote.address) != (present.local.address, present.remote.address):
+            self._redial(1)  # else it is one that was replaced while somebody looked around
 
     def _numbered_timer(self, name: str, number: int) -> None:
         if name != "redial":
             super()._numbered_timer(name, number)
-        elif self.sa.state in STANDING:
-            self._redial(number)
+        elif self.sa.heir is None:
+            if self.sa.state in STANDING:
+                self._redial(number)
+        elif self.sa.latest.path == self.sa.path:
+            self._set(("redial", 1), self.now + JOIN_AFTER)
+
+    def _mind_moves(self) -> None:
+        """One that was replaced goes where the other one went, until it is deleted.
+
+        The peer may not know yet that it was replaced, and has to hear of the new connection on this one, too.
+        """
+        sa = self.sa
+        if sa.path.tcp and sa.heir is not None and sa.latest.path != sa.path:
+            sa.path = sa.latest.path
+            if sa.caller and sa.state is IkeState.REKEYED:
+                self.queue.insert(0, Liveness() if sa.mobility is None else UpdateAddresses())
+        super()._mind_moves()
 
     # -- as responder ----------------------------------------------------------------
 
@@ -160,6 +189,8 @@ class Dialler(Roamer):
         if elsewhere and not mobike.acceptable(sa, path):
             sa.emit(Note(sa, f"the peer speaks from {path.remote}, which local_addrs and remote_addrs do not allow"))
             return
+        if sa.latest.path == sa.path:
+            sa.latest.path = path  # what replaced it is the same peer's
         before, sa.path = sa.path.remote.address, path
         if not beginning:
             sa.emit(Note(sa, f"the peer goes on over {path}"))
@@ -169,10 +200,9 @@ class Dialler(Roamer):
             self._errands += ((partial(_bring_along, sa), self._followed),)
 
     def _hang_up(self, ours: bool) -> None:
-        """The SA is gone: so is its connection, if we opened it and no other SA took it over (§6.1)."""
-        sa = self.sa
-        if sa.path.tcp and sa.path.local.port and ours and sa.heir is None and sa.successor is None:
-            self.outside.do(CloseStream(sa.path))
+        """The SA is gone: so is its connection, if we opened it, unless another SA is on it (§6.1)."""
+        if ours and self.sa.path.tcp and self.sa.path.local.port:
+            self.outside.do(CloseStream(self.sa.path))
 
 
 async def _open(path: Path, esp: bool) -> Path:
@@ -181,4 +211,4 @@ async def _open(path: Path, esp: bool) -> Path:
 
 async def _bring_along(sa: IkeSa) -> list[ChildSa]:
     """The children go where their SA is, which may be another one since: the message may have been about rekeying."""
-    return await children.follow(sa.heir or sa)
+    return await children.follow(sa.latest)

@@ -96,7 +96,8 @@ class Machine(Responder):
         assert isinstance(old, Machine)
         if old._fragmentation is not None:
             self._fragments.inherit(old._fragmentation)
-        self.queue += [exchange for exchange in old.queue if not isinstance(exchange, DeleteIke | Liveness)]
+        about_old = DeleteIke if old.sa.path.tcp else (DeleteIke, Liveness)  # inside TCP it tells of a new connection
+        self.queue += [exchange for exchange in old.queue if not isinstance(exchange, about_old)]
         old.queue = [exchange for exchange in old.queue if isinstance(exchange, DeleteIke)]
         for retry in old._retries.values():
             if isinstance(retry, RekeyIke):

@@ -51,6 +51,8 @@ PATIENCE_WITH_TICKETS = 2
 """Repeats of what is to resume a session, until a full exchange is tried: who knows no tickets may say nothing."""
 PATIENCE_BEFORE_TCP = 1
 """Repeats of IKE_SA_INIT in datagrams until `tcp = fallback` tries TCP: some eleven seconds."""
+QUIET_IN_TCP = 2
+"""Repeats of a request that are left out inside TCP: some twenty seconds."""
 PATIENCE = 1
 """Repeats of an unproven responder's request before another one is tried: it keeps its half-open SA for
 half a minute only."""
@@ -242,13 +244,13 @@ class Requester(Dialler):
     def _is_carried(self, request: InFlight) -> bool:
         """Whether TCP sees to it that the request arrives: it is not said again on the same connection (RFC 9329 §6.2).
 
-        The time that the peer has for an answer is the same as with datagrams.
+        The time that the peer has for an answer is the same as with datagrams; and some way into it the request is
+        said again all the same, for the peer may have dropped what came too early for it.
         """
         sa = self.sa
-        if not sa.path.tcp:
+        if not sa.path.tcp or request.tries > QUIET_IN_TCP:
             return False
-        if sa.heir is not None:
-            sa.path = sa.heir.path  # it goes with the SA that replaced this one, and that one follows the connection
+        self._mind_moves()
         if request.sent_on != sa.path:
             self._send_request(request)
         self._set(("retransmit", request.message_id), self.now + wait(sa.env.settings, request.tries, sa.random))

@@ -84,7 +84,7 @@ class UpdateAddresses(AboutAddresses):
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
         mobility = sa.mobility
-        if mobility is None or not sa.caller or sa.state not in LIVE:
+        if mobility is None or not sa.caller or sa.state not in (*LIVE, IkeState.REKEYED):
             return None
         assert sa.connection is not None
         self.path = sa.path

@@ -24,6 +24,9 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify
 
+ANSWERABLE = (IkeState.ESTABLISHED, IkeState.REKEYING, IkeState.REKEYED)
+"""States in which the peer knows the SA; one that was replaced has to be known until it is deleted."""
+
 
 @dataclass(slots=True, eq=False)
 class Liveness(Exchange):
@@ -36,7 +39,7 @@ class Liveness(Exchange):
     token: int = 0
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
-        if sa.state not in (IkeState.ESTABLISHED, IkeState.REKEYING):
+        if sa.state not in ANSWERABLE:
             return None
         mobility = sa.mobility
         if mobility is not None and sa.caller and mobility.natt and sa.nat.local:
