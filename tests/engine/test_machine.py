@@ -73,7 +73,7 @@ def test_a_defect_closes_that_sa_and_no_other_and_prints_no_values() -> None:
     assert "KeyError" in fault.text() and "do not print me" not in fault.text()
     assert machine.sa.state is IkeState.CLOSED and not site.moon.kernel.inbound
     assert site.moon.initiate("site", "net", site.world.now)
-    site.moon.events.clear()
+    site.moon.fault = None
     site.world.run(site.world.now + 5)
     assert site.moon.children, "the engine goes on"
 
