@@ -15,7 +15,7 @@ from ikectl.errors import IkectlError
 from ikectl.pki.certificate import Certificate
 from ikectl.pki.crl import MAX_CRL_OCTETS
 from ikectl.pki.ocsp import MAX_RESPONSE_OCTETS
-from ikectl.pki.revocation import Kind, Query
+from ikectl.pki.revocation import Kind, Query, opened
 from ikectl.pki.store import Store
 from ikectl.sa.asks import CheckRevocation, OwnResponse
 
@@ -102,8 +102,10 @@ class RevocationChecks:
             log.warning("not fetched", what=query.kind.value, uri=query.uri, why=str(error), group="cfg")
             return
         try:
-            self._revocations.learn(query, octets, self._clock())
+            answer = octets if query.kind is Kind.OCSP else await asyncio.to_thread(opened, query, octets)
+            self._revocations.learn(query, answer, self._clock())
         except IkectlError as error:
+            self._revocations.give_up(query, str(error), self._clock())
             log.warning("fetched, but of no use", what=query.kind.value, uri=query.uri, why=str(error), group="cfg")
         else:
             log.info("fetched", what=query.kind.value, uri=query.uri, octets=len(octets), group="cfg")

@@ -21,6 +21,7 @@ from ikectl.errors import AuthenticationFailed, CredentialError
 from ikectl.pki.certificate import Certificate, is_pem
 from ikectl.pki.finding import Finding, Status, instant, reason_words
 from ikectl.pki.pointers import uris
+from ikectl.pki.signed import is_signed_by
 
 MAX_CRL_OCTETS = 16 << 20
 """The largest CRLs of public CAs have 10 MiB; those of VPNs a few KiB."""
@@ -68,15 +69,17 @@ class Crl:
         if len(octets) > MAX_CRL_OCTETS:
             raise CredentialError(f"a CRL of {len(octets)} octets is larger than we read")
         try:
-            load = x509.load_pem_x509_crl if is_pem(octets) else x509.load_der_x509_crl
-            return cls._of(load(octets), origin)
+            if not is_pem(octets):
+                return cls._of(x509.load_der_x509_crl(octets), octets, origin)
+            parsed = x509.load_pem_x509_crl(octets)
+            return cls._of(parsed, parsed.public_bytes(serialization.Encoding.DER), origin)
         except (ValueError, TypeError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType) as error:
             raise CredentialError(f"the CRL cannot be read: {error}") from None
         except (x509.InvalidVersion, x509.DuplicateExtension) as error:
             raise CredentialError(f"the CRL cannot be read: {error}") from None
 
     @classmethod
-    def _of(cls, parsed: x509.CertificateRevocationList, origin: str) -> Self:
+    def _of(cls, parsed: x509.CertificateRevocationList, der: bytes, origin: str) -> Self:
         number, base, scope = -1, None, None
         deltas: tuple[str, ...] = ()
         for extension in parsed.extensions:
@@ -95,7 +98,6 @@ class Crl:
             raise ValueError("it is indirect, of some reasons only, or of attribute certificates")
         if parsed.next_update_utc is None:
             raise ValueError("it has no nextUpdate, which RFC 5280 §5.1.2.5 demands")
-        der = parsed.public_bytes(serialization.Encoding.DER)
         return cls(
             parsed=parsed,
             der=der,
@@ -120,7 +122,7 @@ class Crl:
             hashing = self.parsed.signature_hash_algorithm
             if hashing is not None and hashing.name in WEAK_HASHES:
                 raise CredentialError(f"{self} is signed with {hashing.name.upper()}, which is not accepted")
-            genuine = self.parsed.is_signature_valid(load_public_key(issuer.spki))
+            genuine = is_signed_by(self.parsed, self.der, load_public_key(issuer.spki))
         except (AuthenticationFailed, UnsupportedAlgorithm, ValueError, TypeError) as error:
             raise CredentialError(f"the signature of {self} cannot be checked: {error}") from None
         if not genuine:

@@ -228,13 +228,18 @@ class Revocations:
 
     # -- answers
 
-    def learn(self, query: Query, octets: bytes, at: datetime) -> None:
-        """Takes what a query brought, if it is genuine. Raises CredentialError, and remembers that."""
+    def learn(self, query: Query, answer: bytes | Crl, at: datetime) -> None:
+        """Takes what a query brought, if it is genuine: octets, or a CRL that `opened` has read.
+
+        Raises CredentialError, and remembers that.
+        """
         try:
-            if query.kind is Kind.OCSP:
-                self._hear(octets, query.certificate, query.issuer, at, query.uri, query.nonce or None)
+            if isinstance(answer, Crl):
+                self._keep(query, answer, at)
+            elif query.kind is Kind.OCSP:
+                self._hear(answer, query.certificate, query.issuer, at, query.uri, query.nonce or None)
             else:
-                self._keep(query, octets, at)
+                self._keep(query, opened(query, answer), at)
         except CredentialError as error:
             self.give_up(query, str(error), at)
             raise
@@ -273,9 +278,7 @@ class Revocations:
         if known is None or known.finding.since <= finding.since:
             self._told.put(_name(certificate, issuer), _Told(finding, octets))
 
-    def _keep(self, query: Query, octets: bytes, at: datetime) -> None:
-        crl = Crl.read(octets, query.uri)
-        crl.demand_signed_by(query.issuer)
+    def _keep(self, query: Query, crl: Crl, at: datetime) -> None:
         if (crl.base is not None) is not (query.kind is Kind.DELTA):
             raise CredentialError(f"{query.uri} holds {crl}, where a {query.kind.value} should be")
         if crl.until < at:
@@ -429,6 +432,16 @@ class Revocations:
             "the certificate names no CRL and no OCSP responder; set crl_uris or ocsp_uris in the section "
             "authorities of this CA, or put its CRL into x509crl/"
         )
+
+
+def opened(query: Query, octets: bytes) -> Crl:
+    """The CRL that answers a query, read and proven to be by the issuer. Raises CredentialError.
+
+    With some hundred thousand entries that takes a while. It touches nothing of anybody's, so any thread may do it.
+    """
+    crl = Crl.read(octets, query.uri)
+    crl.demand_signed_by(query.issuer)
+    return crl
 
 
 def _refuses(strictness: str, named: bool) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -14,11 +16,11 @@ from ikectl.daemon.fetch import Fetcher
 from ikectl.daemon.revocation import RevocationChecks
 from ikectl.errors import CredentialError, Revoked
 from ikectl.pki.certificate import Certificate
-from ikectl.pki.revocation import Sources
+from ikectl.pki.revocation import Sources, opened
 from ikectl.pki.store import Store
 from ikectl.sa.asks import CheckRevocation, OwnResponse
 from tests.daemon.http import HttpServer
-from tests.pki.certs import NOW, Authority, Identified, Listed, points
+from tests.pki.certs import NOW, Authority, Identified, Listed, key, points
 
 STRICT, IFURI, RELAXED = (Remote(revocation=word) for word in Revocation)
 ROOT = Authority.root("root")
@@ -59,6 +61,31 @@ async def test_a_crl_where_ocsp_fails(desk: Desk) -> None:
     desk.server.answers = {"/ocsp": b"junk", "/ca.crl": ROOT.crl()}
     await desk.check(STRICT)
     assert desk.server.asked == ["POST /ocsp", "GET /ca.crl"]
+
+
+class Aside(ThreadPoolExecutor):
+    """Threads that write down what they are given to do."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.given: list[object] = []
+
+    def submit(self, task: Any, /, *args: Any, **options: Any) -> Future[Any]:
+        self.given += [each for each in getattr(task, "args", ()) if callable(each)]
+        return super().submit(task, *args, **options)
+
+
+async def test_a_crl_is_read_while_others_are_served(desk: Desk) -> None:
+    """It may have hundred thousands of entries: a thread reads it and checks who signed it, not the loop."""
+    aside = Aside()
+    asyncio.get_running_loop().set_default_executor(aside)
+    desk.server.answers = {"/ocsp": b"junk", "/ca.crl": ROOT.crl(by=key("ecdsa-256", "a forger"))}
+    with pytest.raises(CredentialError, match="is wrong, or by another key"):
+        await desk.check(STRICT)
+    assert opened in aside.given
+    with pytest.raises(CredentialError, match="is wrong, or by another key"):
+        await desk.check(STRICT)
+    assert desk.server.asked == ["POST /ocsp", "GET /ca.crl"], "what failed is not asked for again at once"
 
 
 @pytest.mark.parametrize("remote", [STRICT, IFURI, RELAXED], ids=lambda remote: remote.revocation)
