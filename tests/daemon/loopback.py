@@ -13,6 +13,7 @@ from ikectl.daemon import answers
 from ikectl.daemon.control import DaemonControl
 from ikectl.daemon.logins import Logins
 from ikectl.daemon.pools import AddressPools
+from ikectl.daemon.puzzles import PuzzleSolver
 from ikectl.daemon.shell import Shell
 from ikectl.daemon.tcp import TcpSettings, TcpStreams
 from ikectl.engine.commands import Initiate, LoadConnection
@@ -69,15 +70,16 @@ class Running:
         config: str | None = None,
         logins: Callable[[Store], Logins] | None = None,
         tcp_port: int | None = None,
+        **settings: Any,
     ) -> None:
-        """`logins` makes what checks users, of the store."""
+        """`logins` makes what checks users, of the store; `settings` are those of `Settings`."""
         self.address = address
         self.sockets = Loopback(address)
         self.kernel = DryRun()
         self.store = Store()
         self.events: list[Event] = []
         self._news = asyncio.Event()
-        settings = Settings(ike_port=PORT, natt_port=PORT + 4000, retransmit_timeout=0.2)
+        chosen = Settings(**{"ike_port": PORT, "natt_port": PORT + 4000, "retransmit_timeout": 0.2, **settings})
         self.pools = AddressPools()
         table = answers.immediate(
             self.store,
@@ -89,8 +91,9 @@ class Running:
         checking = logins(self.store) if logins is not None else Logins.of(self.store, secrets.token_bytes, lambda: 0.0)
         self.streams = TcpStreams(TcpSettings(tcp_port, privileged=False))
         table[asks.CloseStream] = self.streams.finish
-        later = {**answers.LATER, **checking.later, asks.OpenStream: self.streams.open}
-        engine = Engine(Env(lambda number: secrets.token_bytes, settings), {**table, **checking.immediate})
+        self.solver = PuzzleSolver()
+        later = {**answers.LATER, **checking.later, **self.solver.later, asks.OpenStream: self.streams.open}
+        engine = Engine(Env(lambda number: secrets.token_bytes, chosen), {**table, **checking.immediate})
         self.shell = Shell(engine, self.sockets, self.kernel, later, [self._observe], self.streams)
         self.control = DaemonControl(self.shell, self.kernel, self.store, self.pools, config)
         self.shell.start()

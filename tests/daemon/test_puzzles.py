@@ -14,6 +14,7 @@ from ikectl.exchange.v2.demands import solve
 from ikectl.iana.v2 import PrfId
 from ikectl.sa.asks import Found, SearchPuzzle
 from ikectl.wire.v2.puzzle import Demand
+from tests.daemon.loopback import Running
 
 COOKIE = bytes(range(20))
 HARD = SearchPuzzle(PrfId.HMAC_SHA2_256, COOKIE, 64, 0, 1 << 40, 4)
@@ -83,3 +84,19 @@ async def test_an_exchange_gets_its_solution() -> None:
             asked = work.send(await solver.search(asked))
     solution, seconds = stop.value.value
     assert puzzle.earned(PRF_BY_ID[PrfId.HMAC_SHA2_256].prf, solution.keys, COOKIE) >= 10 and seconds > 0
+
+
+async def test_a_daemon_solves_the_puzzle_of_another() -> None:
+    """Over real sockets: the loop goes on while the process works, and the story is told."""
+    moon, sun = Running("127.0.1.1"), Running("127.0.1.2", puzzle_threshold=0, puzzle_legacy=0.0, puzzle_difficulty=9)
+    moon.load("127.0.1.2")
+    sun.load("127.0.1.1")
+    try:
+        await moon.up()
+        told = [event.text() for event in moon.events if "puzzle" in event.text() and "bits" in event.text()]
+        assert told[0].startswith("the gateway is under load and asks for a puzzle of 9 bits")
+        assert told[1].startswith("the puzzle is solved: 9 bits took ")
+    finally:
+        moon.stop()
+        sun.stop()
+        await moon.solver.close()
