@@ -40,8 +40,9 @@ class Life:
         link = Link(loss, 0.15 * draw.fraction(), 0.01 + 0.1 * draw.fraction(), 0.3 * draw.fraction())
         late: dict[str, Any] = {"late": 0.5} if draw.chance(0.3) else {}
         busy = Settings(cookie_threshold=0 if draw.chance(0.3) else 30)
-        if seed % 8 == 2:  # every request of these needs work, unless one is drawn
-            busy = replace(busy, puzzle_threshold=0, puzzle_difficulty=4, puzzle_legacy=0.0)
+        if seed % 8 == 2:  # in these nobody gets in without work, and half of them want more before IKE_AUTH
+            asked = {"puzzle_threshold": 0, "puzzle_difficulty": 4, "puzzle_auth": 3 if seed % 16 == 2 else 0}
+            busy = replace(busy, **asked, puzzle_legacy=0.0)
         groups = "aes128gcm16-prfsha256-x25519-ecp256"
         nat = Nat(frozenset({MOON}), "203.0.113.9") if draw.chance(0.2) else None
         esp = "aes128gcm16-x25519" if draw.chance(0.3) else "aes128gcm16"
