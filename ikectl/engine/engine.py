@@ -276,7 +276,7 @@ class Engine:
             answer = ANSWERS_INITIAL[message.exchange](candidates)
             if isinstance(answer, AnswerIkeSaInit):
                 answer.puzzle = stranger.puzzle
-            machine.answer_init(answer, message, stranger.datagram, path, now)
+            machine.answer_init(answer, message, stranger.datagram, path, now, stranger.hurried)
             return
         isakmp = self.new_machine(False, path, message.cookie_i, now, candidates[0] if candidates else None, 1)
         assert isinstance(isakmp, IsakmpMachine)

@@ -62,6 +62,8 @@ class Stranger:
     datagram: bytes
     puzzle: Demand | None = None
     """To be solved next, of one that has solved a puzzle to get in."""
+    hurried: bool = False
+    """It got in without work while others have to do some: its place is kept for a shorter time."""
 
 
 class Router:
@@ -236,7 +238,10 @@ class Router:
             self.reply_to_stranger(header, [refusal], path)
             return None
         admitted = self._admitted(message, nonce, header, path, now)
-        return Stranger(message, datagram, self._puzzles.for_auth(admitted)) if admitted else None
+        if not admitted:
+            return None
+        hurried = admitted is True and self._puzzles.bits(len(self.half_open), 0) is not None
+        return Stranger(message, datagram, self._puzzles.for_auth(admitted), hurried)
 
     def _admitted(self, message: Message, nonce: bytes, header: Header, path: Path, now: float) -> bool | Demand:
         """Whether a new half-open SA may be made for this peer (RFC 7296 §2.6), and for which puzzle solved."""

@@ -39,6 +39,9 @@ class Settings:
     """A wait is shortened by up to this fraction, so that many tunnels do not repeat in step."""
     half_open_timeout: float = 30.0
     """A responder's SA without IKE_AUTH is dropped after this."""
+    half_open_hurried: float = 10.0
+    """The same while puzzles are asked, for one whose peer solved none: the place is wanted by others, and the peer
+    can still repeat its IKE_AUTH once (RFC 8019 §4.1)."""
     handshake_limit: float = 120.0
     """One that goes on by EAP or further rounds is dropped after this: time for a user to find a token."""
     half_open_limit: int = 20_000
@@ -62,8 +65,8 @@ class Settings:
     compute the keys only then, perhaps several times (RFC 8019 §7.2): ours has them since IKE_SA_INIT, and a false
     IKE_AUTH costs it one MAC."""
     puzzle_legacy: float = 50.0
-    """How many SAs a second peers without a solution may begin, drawn by lot: with `half_open_timeout` they never
-    hold more than 1,500 places."""
+    """How many SAs a second peers without a solution may begin, drawn by lot: with `half_open_hurried` they
+    never hold more than 500 places."""
     puzzle_limit: int = 20
     """Zero bits that we find ourselves at most, as an initiator, some 4,000,000 tries: nobody has proven yet to be the
     gateway that asks."""

@@ -209,6 +209,22 @@ def test_a_few_are_drawn_who_do_not_know_puzzles() -> None:
     assert drawn == 2 == gateway.engine.half_open
 
 
+def test_who_did_not_work_has_little_time() -> None:
+    """The place of one that was drawn is kept for 10 seconds, that of one that worked for 30 (§4.1)."""
+    site, wire = gateways(sun={"remote": "%any"}, sun_host=under_load(puzzle_legacy=1.0))
+    places = []
+    for address, works in ((MOON, True), ("203.0.113.1", False)):
+        stranger = Stranger(wire, site.sun, address)
+        payloads = stranger.initial()
+        cookie, demand = demanded(stranger, payloads)
+        assert is_open(stranger, [cookie, *([solved(cookie, demand)] if works else []), *payloads])
+        places.append(site.sun.engine.half_open)
+    for seconds in (9.0, 2.0, 18.0, 2.0):
+        wait(site, seconds)
+        places.append(site.sun.engine.half_open)
+    assert places == [1, 2, 2, 1, 1, 0] and bare(site.sun)
+
+
 def test_the_operator_is_told_once_in_a_while() -> None:
     site, wire = gateways(sun_host=under_load())
     for number in range(5):

@@ -62,11 +62,17 @@ class Responder(Settler):
         self._keys_before: IkeKeys | None = None
         """Those the last request was sealed with, where its reply changed them: it may come again, cut anew."""
 
-    def answer_init(self, answer: Answer, request: Message, datagram: bytes, path: Path, now: float) -> None:
-        """The first message of a peer: the one exchange whose request no window judged."""
+    def answer_init(
+        self, answer: Answer, request: Message, datagram: bytes, path: Path, now: float, hurried: bool = False
+    ) -> None:
+        """The first message of a peer: the one exchange whose request no window judged.
+
+        `hurried`: it has little time to go on (RFC 8019 §4.1).
+        """
         self.now = now
         self.sa.emit(MessageReceived(self.sa, request.exchange, 0, False, request.payloads, len(datagram), path))
-        self._set("half-open", now + self.sa.env.settings.half_open_timeout)
+        settings = self.sa.env.settings
+        self._set("half-open", now + (settings.half_open_hurried if hurried else settings.half_open_timeout))
         self._answer(answer, request, datagram, path)
 
     def repeat(self, datagram: bytes, path: Path) -> None:
