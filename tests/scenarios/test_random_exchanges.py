@@ -58,8 +58,10 @@ def prove_by(site: Site, proof: str) -> None:
 class Exchanges(RuleBasedStateMachine):
     """moon and sun, an IKE SA between them most of the time, and everything that may happen to it."""
 
-    @initialize(seed=st.integers(0, 2**32), proof=PROOFS, pfs=st.booleans(), late=st.booleans())
-    def begin(self, seed: int, proof: str, pfs: bool, late: bool) -> None:
+    @initialize(
+        seed=st.integers(0, 2**32), proof=PROOFS, pfs=st.booleans(), late=st.booleans(), window=st.sampled_from([1, 4])
+    )
+    def begin(self, seed: int, proof: str, pfs: bool, late: bool, window: int) -> None:
         esp = "aes128gcm16-x25519" if pfs else "aes128gcm16"
         host = {"answers": user_answers({"carol": b"of carol alone"}), "late": 0.5 if late else 0.0}
         self.site = Site(
@@ -68,8 +70,8 @@ class Exchanges(RuleBasedStateMachine):
             sun_children=children(esp, True),
             moon_host=host,
             sun_host=host,
-            moon={"mobike": True, "local": "%any"},
-            sun={"mobike": True, "remote": "%any"},
+            moon={"mobike": True, "local": "%any", "window": window},
+            sun={"mobike": True, "remote": "%any", "window": window},
         )
         prove_by(self.site, proof)
         self.world = self.site.world
