@@ -38,7 +38,10 @@ class Mobility:
     held: Held | None = None
     """Set while a return routability check is owed."""
     moves: int = 0
-    """How often the peer moved. Where it is again after two moves, what was sent meanwhile went elsewhere, too."""
+    """How often the caller moved, whichever end it is. Where it is again after two moves, what was sent meanwhile went
+
+    elsewhere, too, and what came of it may be about there.
+    """
     heard: Path | None = None
     """Between which ends the authentic message that is handled just now came."""
     probed: tuple[Path, ...] = ()

@@ -121,6 +121,23 @@ def test_addresses_that_the_configuration_does_not_allow_are_not_told() -> None:
 
 
 @pytest.mark.conformance("v2-107")
+def test_away_and_back_while_the_update_is_in_flight() -> None:
+    """Its copy from where moon was in between is heard first, that from home is a repeat: another update follows."""
+    site, wire = mobile()
+    lost = wire.hold(updates, times=1)
+    site.world.move(site.moon, ELSEWHERE)
+    site.world.run(site.world.now + 0.001)
+    site.world.move(site.moon, "192.0.2.66")
+    site.world.run(site.world.now + 0.001)
+    site.world.move(site.moon, ELSEWHERE)
+    assert len({seen.octets for seen in wire.all(updates)}) == 1 and len(lost.caught) == 1
+    wait(site, 30)
+    assert len({seen.octets for seen in wire.all(updates)}) == 2
+    assert meets(site) and at(site.moon, SUN) and at(site.sun, ELSEWHERE)
+    site.world.settled()
+
+
+@pytest.mark.conformance("v2-107")
 def test_the_initiator_moves() -> None:
     """moon: UPDATE_SA_ADDRESSES from its new address; sun: COOKIE2 there, and its children follow once it is back."""
     site, wire = mobile()

@@ -111,6 +111,8 @@ class Roamer(Driver[IkeSa]):
         sa, before = self.sa, self.sa.path
         sa.path = path
         assert sa.mobility is not None
+        if sa.caller:
+            sa.mobility.moves += 1
         if sa.caller and sa.state in STANDING:
             sa.emit(Note(sa, f"moving from {before} to {path}"))
             if not self._will(UpdateAddresses):

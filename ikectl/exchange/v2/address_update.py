@@ -80,6 +80,8 @@ class UpdateAddresses(AboutAddresses):
     tries: int = 0
     """How often a NAT was found where none may be."""
     path: Path | None = None
+    moves: int = 0
+    """The count of our moves when it was made."""
     told: tuple[bytes, ...] = ()
 
     async def request(self, sa: IkeSa) -> list[Payload] | None:
@@ -87,7 +89,7 @@ class UpdateAddresses(AboutAddresses):
         if mobility is None or not sa.caller or sa.state not in (*LIVE, IkeState.REKEYED):
             return None
         assert sa.connection is not None
-        self.path = sa.path
+        self.path, self.moves = sa.path, mobility.moves
         # What we send goes the new way at once: the peer takes ESP from wherever it comes.
         await _follow(sa)
         self.told = await mobike.further(sa, sa.connection)
@@ -96,7 +98,7 @@ class UpdateAddresses(AboutAddresses):
 
     async def on_unacceptable(self, sa: IkeSa, reply: Message) -> Next:
         """The peer does not want us there: back to where we were, if that is left (§3.5)."""
-        if sa.path != self.path:
+        if self._is_late(sa):
             return Done(follow=(UpdateAddresses(before=self.before),))
         why = f"the peer does not accept {sa.path} (UNACCEPTABLE_ADDRESSES): see its local_addrs and remote_addrs"
         assert sa.connection is not None
@@ -119,7 +121,7 @@ class UpdateAddresses(AboutAddresses):
     async def on_updated(self, sa: IkeSa, reply: Message) -> Next:
         mobility = sa.mobility
         assert mobility is not None
-        if sa.path != self.path:
+        if self._is_late(sa):
             return Done(follow=(UpdateAddresses(before=self.before),))
         mobility.told = self.told
         mobility.verify(sa.path.remote.address)
@@ -131,6 +133,10 @@ class UpdateAddresses(AboutAddresses):
         sa.emit(Note(sa, f"the SA runs on {sa.path} now"))
         token = crash_token.moved(sa, self.before.remote.address) if self.before is not None else ()
         return Done(follow=(*(RekeyChild(child) for child in failed), *token))
+
+    def _is_late(self, sa: IkeSa) -> bool:
+        """Whether we moved since, so that the peer may have heard it from elsewhere, however near we are now."""
+        return sa.path != self.path or (sa.mobility is not None and sa.mobility.moves != self.moves)
 
     async def on_answer(self, sa: IkeSa, reply: Message) -> Next:
         if reply.notify(NotifyType.UNACCEPTABLE_ADDRESSES) is not None:
