@@ -211,14 +211,17 @@ class Calls:
             return
         planned = self._engine.dhcp.before(machine.sa, connection, child, step)
         if first:
-            self._initiate(connection, machine, *(planned or (None, 0)), now)
+            self._initiate(call, connection, machine, *(planned or (None, 0)), now)
         elif planned is not None and planned[0] is not None:
             machine.create_child(planned[0], planned[1], now)
 
-    def _initiate(self, connection: Connection, machine: AnyDriver, child: Child | None, step: int, now: float) -> None:
-        """By the ticket of the SA that was lost, if there is one."""
+    def _initiate(
+        self, call: Call, connection: Connection, machine: AnyDriver, child: Child | None, step: int, now: float
+    ) -> None:
+        """By the ticket of the SA that was lost, if there is one and its gateway's address does not come later."""
         if isinstance(machine, Machine) and not machine.sa.redirected_from:
-            ticket = self._engine.connections.tickets.take(connection, now)
+            later = {path.remote.address for path in call.left} - {machine.sa.path.remote.address}
+            ticket = self._engine.connections.tickets.take(connection, now, later)
             if ticket is not None:
                 machine.resume(child, step, ticket, now)
                 return

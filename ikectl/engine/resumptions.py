@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -28,12 +29,19 @@ class KeptTickets:
         ticket, sa.ticket = sa.ticket, None
         session = replace(ticket.session, reauth_at=sa.reauth_at, reauth_by=sa.reauth_by)
         if sa.connection is not None and sa.connection.same_ike(loaded):
-            self._kept[sa.name] = sa.connection, replace(ticket, session=session, own_vips=sa.own_vips)
+            kept = replace(ticket, session=session, own_vips=sa.own_vips, gateway=sa.path.remote.address)
+            self._kept[sa.name] = sa.connection, kept
 
-    def take(self, connection: Connection, now: float) -> KeptTicket | None:
-        """The ticket for that connection, if there is one that is good; it is kept no longer."""
-        known = self._kept.pop(connection.name, None)
-        if known is None or not known[0].same_ike(connection):
+    def take(self, connection: Connection, now: float, later: Container[bytes] = ()) -> KeptTicket | None:
+        """The ticket for that connection, if there is one that is good; it is kept no longer.
+
+        It stays for its gateway, if that is at one of the addresses (packed) that are called `later`.
+        """
+        known = self._kept.get(connection.name)
+        if known is None or known[1].gateway in later:
+            return None
+        del self._kept[connection.name]
+        if not known[0].same_ike(connection):
             return None
         session = known[1].session
         ends = [at for at in (known[1].until, session.reauth_at, session.reauth_by) if at]

@@ -54,6 +54,8 @@ class KeptTicket:
     session: Session
     until: float = 0.0
     """When it is worth nothing any more; set by the engine."""
+    gateway: bytes = b""
+    """Where the SA was lost, a packed address: other gateways of the connection could not open the ticket."""
     own_vips: tuple[bytes, ...] = ()
     """The inner addresses that we had when the SA was lost, and ask for again."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ikectl.auth.octets import signed_octets
-from ikectl.config.model import Action, Auth, AuthKind, Local, Remote, Unique
+from ikectl.config.model import Action, AddressSpec, Auth, AuthKind, Local, Remote, Unique
 from ikectl.engine.commands import UnloadConnection
 from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import AuthMethod, ExchangeType, NotifyType
@@ -40,7 +40,7 @@ from tests.sim.forge import Stranger, chain_of, clear
 from tests.sim.host import Host
 from tests.sim.link import Link
 from tests.sim.nat import Nat
-from tests.sim.site import MOON, Site, child, connection
+from tests.sim.site import MOON, SUN, Site, child, connection
 from tests.sim.users import user_answers
 from tests.sim.wiretap import Seen, Wiretap, which
 
@@ -157,6 +157,21 @@ def test_keys_and_proofs_by_hand(ike: str) -> None:
     ):
         assert proof.method is AuthMethod.SHARED_KEY_MIC
         assert proof.data == suite.prf.compute(sk_p, signed_octets(said, nonce, suite.prf, sk_p, named))
+
+
+@pytest.mark.parametrize("order", [("203.0.113.77", SUN), (SUN, "203.0.113.77")])
+def test_a_ticket_is_shown_where_it_is_from(order: tuple[str, ...]) -> None:
+    """Of several gateways called in turn only its own can open it: it is shown there, whoever is called before."""
+    site, wire = gateways(**ON)
+    reload(site.moon, remote_addrs=tuple(map(AddressSpec.parse, order)))
+    site.up()
+    assert stands(site)
+    mark = loss(site, wire)
+    wait(site, 600)
+    assert stands(site)
+    shown = [seen for seen in wire.seen[mark:] if seen.message.exchange is RESUME and seen.host is site.moon]
+    assert shown and {seen.transmit.path.remote.host for seen in shown} == {SUN}
+    assert not wire.messages(which(IKE_SA_INIT, response=True), mark)
 
 
 def test_off_unless_both_want_it() -> None:
