@@ -7,7 +7,7 @@ says; of the peer's we expect exactly one number, or one of several
 (`WideWindow`). The reply to a request is kept as sealed octets for as long as
 that may come again, because a repeat must get the very same octets: a fresh
 seal would draw a new IV for the same number. A message is one datagram, or
-several fragments (RFC 7383).
+several fragments (RFC 7383); only one that seems not to arrive is cut anew.
 """
 
 from __future__ import annotations
@@ -131,6 +131,10 @@ class Window:
         self._reply_to = mark(request)
         self._reply = reply[0] if len(reply) == 1 else reply
 
+    def recut(self, number: int, reply: tuple[bytes, ...]) -> None:
+        """The reply to that request goes out in other fragments from now on (RFC 7383 §2.5.2)."""
+        self._reply = reply[0] if len(reply) == 1 else reply
+
     def repeat(self, number: int, request: bytes) -> tuple[bytes, ...]:
         """The kept reply, if `request` is the one it answered, bit by bit (§2.1).
 
@@ -180,6 +184,9 @@ class WideWindow(Window):
         # Who sends a number has the answers to all that are `size` below it (§2.3).
         oldest = max(self._replies) - self.size
         self._replies = {each: kept for each, kept in self._replies.items() if each > oldest}
+
+    def recut(self, number: int, reply: tuple[bytes, ...]) -> None:
+        self._replies[number] = self._replies[number][0], reply
 
     def repeat(self, number: int, request: bytes) -> tuple[bytes, ...]:
         kept, reply = self._replies.get(number, (b"", ()))

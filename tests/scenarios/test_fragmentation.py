@@ -13,6 +13,7 @@ from ikectl.engine.v2.fragmentation import REPEATS, SMALLEST
 from ikectl.iana.v2 import ExchangeType, NotifyType, PayloadType
 from ikectl.sa.env import Settings
 from ikectl.sa.events import Dropped, Note
+from ikectl.values.identity import Identity
 from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.notify import Notify
@@ -295,3 +296,78 @@ def test_handshakes_and_rekeyings_in_fragments_survive_a_bad_network() -> None:
 def test_short_messages_stay_whole() -> None:
     _, wire = tunnel()
     assert not wire.all(which(holds=SKF)) and not wire.all(which(holds=SK))
+
+
+ANSWERS_MUCH: dict[str, Any] = {
+    "moon_children": (child(remote="0.0.0.0/0"),),
+    "sun_children": (child(local=MANY, mirror=False, remote="10.1.0.0/16"),),
+}
+"""A short question with a long answer: moon asks for everything, sun has a hundred networks."""
+LATE_KEYS: dict[str, Any] = {
+    "moon": {"ppk_id": Identity.parse("quantum")},
+    "moon_host": {"ppks": {"quantum": b"a key of both"}},
+    "sun_host": {"ppks": {"quantum": b"a key of both"}},
+}
+"""The keys of the IKE SA are others behind IKE_AUTH than those that its answer is sealed with (RFC 8784)."""
+
+
+def narrow_back(wire: Wiretap) -> None:
+    """The way to the responder takes anything, the way back no more than 600 octets."""
+    wire.hold(lambda seen: seen.message.response and len(seen.octets) > 600, times=None)
+
+
+def fresh(wire: Wiretap, by: Host) -> None:
+    """No IV came twice with different content under the keys of one end."""
+    seen: dict[bytes, bytes] = {}
+    for each in wire.all(which(by=by)):
+        sealed = each.message.payloads[-1]
+        if isinstance(sealed, SK | SKF):
+            assert seen.setdefault(sealed.data[:8], each.octets) == each.octets
+
+
+@pytest.mark.conformance("v2-108")
+@pytest.mark.parametrize("late", [{}, LATE_KEYS], ids=["psk", "ppk"])
+@pytest.mark.parametrize("shape", [WIDE, ANSWERS_MUCH], ids=["both long", "answer long"])
+def test_an_answer_that_does_not_arrive_is_cut_smaller(shape: dict[str, Any], late: dict[str, Any]) -> None:
+    """The request comes again, smaller or as it was: <-- HDR, SKF {the same answer} in more fragments (§2.5.2)."""
+    site, wire = gateways(**shape, **late)
+    narrow_back(wire)
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    sent = fragments(wire, IKE_AUTH, response=True)
+    totals = [place(each)[1] for each in sent if place(each)[0] == 1]
+    assert totals == [2] * (1 + REPEATS) + [4]
+    assert max(len(each.octets) for each in sent[-4:]) + 28 <= SMALLEST[4]
+    assert [note for note in site.sun.saw(Note) if "smaller fragments" in note.why and "answer" in note.why]
+    fresh(wire, site.sun)
+    site.world.settled()
+
+
+@pytest.mark.conformance("v2-108", "v2-110")
+def test_so_is_one_of_ike_intermediate() -> None:
+    """Its keys are gone when the request comes again; and IntAuth is that of the message, however it was cut."""
+    site, wire = gateways(ike=HYBRID)
+    narrow_back(wire)
+    token = site.up()
+    assert site.moon.done[token].error is None and stands(site)
+    assert fragments(wire, ExchangeType.IKE_INTERMEDIATE, response=True)
+    fresh(wire, site.sun)
+    site.world.settled()
+
+
+@pytest.mark.conformance("v2-108")
+def test_who_repeats_a_request_has_it_cut_anew_once() -> None:
+    """Anybody who has seen it may: that costs one sealing, and what comes later is cut as ever."""
+    site, wire = tunnel(**ANSWERS_MUCH)
+    (asked,) = wire.all(which(IKE_AUTH, by=site.moon))
+    for _ in range(12):
+        wire.arrive(asked)
+    wait(site, 1)
+    sent = fragments(wire, IKE_AUTH, response=True)
+    assert len({each.octets for each in sent}) == 2 + 4
+    token = site.moon.rekey(site.world.now, "site", "net")
+    wait(site, 5)
+    assert site.moon.done[token].error is None
+    again = fragments(wire, CREATE_CHILD_SA, response=True)
+    assert [place(each) for each in again] == [(1, 2), (2, 2)]
+    fresh(wire, site.sun)

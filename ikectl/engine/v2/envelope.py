@@ -18,6 +18,7 @@ from ikectl.wire.v2.sealed import (
     Piece,
     SkCipher,
     clear_form,
+    join_fragments,
     open_fragment,
     open_sealed,
     seal_chain,
@@ -55,14 +56,36 @@ def cut_anew(
     return _sealed(sa, message, lambda sa: limit)[0]
 
 
+def cut_reply_anew(sa: IkeSa, datagrams: tuple[bytes, ...], keys: IkeKeys, limit: int) -> tuple[bytes, ...]:
+    """A reply that was sent already, sealed with `keys`, in fragments of another size. It says the very same.
+
+    It is opened again, because a reply that is kept by its content as well would double what an SA takes. The IVs
+    are fresh ones, so no number is used twice with these keys.
+    """
+    cipher = _own_cipher(sa, keys)
+    if len(datagrams) == 1:
+        message = open_sealed(Message.read(datagrams[0]), datagrams[0], cipher)
+    else:
+        message = join_fragments([open_fragment(Message.read(each), each, cipher) for each in datagrams])
+    first, chain = write_chain(message.payloads)
+    counter = sa.suite is not None and sa.suite.encryption.counter_iv
+    fresh = partial(sa.iv, cipher.iv_octets, counter)
+    return seal_fragments(message, first, chain, cipher, fresh, limit, None)
+
+
+def _own_cipher(sa: IkeSa, keys: IkeKeys) -> SkCipher:
+    """What seals our messages."""
+    assert sa.suite is not None
+    if sa.initiator:
+        return sa.suite.ike_cipher(keys.sk_ei, keys.sk_ai)
+    return sa.suite.ike_cipher(keys.sk_er, keys.sk_ar)
+
+
 def _sealed(sa: IkeSa, message: Message, limit: Limit) -> tuple[tuple[bytes, ...], bytes]:
     """The datagrams of a protected message, and its chain of payloads."""
     suite, keys = sa.suite, sa.keys
     assert suite is not None and keys is not None
-    if sa.initiator:
-        cipher = suite.ike_cipher(keys.sk_ei, keys.sk_ai)
-    else:
-        cipher = suite.ike_cipher(keys.sk_er, keys.sk_ar)
+    cipher = _own_cipher(sa, keys)
     counter = suite.encryption.counter_iv
     payloads, ahead = message.payloads, None
     if payloads and isinstance(payloads[0], PuzzleSolution):

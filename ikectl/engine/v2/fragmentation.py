@@ -51,11 +51,13 @@ def is_large(sa: IkeSa, datagrams: tuple[bytes, ...]) -> bool:
 class Fragmentation:
     """Of one SA."""
 
-    __slots__ = ("_lowered", "_waiting")
+    __slots__ = ("_lowered", "_repeated", "_waiting")
 
     def __init__(self) -> None:
         self._lowered = 0
         """Octets of IKE in a datagram, where the path or the peer showed that it takes fewer; 0: it did not."""
+        self._repeated = (0, 0)
+        """The number of a request that fetched a long reply again, and how often."""
         self._waiting: Reassembly | None = None
 
     # -- out ---------------------------------------------------------------------
@@ -76,6 +78,19 @@ class Fragmentation:
             return 0
         self._lowered = room(sa, 0)
         return self._lowered
+
+    def for_repeat(self, sa: IkeSa, number: int, cut: int) -> int:
+        """The limit for the reply that request `number` fetches again, if it is to be cut smaller than it was; else 0.
+
+        `cut` are the octets of a fragment that the peer made smaller than before, for it had no answer; 0: its
+        request comes as it was. That may be loss for a while; and it holds for this reply alone, as anybody who has
+        seen the request can repeat it.
+        """
+        if cut:
+            return max(cut, room(sa, 0))
+        last, times = self._repeated
+        self._repeated = number, times + 1 if last == number else 1
+        return room(sa, 0) if self._repeated[1] > REPEATS else 0
 
     def inherit(self, old: Fragmentation) -> None:
         """Another SA with the same peer, on the same path."""

@@ -10,8 +10,8 @@ from ikectl.crypto.transforms import PRF_BY_ID
 from ikectl.engine import lifetimes
 from ikectl.engine.driver import STANDING, End
 from ikectl.engine.outside import Outside
-from ikectl.engine.v2.envelope import open_message, write
-from ikectl.engine.v2.fragmentation import is_fragment, repeats
+from ikectl.engine.v2.envelope import cut_reply_anew, open_message, write
+from ikectl.engine.v2.fragmentation import is_fragment, is_large, repeats
 from ikectl.engine.v2.requester import INITIAL
 from ikectl.engine.v2.settler import Settler
 from ikectl.errors import (
@@ -85,9 +85,7 @@ class Responder(Settler):
             return
         verdict = self.window.judge(number)
         if verdict is Verdict.REPEAT:
-            keys = self._keys_before or self.sa.keys
-            if self.window.repeat(number, datagram) or repeats(self.sa, header, datagram, keys):
-                self._transmit(self.window.reply(number), path)
+            self._say_again(header, datagram, path)
             return
         if verdict is Verdict.OUTSIDE:
             self._drop(path, f"request {number} is outside of the window")
@@ -195,6 +193,24 @@ class Responder(Settler):
         unanswered = self.window.in_flight
         self.window = self.window.moved(position.send, position.receive)
         self._ask_anew(unanswered)
+
+    def _say_again(self, header: Header, datagram: bytes, path: Path) -> None:
+        """A request that was answered comes again: the same reply, cut smaller where it seems not to arrive."""
+        sa, number = self.sa, header.message_id
+        keys = self._keys_before or sa.keys
+        same = bool(self.window.repeat(number, datagram))
+        if not same and not repeats(sa, header, datagram, keys):
+            return
+        reply = self.window.reply(number)
+        if keys is not None and header.exchange not in INITIAL and is_large(sa, reply):
+            limit = self._fragments.for_repeat(sa, number, 0 if same else len(datagram))
+            if 0 < limit < len(reply[0]):
+                reply = cut_reply_anew(sa, reply, keys, limit)
+                self.window.recut(number, reply)
+                sa.emit(
+                    Note(sa, f"our answer to {header.exchange} seems not to arrive: sending it in smaller fragments")
+                )
+        self._transmit(reply, path)
 
     def _has_worked(self, shake: Handshake, header: Header, datagram: bytes) -> bool:
         """Whether an IKE_AUTH shows the solution that is due, in clear; one that has is enough (RFC 8019 §7.2.4)."""
