@@ -186,17 +186,24 @@ def test_off_unless_both_want_it() -> None:
     assert N.TICKET_REQUEST not in notifies(wire.messages(which(IKE_AUTH))[0]) and sa_of(site.sun).issued == b""
 
 
-def test_ticket_ack_keeps_nothing() -> None:
-    """TICKET_ACK: none yet (§4.2); the SA goes on without."""
+@pytest.mark.conformance("v2-113")
+@pytest.mark.parametrize("ever", [True, False])
+def test_a_ticket_that_is_promised_is_asked_for_once_more(ever: bool) -> None:
+    """IKE_AUTH <-- N(TICKET_ACK); INFORMATIONAL {N(TICKET_REQUEST)} --> (§4.1), and no more than that."""
     site, wire = gateways(**ON)
+    kinds = (N.TICKET_REQUEST,)
 
-    def acknowledge(payloads: list[Payload]) -> list[Payload]:
-        kinds = (N.TICKET_LT_OPAQUE,)
-        return [Notify(N.TICKET_ACK) if isinstance(p, Notify) and p.type in kinds else p for p in payloads]
+    def forget(payloads: list[Payload]) -> list[Payload]:
+        return [each for each in payloads if not isinstance(each, Notify) or each.type not in kinds]
 
-    rewrite(wire, which(IKE_AUTH, response=True), acknowledge)
+    rewrite(wire, which(IKE_AUTH, response=False), forget)
+    rewrite(wire, which(IKE_AUTH, response=True), lambda payloads: [*payloads, Notify(N.TICKET_ACK)])
+    if not ever:
+        rewrite(wire, which(INFORMATIONAL, by=site.sun), lambda payloads: [Notify(N.TICKET_ACK)])
     site.up()
-    assert stands(site) and sa_of(site.moon).ticket is None
+    wait(site, 20)
+    asked = wire.messages(which(INFORMATIONAL, by=site.moon, holds=N.TICKET_REQUEST))
+    assert stands(site) and len(asked) == 1 and (sa_of(site.moon).ticket is not None) is ever
 
 
 # -- tickets that are not taken -------------------------------------------------------

@@ -16,7 +16,7 @@ from ikectl.config.model import AuthKind, Child, Connection, Remote
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import AuthenticationFailed, BackendError, CannotProve, CredentialError, PeerMisbehaved, Refused
 from ikectl.exchange import children
-from ikectl.exchange.v2 import auth_methods, ppk, redirect
+from ikectl.exchange.v2 import auth_methods, ppk, redirect, session_ticket
 from ikectl.exchange.v2 import child as agreement
 from ikectl.exchange.v2.base import Case, Done, Exchange, Next, first_error
 from ikectl.exchange.v2.certreq import announced, request_certificates
@@ -231,7 +231,9 @@ class IkeAuth(Exchange):
             return Done(follow=(IkeAuth(self.child, self.token, progress, said),))
         keying = Keying(sa.handshake.nonce_i, sa.handshake.nonce_r)
         establish(sa)
-        return await self._settle(sa, progress, keying, reply)
+        done = await self._settle(sa, progress, keying, reply)
+        done.follow += session_ticket.promised(sa, reply)
+        return done
 
     def _is_last(self, sa: IkeSa, progress: Progress, reply: Message) -> bool:
         """Whether neither end has more to say, so that the responder takes the SA for established."""
@@ -342,7 +344,7 @@ class IkeAuth(Exchange):
             progress.theirs += 1
         progress.eap = None
 
-    async def _settle(self, sa: IkeSa, progress: Progress, keying: Keying, reply: Message) -> Next:
+    async def _settle(self, sa: IkeSa, progress: Progress, keying: Keying, reply: Message) -> Done:
         """Riders and child; a failure here leaves the IKE SA standing (RFC 7296 §1.2, §2.21.2)."""
         offer = progress.offer
         try:
@@ -367,7 +369,7 @@ class IkeAuth(Exchange):
         children.announce(sa, child)
         return Done()
 
-    async def _undo(self, sa: IkeSa, offer: ChildOffer, reply: Message, why: str) -> Next:
+    async def _undo(self, sa: IkeSa, offer: ChildOffer, reply: Message, why: str) -> Done:
         """There is no child. If the peer believes in one it is deleted there by the SPI it knows of ours."""
         sa.emit(ChildFailed(sa, offer.config.name, why))
         why = f"child {offer.config.name} not established: {why}"

@@ -105,6 +105,11 @@ class RenewTicket(Exchange):
     cases = (Case(on_answer),)
 
 
+def promised(sa: IkeSa, reply: Message) -> tuple[Exchange, ...]:
+    """What follows where the gateway cannot give a ticket just now and says to ask once more: TICKET_ACK (§4.1)."""
+    return (RenewTicket(),) if NotifyType.TICKET_ACK in reply.said and is_wanted(sa) else ()
+
+
 # -- the gateway ----------------------------------------------------------------
 
 
