@@ -20,7 +20,8 @@ MOST_WAITING = 16
 """Parts of work that wait or are under way: with more, the last would come too late for its gateway's cookie."""
 WITHIN = 60.0
 """Seconds for one part, which takes five on a slow processor."""
-MODULE = "ikectl.daemon.puzzle_process"
+PYTHON = sys.executable, "-P", "-m", "ikectl.daemon.puzzle_process"
+"""Nothing is imported from where the daemon happens to stand (-P)."""
 
 
 class PuzzleSolver:
@@ -58,7 +59,7 @@ class PuzzleSolver:
         arguments = *[str(int(number)) for number in numbers], ask.data.hex()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", MODULE, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+                *PYTHON, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
             )
         except OSError as error:
             raise BackendError(f"cannot start a process to solve the puzzle: {error.strerror}") from error
@@ -71,7 +72,8 @@ class PuzzleSolver:
         finally:
             self.process = None
             if process.returncode is None:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    process.kill()
                 await process.wait()
         if process.returncode:
             why = errors.decode(errors="replace").strip()[-200:]
