@@ -176,15 +176,18 @@ class Connection:
             self._take(message)
 
     def _take_parted(self) -> None:
-        """One message at a time. That the peer closed it shows in the state of TCP alone: there is no end of file."""
+        """One message at a time. Where the kernel reads no end of file, the state of TCP shows that the peer closed it."""
         for _ in range(MESSAGES_AT_ONCE):
             try:
-                self._take(self._sock.recv(MAX_MESSAGE))
+                message = self._sock.recv(MAX_MESSAGE)
             except BlockingIOError:
                 state = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
                 if state != TCP_ESTABLISHED:
                     raise ConnectionLost("the peer closed it") from None
                 return
+            if not message:  # the kernel gives none that has no marker
+                raise ConnectionLost("the peer closed it")
+            self._take(message)
 
     def _take(self, message: bytes) -> None:
         if message.startswith(NON_ESP_MARKER):
