@@ -176,7 +176,7 @@ class Connection:
             self._take(message)
 
     def _take_parted(self) -> None:
-        """One message at a time. Where the kernel reads no end of file, the state of TCP shows that the peer closed it."""
+        """One message at a time. Where the kernel reads no end of file, the state of TCP shows that the peer closed."""
         for _ in range(MESSAGES_AT_ONCE):
             try:
                 message = self._sock.recv(MAX_MESSAGE)

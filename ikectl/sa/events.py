@@ -152,6 +152,8 @@ class RetransmitTimeout(Event):
     def text(self) -> str:
         if self.what:
             return f"giving up: {self.sa.path.remote} did not answer {self.what}, which was sent {self.tries + 1} times"
+        if self.sa.path.tcp:
+            return f"giving up: {self.sa.path.remote} (TCP) did not answer {self.exchange}; check that the peer runs"
         return (
             f"giving up: {self.sa.path.remote} answered none of {self.tries + 1} {self.exchange} requests; "
             "check that the address is right, the peer runs, and UDP 500 and 4500 pass both ways"

@@ -13,7 +13,7 @@ from ikectl.engine.v2.dialler import MAX_REDIALS
 from ikectl.iana.v2 import NotifyType, PayloadType
 from ikectl.sa.association import IkeState
 from ikectl.sa.env import Settings
-from ikectl.sa.events import ChildFailed, Dropped, IkeDown, Note, Retransmitted
+from ikectl.sa.events import ChildFailed, Dropped, IkeDown, Note, Retransmitted, RetransmitTimeout
 from ikectl.values.path import Endpoint, Path, Stream
 from ikectl.wire.header import NON_ESP_MARKER
 from tests.scenarios.stage import (
@@ -217,6 +217,16 @@ def test_what_came_too_early_is_said_again_late() -> None:
     wait(site, 40)
     assert site.moon.done[token].error is None
     assert len(site.moon.saw(Retransmitted)) == 1
+
+
+def test_silence_ends_the_sa_as_it_does_with_datagrams() -> None:
+    site, _ = inside()
+    site.world.streams.alive[0].silent = True
+    token = site.moon.rekey(site.world.now, "site")
+    wait(site, 200)
+    assert "does not answer CREATE_CHILD_SA" in (site.moon.done[token].error or "")
+    (gone,) = site.moon.saw(RetransmitTimeout)
+    assert "(TCP) did not answer" in gone.text() and "UDP" not in gone.text()
 
 
 def test_the_responders_request_follows_too() -> None:
