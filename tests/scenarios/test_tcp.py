@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ikectl.config.model import Action, AddressSpec, Tcp
-from ikectl.engine.commands import Rekey
+from ikectl.engine.commands import Rekey, Remapped
 from ikectl.engine.v2.dialler import MAX_REDIALS
 from ikectl.iana.v2 import NotifyType, PayloadType
 from ikectl.sa.association import IkeState
@@ -378,6 +378,20 @@ def test_a_datagram_leads_nobody_out_of_tcp() -> None:
     site.sun.receive(held.transmit.data, there, site.world.now)
     site.world.flush()
     assert sa_of(site.sun).path == before
+
+
+@pytest.mark.parametrize("mobike", [False, True])
+def test_esp_from_elsewhere_leads_no_child_out_of_tcp(mobike: bool) -> None:
+    """The kernel reports another port of the peer's NAT for ESP inside TCP as well."""
+    site, _ = inside(
+        nats=(Nat(frozenset({MOON}), OUTSIDE),), moon={"mobike": mobike}, sun={"remote": "%any", "mobike": mobike}
+    )
+    (child,) = site.sun.children
+    before = child.path
+    site.sun.engine.command(Remapped(child, Endpoint(before.remote.address, 31000)), site.world.now)
+    wait(site, 1)
+    assert child.path == before and sa_of(site.sun).path == before
+    assert meets(site)
 
 
 # -- moving ------------------------------------------------------------------------

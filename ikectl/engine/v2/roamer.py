@@ -161,6 +161,8 @@ class Roamer(Driver[IkeSa]):
         a packet that somebody sent on from elsewhere proves itself, too, and must not turn our traffic there.
         """
         sa = self.sa
+        if child.path.tcp:
+            return  # ESP follows IKE there, which tells by itself on which connection it is
         if sa.mobility is None:
             super()._remapped(child, remote)
         elif child.usable and sa.nat.remote and not sa.nat.local and remote.address == child.path.remote.address:
