@@ -35,9 +35,9 @@ is sent five times meanwhile."""
 REPLACED = "replaced by a newer one of the same peer"
 PROVEN = (IkeState.ESTABLISHED, IkeState.REKEYED, IkeState.DELETING)
 
-Ends = tuple[bytes | None, bytes | None, str]
+Ends = bytes
 """Our identity and the peer's, or the user that logged in: users may share an identity, or change theirs."""
-Whereabouts = tuple[bytes | None, bytes | None, bytes, str]
+Whereabouts = tuple[bytes, bytes, bytes, str]
 
 
 class Connections:
@@ -252,7 +252,7 @@ class Connections:
 
     def connected(self, local: Identity, remote: Identity, user: str = "") -> int:
         """How many SAs stand between these two, of that user."""
-        found = self._ends.get((local.folded, None if user else remote.folded, user))
+        found = self._ends.get(_between(local, remote, user))
         return len(found) if isinstance(found, dict) else int(found is not None)
 
     def kin(self, sa: Association) -> tuple[Association, ...]:
@@ -544,8 +544,16 @@ def _is_our_call(sa: Association) -> bool:
 
 
 def _ends(sa: Association) -> Ends:
-    """However the peer spells them: its own spelling must not make it another peer."""
-    return _folded(sa.local_id), None if sa.user else _folded(sa.remote_id), sa.user
+    return _between(sa.local_id, sa.remote_id, sa.user)
+
+
+def _between(local: Identity | None, remote: Identity | None, user: str) -> Ends:
+    """However the peer spells them: its own spelling must not make it another peer. A user counts instead of a device.
+
+    One string of octets for each SA takes little room; the lengths in front keep different ends apart.
+    """
+    ours, theirs = _folded(local), b"" if user else _folded(remote)
+    return b"%d %d %b%b%b" % (len(ours), len(theirs), ours, theirs, user.encode(errors="surrogatepass"))
 
 
 def _whereabouts(sa: Association) -> Whereabouts:
@@ -553,8 +561,8 @@ def _whereabouts(sa: Association) -> Whereabouts:
     return _folded(sa.local_id), _folded(sa.remote_id), sa.path.remote.address, sa.name
 
 
-def _folded(identity: Identity | None) -> bytes | None:
-    return None if identity is None else identity.folded
+def _folded(identity: Identity | None) -> bytes:
+    return b"" if identity is None else identity.folded
 
 
 def _same_peer(one: Association, other: Association) -> bool:

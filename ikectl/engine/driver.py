@@ -283,9 +283,7 @@ class Driver(Generic[S]):
         Begins nothing by itself, because it may be amid the handling of a message; see `go_on`.
         """
         self.now = now
-        for child in self.sa.children.values():
-            if child.state is not ChildState.DELETED:
-                self._watch(child)
+        self._watch_children_first()
         self._watch_children()
         self.used_in = old.used_in
 
@@ -298,6 +296,7 @@ class Driver(Generic[S]):
         """The SA stands since now: begin its lifetimes and watches."""
         sa, settings = self.sa, self.sa.env.settings
         self.schedule.pop("half-open", None)
+        self._watch_children_first()
         lifetimes.begin_ike(sa, now)
         if sa.rekey_at:
             self._set("rekey", sa.rekey_at)
@@ -478,17 +477,29 @@ class Driver(Generic[S]):
                     self._unwatch(child)
                     self._set(("linger", child.spi_in), self.now + self.sa.env.settings.delete_rekeyed_delay)
             elif not child.installed_at:
-                lifetimes.begin_child(child, self.now, self.sa.random)
                 self._watch(child)
-                if child.config.inactivity:
-                    self._errands += ((partial(self._inherit_use, child), self._errand_done),)
+
+    def _watch_children_first(self) -> None:
+        """Watch them all in a table of deadlines made anew, where theirs come before those of the SA.
+
+        An SA that stands has fewer than one that comes up; and a dictionary whose first key is a string is made twice
+        as large by the first key that is none.
+        """
+        earlier, self.schedule = self.schedule, Schedule()
+        for child in self.sa.children.values():
+            if child.state is not ChildState.DELETED:
+                self._watch(child)
+        self.schedule.update(earlier)
 
     def _watch(self, child: ChildSa) -> None:
+        if not child.installed_at:
+            lifetimes.begin_child(child, self.now, self.sa.random)
+            if child.config.inactivity:
+                self._errands += ((partial(self._inherit_use, child), self._errand_done),)
         if child.rekey_at:
             self._set(("rekey", child.spi_in), child.rekey_at)
         if child.expire_at:
             self._set(("expire", child.spi_in), child.expire_at)
-        self.schedule.compact()
         if child.config.inactivity:
             self._set(("idle", child.spi_in), (child.used_at or child.installed_at) + child.config.inactivity)
 

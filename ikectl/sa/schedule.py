@@ -6,11 +6,6 @@ from collections.abc import Hashable
 
 Name = Hashable
 
-HANDFUL = 16
-"""Deadlines up to which room is worth giving back: in a larger dictionary there is less to spare for each of them than
-it costs to move them all whenever one more child is watched.
-"""
-
 
 class Schedule(dict[Name, float]):
     """Deadlines by name, in absolute monotonic seconds.
@@ -19,19 +14,6 @@ class Schedule(dict[Name, float]):
     """
 
     __slots__ = ()
-
-    def compact(self) -> None:
-        """Give back the room of deadlines that are gone: an SA that stands has fewer than one that comes up.
-
-        Numbered names come first, for a dictionary that begins with strings is made twice as large by the first
-        key that is none. Of more than a HANDFUL nothing is moved.
-        """
-        if len(self) > HANDFUL:
-            return
-        kept: dict[Name, float] = {name: at for name, at in self.items() if name.__class__ is not str}
-        kept.update(self)
-        self.clear()
-        self.update(kept)
 
     def next(self) -> float | None:
         """The earliest deadline, or None."""

@@ -92,20 +92,18 @@ class Identity:
     @property
     def canonical(self) -> Identity:
         """The one that stands for all that are `same`: what is counted by identity is counted by that one."""
-        kind, data = self.kind, self.data
-        if kind is IdType.FQDN or kind is IdType.RFC822_ADDR:
-            folded = data.lower()
-        elif kind is IdType.DER_ASN1_DN:
-            folded = _canonical_dn(data)
-        else:
-            return self
-        return self if folded == data else Identity(kind, folded)
+        data = self.folded[1:]
+        return self if data == self.data else Identity(self.kind, data)
 
     @property
     def folded(self) -> bytes:
         """Octets that are equal for all that are `same` and for nobody else: what tables are kept by."""
-        one = self.canonical
-        return bytes((one.kind,)) + one.data
+        kind, data = self.kind, self.data
+        if kind is IdType.FQDN or kind is IdType.RFC822_ADDR:
+            data = data.lower()
+        elif kind is IdType.DER_ASN1_DN:
+            data = _canonical_dn(data)
+        return b"%c%b" % (kind, data)
 
     def __str__(self) -> str:
         """The form swanctl prints; unprintable octets are escaped, so a peer cannot forge a log line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ikectl.sa.schedule import HANDFUL, Schedule
+from ikectl.sa.schedule import Schedule
 
 
 def test_the_earliest_comes_first_and_only_once() -> None:
@@ -27,39 +27,6 @@ def test_setting_again_replaces_and_clearing_what_is_not_there_is_no_error() -> 
     schedule.pop("rekey", None)
     schedule.pop("rekey", None)
     assert schedule.next() is None
-
-
-class Counted(tuple[str, int]):
-    """A name that counts how often a dictionary looks at it."""
-
-    looks = 0
-
-    def __hash__(self) -> int:
-        Counted.looks += 1
-        return super().__hash__()
-
-
-def test_an_sa_with_many_children_moves_no_deadline_for_the_next_one() -> None:
-    schedule = Schedule()
-    Counted.looks = 0
-    for number in range(1000):
-        schedule[Counted(("rekey", number))] = float(number)
-        schedule.compact()
-    assert Counted.looks < 1000 + HANDFUL * HANDFUL, "each is set once, and only a handful is moved"
-    assert schedule.next() == 0.0
-
-
-def test_what_is_left_of_a_few_deadlines_takes_little_room() -> None:
-    schedule = Schedule()
-    for name in ("half-open", "retransmit", "ask"):
-        schedule[name] = 1.0
-    for number in range(3):
-        schedule[("expire", number)] = 5.0
-    for name in ("half-open", "retransmit", "ask"):
-        schedule.pop(name, None)
-    schedule.compact()
-    assert [schedule[("expire", number)] for number in range(3)] == [5.0] * 3
-    assert schedule.due(9.0) == [("expire", 0), ("expire", 1), ("expire", 2)]
 
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 100)), st.floats(0, 100))
