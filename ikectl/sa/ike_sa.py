@@ -14,7 +14,7 @@ from ikectl.sa.association import Association, IkeState
 from ikectl.sa.collision import Rival
 from ikectl.sa.followups import Followups
 from ikectl.sa.mobility import Mobility
-from ikectl.sa.synchrony import Synchrony
+from ikectl.sa.synchrony import Numbering
 from ikectl.sa.tickets import KeptTicket, Session
 from ikectl.values.path import Path
 from ikectl.values.secret import Secret
@@ -140,10 +140,8 @@ class IkeSa(Association):
     """What this SA resumes, if it came up by a ticket."""
     mobility: Mobility | None = None
     """What MOBIKE keeps; None unless both ends support it."""
-    synchrony: Synchrony | None = None
-    """What follows a cluster at the other end from member to member; None unless both ends said that they can."""
-    peer_window: int = 1
-    """How many of our requests the peer takes at once, as far as we want to know (RFC 7296 §2.3)."""
+    numbering: Numbering | None = None
+    """What holds of message IDs where more than the usual was agreed on."""
     sealed: int = 0
     """Messages sealed so far: the IV of counter-mode ciphers, never the same twice."""
 

@@ -34,6 +34,20 @@ class Synchrony:
         return Synchrony(self.counters)
 
 
+@dataclass(slots=True, eq=False)
+class Numbering:
+    """What was agreed on about message IDs beyond RFC 7296's one request at a time; most SAs have none of these."""
+
+    peer_window: int = 1
+    """How many of our requests the peer takes at once, as far as we want to know (RFC 7296 §2.3)."""
+    synchrony: Synchrony | None = None
+    """What follows a cluster at the other end from member to member; None unless both ends said that they can."""
+
+    def handed_on(self) -> Numbering | None:
+        """The same for the SA that replaces this one, which begins with a window of one (RFC 7296 §2.18)."""
+        return None if self.synchrony is None else Numbering(synchrony=self.synchrony.handed_on())
+
+
 def agree(synchrony: Synchrony, wish: Position, seen: int, following: int) -> Position | None:
     """Our end's position after a member's `wish`; None where nothing may be said (§5.1).
 

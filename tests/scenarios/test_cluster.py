@@ -207,7 +207,7 @@ def test_an_sa_that_replaces_another_is_followed_as_well() -> None:
     Member(wire, site.moon).go_on(Position(b"", 500, 500))
     site.sun.rekey(site.world.now, "site", "")
     wait(site, 100)
-    assert sa_of(site.sun).synchrony is not None and stands(site)
+    assert sa_of(site.sun).numbering is not None and stands(site)
     assert position(Member(wire, site.moon).take_over(20, 30)) == (b"once", 30, 20)
 
 

@@ -121,7 +121,9 @@ class Requester(Dialler):
     def _may_join(self, exchange: Exchange) -> bool:
         """Whether it may begin beside those in flight: the peer has room for it, and it collides with none of them."""
         sa = self.sa
-        return sa.peer_window > 1 and self.window.has_room(sa.peer_window) and goes_beside(exchange, self.active)
+        if sa.numbering is None:
+            return False
+        return self.window.has_room(sa.numbering.peer_window) and goes_beside(exchange, self.active)
 
     @property
     def _awaits_replacement(self) -> bool:
@@ -157,7 +159,7 @@ class Requester(Dialler):
         datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._longest)
         if again is None:
             request = self.window.send(exchange.type, datagrams, exchange)
-            if self.sa.synchrony is not None or is_large(self.sa, datagrams):
+            if self.sa.numbering is not None or is_large(self.sa, datagrams):
                 request.payloads = payloads
         else:
             request = again

@@ -37,7 +37,7 @@ from ikectl.sa.events import (
 )
 from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
 from ikectl.sa.ike_sa import Handshake, IkeSa
-from ikectl.sa.synchrony import Synchrony, agree
+from ikectl.sa.synchrony import Numbering, Synchrony, agree
 from ikectl.sa.window import Verdict, mark
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
@@ -81,7 +81,7 @@ class Responder(Settler):
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
         number = header.message_id
-        if not number and self.sa.synchrony is not None and self._take_sync(self.sa.synchrony, header, datagram, path):
+        if not number and self.sa.numbering is not None and self._take_sync(self.sa.numbering, header, datagram, path):
             return
         verdict = self.window.judge(number)
         if verdict is Verdict.REPEAT:
@@ -144,10 +144,10 @@ class Responder(Settler):
             return
         self._answer(answer(), message, datagram, path)
 
-    def _take_sync(self, synchrony: Synchrony, header: Header, datagram: bytes, path: Path) -> bool:
+    def _take_sync(self, numbering: Numbering, header: Header, datagram: bytes, path: Path) -> bool:
         """Whether it is a member of the peer's cluster that takes over; message ID 0 alone is no sign of it."""
-        sa = self.sa
-        if sa.state not in STANDING or header.exchange is not ExchangeType.INFORMATIONAL:
+        sa, synchrony = self.sa, numbering.synchrony
+        if synchrony is None or sa.state not in STANDING or header.exchange is not ExchangeType.INFORMATIONAL:
             return False
         if is_fragment(header, datagram):
             return False

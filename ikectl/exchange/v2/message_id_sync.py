@@ -12,7 +12,7 @@ from ikectl.errors import WireError
 from ikectl.exchange.v2.rider import AnswerRider, Rider
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.synchrony import Synchrony
+from ikectl.sa.synchrony import Numbering, Synchrony
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import (
@@ -43,7 +43,7 @@ class FollowCluster(Rider):
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         if SUPPORTED in reply.said:
-            sa.synchrony = Synchrony(COUNTERS_SUPPORTED in reply.said)
+            sa.numbering = Numbering(synchrony=Synchrony(COUNTERS_SUPPORTED in reply.said))
 
 
 class AnswerFollowCluster(AnswerRider):
@@ -56,8 +56,9 @@ class AnswerFollowCluster(AnswerRider):
         return sa.connection is not None and sa.connection.message_id_sync
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
-        sa.synchrony = Synchrony(COUNTERS_SUPPORTED in request.said)
-        return [MESSAGE_ID_SYNC_SUPPORTED, *([REPLAY_COUNTER_SYNC_SUPPORTED] if sa.synchrony.counters else [])]
+        counters = COUNTERS_SUPPORTED in request.said
+        sa.numbering = Numbering(synchrony=Synchrony(counters))
+        return [MESSAGE_ID_SYNC_SUPPORTED, *([REPLAY_COUNTER_SYNC_SUPPORTED] if counters else [])]
 
 
 def wish_of(message: Message) -> tuple[Position, int] | None:

@@ -93,7 +93,7 @@ class Agreement:
             reauth_at=sa.reauth_at,
             reauth_by=sa.reauth_by,
             mobility=None if sa.mobility is None else sa.mobility.handed_on(),
-            synchrony=None if sa.synchrony is None else sa.synchrony.handed_on(),
+            numbering=None if sa.numbering is None else sa.numbering.handed_on(),
         )
 
 

@@ -14,6 +14,7 @@ from ikectl.exchange.v2.base import Case, Done, Exchange, Next
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.association import IkeState
 from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.synchrony import Numbering
 from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import message_id_notify, window_size, window_size_notify
@@ -22,8 +23,13 @@ from ikectl.wire.v2.notify import message_id_notify, window_size, window_size_no
 def hear(sa: IkeSa, request: Message) -> None:
     """How many of our requests the peer takes; where the connection wants one at a time, one. Raises WireError."""
     notify = request.notify(NotifyType.SET_WINDOW_SIZE)
-    if notify is not None and sa.connection is not None:
-        sa.peer_window = min(window_size(notify), sa.connection.window)
+    if notify is None or sa.connection is None:
+        return
+    width = min(window_size(notify), sa.connection.window)
+    if sa.numbering is not None:
+        sa.numbering.peer_window = width
+    elif width > 1:
+        sa.numbering = Numbering(width)
 
 
 @dataclass(slots=True, eq=False)
