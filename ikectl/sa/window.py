@@ -50,6 +50,10 @@ class InFlight:
     """How often it was sent again."""
     sent_on: Path | None = None
     """Where it last went."""
+    heard_at: float = 0.0
+    """When the peer had been heard last, as it went there."""
+    reprieves: int = 0
+    """How often it was given more time, because the peer was heard meanwhile."""
 
 
 class Window:

@@ -65,6 +65,25 @@ def test_an_unanswered_later_request_ends_the_sa(name: str) -> None:
     assert bare(site.moon)
 
 
+def test_a_peer_that_is_heard_is_not_dead() -> None:
+    """It ignores what we ask for a while, as who waits for IKE_AUTH does, but speaks: it is asked again (§2.4)."""
+    site, wire = tunnel(moon={"dpd_delay": 30})
+    wire.hold(which(CREATE_CHILD_SA, by=site.sun), times=7)
+    token = site.sun.rekey(site.world.now, "site", "net")
+    wait(site, 900)
+    assert len(wire.all(which(CREATE_CHILD_SA, by=site.sun))) == 8
+    assert site.sun.done[token].error is None and stands(site)
+
+
+def test_a_peer_that_never_answers_is_given_up_though_it_is_heard() -> None:
+    site, wire = tunnel(moon={"dpd_delay": 30})
+    wire.hold(which(CREATE_CHILD_SA, by=site.sun))
+    token = site.sun.rekey(site.world.now, "site", "net")
+    wait(site, 3600)
+    assert len(wire.all(which(CREATE_CHILD_SA, by=site.sun))) == 1 + 5 + 3 * 2
+    assert "does not answer" in (site.sun.done[token].error or "") and bare(site.sun)
+
+
 @pytest.mark.conformance("v2-28")
 def test_the_answer_stops_the_repeats() -> None:
     """The third repeat of each request is answered: the next request follows at once, no fourth repeat."""

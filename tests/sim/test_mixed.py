@@ -36,7 +36,7 @@ def live(kind: type[Life], seeds: int, first: int) -> int:
 
 
 FOUND_ROAD = (1, 76)
-FOUND_WIDE = (223,)
+FOUND_WIDE = (223, 100481, 100648)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from functools import partial
 from types import MappingProxyType
 
 from ikectl.config.model import Tcp
-from ikectl.engine.driver import End
+from ikectl.engine.driver import LIVE, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.engine.v2.dialler import Dialler
@@ -56,6 +56,11 @@ QUIET_IN_TCP = 2
 PATIENCE = 1
 """Repeats of an unproven responder's request before another one is tried: it keeps its half-open SA for
 half a minute only."""
+
+REPRIEVES = 3
+"""How often an unanswered request is given more time because the peer was heard meanwhile."""
+REPEATS_OF_A_REPRIEVE = 2
+"""It is then repeated so often: some two minutes."""
 
 NO_RETRIES: Mapping[int, Exchange] = MappingProxyType({})
 
@@ -222,7 +227,7 @@ class Requester(Dialler):
             limit = min(limit, PATIENCE_WITH_TICKETS)
         elif self._may_fall_back(exchange):
             limit = min(limit, PATIENCE_BEFORE_TCP)
-        if request.tries >= limit:
+        if request.tries >= limit and not self._is_reprieved(request):
             self.sa.emit(RetransmitTimeout(self.sa, request.exchange, request.tries))
             self._give_up(exchange, unanswered(self.sa, request.exchange, sum(map(len, request.datagrams))))
             return
@@ -236,6 +241,18 @@ class Requester(Dialler):
         self._set(("retransmit", message_id), self.now + wait(settings, request.tries, self.sa.random))
         if self.sa.mobility is not None:
             self._try_other_paths(request)
+
+    def _is_reprieved(self, request: InFlight) -> bool:
+        """Whether the peer spoke since the request was said last, so that it is not dead (RFC 7296 §2.4).
+
+        It may have ignored what came before authentication was done for it, as we do. The request is then said a few
+        times more, which is a bound for peers that never answer it and speak all the same.
+        """
+        if self.sa.state not in LIVE or self.last_heard <= request.heard_at or request.reprieves >= REPRIEVES:
+            return False
+        request.reprieves += 1
+        request.tries -= REPEATS_OF_A_REPRIEVE
+        return True
 
     def _may_fall_back(self, exchange: Exchange) -> bool:
         """Whether TCP is to be tried if datagrams do not get through (RFC 9329 §5.1)."""

@@ -52,7 +52,7 @@ class Roamer(Driver[IkeSa]):
 
     def _send_request(self, request: InFlight) -> None:
         """Send it, once more or for the first time, where the SA is."""
-        request.sent_on = self.sa.path
+        request.sent_on, request.heard_at = self.sa.path, self.last_heard
         self._transmit(request.datagrams, self.sa.path)
 
     def _heard(self, path: Path) -> None:
