@@ -19,6 +19,7 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, IDi, IDr
 from ikectl.wire.v2.keying import Nonce
 from ikectl.wire.v2.notify import Notify
+from tests.scenarios.quantum import FALSE, KEY, MINE, OTHER, outcome, sites
 from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, bare, gateways, notifies, rewrite, sa_of, stands, wait
 from tests.sim.link import Link
 from tests.sim.site import Site
@@ -26,26 +27,8 @@ from tests.sim.users import user_answers
 from tests.sim.wiretap import Wiretap, which
 
 N = NotifyType
-KEY = {"quantum": b"256 bits that nobody guesses"}
-OTHER = {"other": b"another key of another name"}
-FALSE = {"quantum": b"of the same name, not the same"}
-MINE = Identity.parse("quantum")
 WANTED = {"ppk_id": MINE, "ppk_intermediate": False}
 REQUIRED = {**WANTED, "ppk_required": True}
-
-
-def sites(
-    moon: dict[str, Any] = WANTED,
-    sun: dict[str, Any] | None = None,
-    moon_has: dict[str, bytes] = KEY,
-    sun_has: dict[str, bytes] = KEY,
-    **options: Any,
-) -> tuple[Site, Wiretap]:
-    return gateways(moon=moon, sun=sun or {}, moon_host={"ppks": moon_has}, sun_host={"ppks": sun_has}, **options)
-
-
-def outcome(site: Site) -> str:
-    return site.moon.done[site.up()].error or ""
 
 
 def said(wire: Wiretap) -> list[list[NotifyType]]:
@@ -62,7 +45,7 @@ def test_the_keys_are_those_of_the_rfc(ike: str) -> None:
 
     SK_d, SK_pi and SK_pr each become prf+(PPK, what they were); AUTH is made with these, NO_PPK_AUTH with those.
     """
-    site, wire = sites(ike=ike)
+    site, wire = sites(WANTED, ike=ike)
     before: list[IkeKeys] = []
 
     def note(*_: object) -> bool:
@@ -199,7 +182,7 @@ def test_a_responder_cannot_leave_out_what_the_initiator_requires() -> None:
 )
 def test_both_types_of_identity_and_no_other(data: bytes, fails: bool) -> None:
     """PPK_ID_OPAQUE and PPK_ID_FIXED (RFC 8784 §5.1); anything else is N(INVALID_SYNTAX)."""
-    site, wire = sites()
+    site, wire = sites(WANTED)
 
     def renamed(payloads: list[Payload]) -> list[Payload]:
         return [Notify(p.type, data) if isinstance(p, Notify) and p.type is N.PPK_IDENTITY else p for p in payloads]
@@ -213,7 +196,7 @@ def test_both_types_of_identity_and_no_other(data: bytes, fails: bool) -> None:
 def test_the_key_survives_bad_links() -> None:
     up = 0
     for seed in range(60):
-        site, _ = sites(seed=seed, link=Link(loss=0.25, duplication=0.2, jitter=0.3))
+        site, _ = sites(WANTED, seed=seed, link=Link(loss=0.25, duplication=0.2, jitter=0.3))
         token = site.up(within=1200.0)
         if site.moon.done[token].error is None:
             up += 1
@@ -267,7 +250,7 @@ def test_with_eap_a_responder_without_the_key_takes_the_other_proof() -> None:
 @pytest.mark.parametrize("sun_has", [KEY, OTHER])
 def test_with_several_rounds_the_last_one_names_it(sun_has: dict[str, bytes]) -> None:
     """RFC 4739: each end proves itself twice; the keys change with the initiator's last AUTH."""
-    site, wire = sites(sun_has=sun_has)
+    site, wire = sites(WANTED, sun_has=sun_has)
     for host in (site.moon, site.sun):
         (connection,) = host.engine.connections.all
         again = replace(connection.local[0], name="local-2"), replace(connection.remote[0], name="remote-2")
@@ -291,7 +274,7 @@ def test_an_initiator_says_what_to_add() -> None:
 
 def test_the_wrong_method_of_an_excuse_is_no_way_in() -> None:
     """NO_PPK_AUTH is judged as AUTH would be: one that is made up lets nobody in."""
-    site, wire = sites(sun_has=OTHER)
+    site, wire = sites(WANTED, sun_has=OTHER)
 
     def forged(payloads: list[Payload]) -> list[Payload]:
         return [Notify(p.type, bytes(32)) if isinstance(p, Notify) and p.type is N.NO_PPK_AUTH else p for p in payloads]

@@ -19,7 +19,8 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.identity import AUTH, IDi
 from ikectl.wire.v2.keying import KE, Nonce
 from ikectl.wire.v2.notify import Notify
-from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, bare, gateways, notifies, rewrite, sa_of, stands, wait
+from tests.scenarios.quantum import FALSE, KEY, MINE, OTHER, outcome, sites
+from tests.scenarios.stage import IKE_AUTH, IKE_SA_INIT, bare, notifies, rewrite, sa_of, stands, wait
 from tests.scenarios.test_attacks import racer
 from tests.scenarios.test_ppk import by_eap
 from tests.sim.forge import Impostor
@@ -31,28 +32,10 @@ from tests.sim.wiretap import Wiretap, which
 N = NotifyType
 INTERMEDIATE = ExchangeType.IKE_INTERMEDIATE
 PLAIN = "aes128gcm16-prfsha256-x25519"
-KEY = {"quantum": b"256 bits that nobody guesses"}
-OTHER = {"other": b"another key of another name"}
-FALSE = {"quantum": b"of the same name, not the same"}
-MINE = Identity.parse("quantum")
 WANTED = {"ppk_id": MINE}
 REQUIRED = {"ppk_id": MINE, "ppk_required": True}
 LATER = {"ppk_intermediate": False}
 """As an end that knows RFC 8784 alone."""
-
-
-def sites(
-    moon: dict[str, Any] = WANTED,
-    sun: dict[str, Any] | None = None,
-    moon_has: dict[str, bytes] = KEY,
-    sun_has: dict[str, bytes] = KEY,
-    **options: Any,
-) -> tuple[Site, Wiretap]:
-    return gateways(moon=moon, sun=sun or {}, moon_host={"ppks": moon_has}, sun_host={"ppks": sun_has}, **options)
-
-
-def outcome(site: Site) -> str:
-    return site.moon.done[site.up()].error or ""
 
 
 def said(wire: Wiretap, exchange: ExchangeType) -> list[list[NotifyType]]:
@@ -78,7 +61,7 @@ def test_all_keys_have_it_before_identities_are_sent() -> None:
 
     By hand: SKEYSEED is prf+(PPK, SK_d), and makes all seven keys; what confirms is prf(PPK, Ni | Nr | SPIi | SPIr).
     """
-    site, wire = sites(ike=PLAIN)
+    site, wire = sites(WANTED, ike=PLAIN)
     assert not outcome(site) and stands(site)
     supported = N.INTERMEDIATE_EXCHANGE_SUPPORTED
     assert said(wire, IKE_SA_INIT) == [[supported, N.USE_PPK, N.USE_PPK_INT], [supported, N.USE_PPK_INT]]
@@ -120,7 +103,7 @@ def test_it_goes_with_the_last_additional_key_exchange(rounds: str) -> None:
 
 
 def test_it_goes_with_fragments_too() -> None:
-    site, _ = sites(ike=f"{PLAIN}-ke1_mlkem1024")
+    site, _ = sites(WANTED, ike=f"{PLAIN}-ke1_mlkem1024")
     assert not outcome(site) and stands(site) and sa_of(site.moon).ppk and sa_of(site.sun).ppk
     site.world.settled()
 
@@ -179,7 +162,7 @@ def test_what_comes_of_each_configuration(
 @pytest.mark.parametrize("sun", [{}, {"ppk_required": True}])
 def test_a_responder_says_what_differs(sun: dict[str, Any], sun_has: dict[str, bytes], why: str) -> None:
     """To its operator: the wire tells a wrong key and an unknown one alike."""
-    site, wire = sites(sun=sun, sun_has=sun_has)
+    site, wire = sites(WANTED, sun=sun, sun_has=sun_has)
     error = outcome(site)
     assert bool(error) is bool(sun) and why in told(site.sun)
     answer = wire.messages(which(INTERMEDIATE))[1]
@@ -192,7 +175,7 @@ def test_it_survives_bad_links() -> None:
     up = 0
     for seed in range(60):
         link = Link(loss=0.25, duplication=0.2, jitter=0.3)
-        site, _ = sites(seed=seed, link=link, ike=PLAIN + ("-ke1_ecp256" if seed % 2 else ""))
+        site, _ = sites(WANTED, seed=seed, link=link, ike=PLAIN + ("-ke1_ecp256" if seed % 2 else ""))
         token = site.up(within=1200.0)
         if site.moon.done[token].error is None:
             up += 1
@@ -203,7 +186,7 @@ def test_it_survives_bad_links() -> None:
 
 def test_auth_covers_it() -> None:
     """RFC 9242 §3.3.2, with no additional key exchange: our own record of the exchange is spoilt, and AUTH shows it."""
-    site, _ = sites(ike=PLAIN)
+    site, _ = sites(WANTED, ike=PLAIN)
 
     def spoil(*_: object) -> bool:
         for machine in site.sun.machines:
@@ -230,7 +213,7 @@ def put(kind: NotifyType, *instead: Notify) -> Any:
 )
 def test_a_malformed_name_ends_it(data: bytes) -> None:
     """HDR, SK {N(PPK_IDENTITY_KEY, too short or of no known type)} -->  <-- HDR, SK {N(INVALID_SYNTAX)}"""
-    site, wire = sites()
+    site, wire = sites(WANTED)
     rewrite(wire, which(INTERMEDIATE, by=site.moon), put(N.PPK_IDENTITY_KEY, Notify(N.PPK_IDENTITY_KEY, data)))
     assert "INVALID_SYNTAX" in outcome(site)
     wait(site, 60)
@@ -239,7 +222,7 @@ def test_a_malformed_name_ends_it(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x02other", b"\x01quantum", b"quantum"])
 def test_a_responder_cannot_choose_what_was_not_named(data: bytes) -> None:
-    site, wire = sites()
+    site, wire = sites(WANTED)
     rewrite(wire, which(INTERMEDIATE, by=site.sun), put(N.PPK_IDENTITY, Notify(N.PPK_IDENTITY, data)), times=None)
     assert "chose a post-quantum key that we did not name" in outcome(site)
     wait(site, 60)
@@ -248,7 +231,7 @@ def test_a_responder_cannot_choose_what_was_not_named(data: bytes) -> None:
 
 def test_a_responder_that_claims_the_key_without_it_gets_no_further() -> None:
     """<-- HDR, SK {N(PPK_IDENTITY, quantum)} of one that has it not: it can read nothing from then on."""
-    site, wire = sites(sun_has=FALSE)
+    site, wire = sites(WANTED, sun_has=FALSE)
     claim = put(N.PPK_IDENTITY, Notify(N.PPK_IDENTITY, b"\x02quantum"))
     rewrite(wire, which(INTERMEDIATE, by=site.sun), claim, times=None)
     assert "does not answer" in outcome(site)
@@ -266,7 +249,7 @@ def many(names: list[bytes]) -> Any:
 @pytest.mark.parametrize(("strangers", "used"), [(1, True), (7, True), (8, False), (50, False)])
 def test_the_first_in_common_is_chosen_of_a_bounded_number(strangers: int, used: bool) -> None:
     """An initiator may name several keys; of dozens only the first eight are looked up."""
-    site, wire = sites(sun_has=KEY | {"absent-0": b"of that name, but of another secret"})
+    site, wire = sites(WANTED, sun_has=KEY | {"absent-0": b"of that name, but of another secret"})
     rewrite(wire, which(INTERMEDIATE, by=site.moon), many([b"absent-%d" % n for n in range(strangers)]))
     asked: list[object] = []
     find = site.sun.ppks.find
@@ -279,7 +262,7 @@ def test_the_first_in_common_is_chosen_of_a_bounded_number(strangers: int, used:
 
 def test_it_is_named_in_the_last_exchange_and_no_other() -> None:
     """HDR, SK {KEi(1), N(PPK_IDENTITY_KEY)} where KEi(2) is still to come: INVALID_SYNTAX."""
-    site, wire = sites(ike=f"{PLAIN}-ke1_ecp256-ke2_ecp384")
+    site, wire = sites(WANTED, ike=f"{PLAIN}-ke1_ecp256-ke2_ecp384")
     name = Notify(N.PPK_IDENTITY_KEY, b"\x02quantum" + bytes(8))
     rewrite(wire, which(INTERMEDIATE, by=site.moon), lambda payloads: [*payloads, name])
     assert "INVALID_SYNTAX" in outcome(site)
@@ -324,7 +307,7 @@ def named(stranger: Impostor) -> Notify:
 
 def test_a_separate_last_exchange_will_do() -> None:
     """HDR, SK {KEi(1)} -->  HDR, SK {N(PPK_IDENTITY_KEY)} -->: an initiator may name it behind all key exchanges."""
-    site, wire = sites(ike=f"{PLAIN}-ke1_ecp256")
+    site, wire = sites(WANTED, ike=f"{PLAIN}-ke1_ecp256")
     rewrite(wire, which(INTERMEDIATE, by=site.moon), put(N.PPK_IDENTITY_KEY))
     wire.hold(which(INTERMEDIATE, by=site.sun), times=1)
     site.moon.initiate("site", "net", 0.0)
@@ -351,7 +334,7 @@ def test_keys_do_not_change_once_authentication_began() -> None:
 
 def test_a_peer_that_wants_it_must_know_the_exchange() -> None:
     """<-- HDR, SA, KE, Nr, N(USE_PPK_INT) without N(INTERMEDIATE_EXCHANGE_SUPPORTED) contradicts itself."""
-    site, wire = sites()
+    site, wire = sites(WANTED)
     rewrite(wire, which(IKE_SA_INIT, by=site.sun), put(N.INTERMEDIATE_EXCHANGE_SUPPORTED), times=None)
     assert "which it does not know" in outcome(site)
 

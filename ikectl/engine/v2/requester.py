@@ -15,8 +15,8 @@ from ikectl.engine.driver import LIVE, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.transmit import fraction, wait
 from ikectl.engine.v2.dialler import Dialler
-from ikectl.engine.v2.envelope import cut_anew, write
-from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_large
+from ikectl.engine.v2.envelope import cut_anew, open_message, write
+from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_fragment, is_large
 from ikectl.errors import (
     CannotProve,
     CredentialError,
@@ -42,7 +42,9 @@ from ikectl.sa.events import (
 )
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.window import InFlight
+from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload
+from ikectl.wire.v2.message import Message
 
 INITIAL = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME)
 """Those that make an SA: their messages are not protected."""
@@ -308,6 +310,15 @@ class Requester(Dialler):
         if self._fragmentation is None:
             self._fragmentation = Fragmentation()
         return self._fragmentation
+
+    def _opened(self, header: Header, datagram: bytes) -> tuple[Message, bytes] | None:
+        """The protected message that came with a datagram, and the datagram that stands for it.
+
+        None as long as fragments of it are missing. Raises IntegrityFailure, WireError.
+        """
+        if is_fragment(header, datagram):
+            return self._fragments.join(self.sa, header, datagram)
+        return open_message(self.sa, header, datagram), datagram
 
     def _longest(self, sa: IkeSa) -> int:
         """The octets of the longest message that goes out whole; 0: any."""

@@ -103,13 +103,10 @@ class Responder(Settler):
             self._drop(path, f"{header.exchange} without the solution of the puzzle")
             return
         try:
-            if is_fragment(header, datagram):
-                whole = self._fragments.join(self.sa, header, datagram)
-                if whole is None:
-                    return
-                message, datagram = whole
-            else:
-                message = open_message(self.sa, header, datagram)
+            opened = self._opened(header, datagram)
+            if opened is None:
+                return
+            message, datagram = opened
         except IntegrityFailure as failure:
             self._drop(path, str(failure))
             return

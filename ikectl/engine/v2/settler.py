@@ -13,8 +13,6 @@ from ikectl.engine.chore import Chore
 from ikectl.engine.driver import LIVE, End
 from ikectl.engine.outside import Outside
 from ikectl.engine.v2.alternatives import Alternatives
-from ikectl.engine.v2.envelope import open_message
-from ikectl.engine.v2.fragmentation import is_fragment
 from ikectl.engine.v2.requester import INITIAL, INITIALS, Requester
 from ikectl.errors import (
     IkectlError,
@@ -88,13 +86,11 @@ class Settler(Requester):
                 message = Message.read(datagram, header)
                 if Unknown in message.said and message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
-            elif is_fragment(header, datagram):
-                whole = self._fragments.join(self.sa, header, datagram)
-                if whole is None:
-                    return
-                message, datagram = whole
             else:
-                message = open_message(self.sa, header, datagram)
+                opened = self._opened(header, datagram)
+                if opened is None:
+                    return
+                message, datagram = opened
         except IntegrityFailure as failure:
             self._drop(path, str(failure))
             return
