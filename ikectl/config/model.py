@@ -485,6 +485,14 @@ DHCP_MARK = Mark(0, 0x7FFF0000, Fresh.CHILD)
 """Each DHCP SA has a mark of its own, in bits that leave an operator's small marks alone."""
 
 
+def _fixed(local: Sequence[AddressSpec], remote: Sequence[AddressSpec]) -> tuple[bytes, bytes] | None:
+    """The only two addresses that these lists stand for, if they do and are of one family."""
+    if len(local) != 1 or len(remote) != 1:
+        return None
+    ours, theirs = local[0].concrete, remote[0].concrete
+    return (ours, theirs) if ours and theirs and len(ours) == len(theirs) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """An IKE configuration and its children.
@@ -546,12 +554,18 @@ class Connection:
     """A peer is to prove itself by a certificate or a raw key, and is told which ones serve."""
     narrows_methods: bool = field(init=False, repr=False, compare=False)
     """Only some signatures are taken (`auth = ike:...`)."""
+    has_rounds: bool = field(init=False, repr=False, compare=False)
+    """A side has several rounds of authentication (RFC 4739)."""
+    fixed_ends: tuple[bytes, bytes] | None = field(init=False, repr=False, compare=False)
+    """The packed addresses, ours and the peer's, where there is exactly one of each."""
 
     def __post_init__(self) -> None:
         # What every handshake asks is answered once.
         by_key = any(remote.auth.kind is AuthKind.PUBKEY for remote in self.remote)
         object.__setattr__(self, "wants_certificates", self.send_certreq and by_key)
         object.__setattr__(self, "narrows_methods", any(remote.auth.ike for remote in self.remote))
+        object.__setattr__(self, "has_rounds", len(self.local) > 1 or len(self.remote) > 1)
+        object.__setattr__(self, "fixed_ends", _fixed(self.local_addrs, self.remote_addrs))
 
     @property
     def xauth_client(self) -> Local | None:

@@ -167,6 +167,11 @@ class Calls:
     def _attempt(self, call: Call, connection: Connection, now: float) -> None:
         """Begin a round: look for addresses, then call the first."""
         call.at, call.left, call.failures = None, [], []
+        if connection.fixed_ends is not None:
+            # Nothing to look up, and no route to ask for.
+            first, *call.left = ways(connection, *connection.fixed_ends)
+            self._begin(call, self._new(call, connection, first, connection.version or 2, now))
+            return
         machine = self._new(call, connection, NOWHERE, connection.version or 2, now)
         machine.begin_after(partial(self.places, connection), partial(self._found, call, machine), now)
 
@@ -219,9 +224,10 @@ class Calls:
         self, call: Call, connection: Connection, machine: AnyDriver, child: Child | None, step: int, now: float
     ) -> None:
         """By the ticket of the SA that was lost, if there is one and its gateway's address does not come later."""
-        if isinstance(machine, Machine) and not machine.sa.redirected_from:
+        tickets = self._engine.connections.tickets
+        if connection.name in tickets and isinstance(machine, Machine) and not machine.sa.redirected_from:
             later = {path.remote.address for path in call.left} - {machine.sa.path.remote.address}
-            ticket = self._engine.connections.tickets.take(connection, now, later)
+            ticket = tickets.take(connection, now, later)
             if ticket is not None:
                 machine.resume(child, step, ticket, now)
                 return

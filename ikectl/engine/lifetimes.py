@@ -28,7 +28,7 @@ def patience(sa: Association) -> float:
     the peer's configuration asks for (TIMEOUT_PERIOD_FOR_LIVENESS_CHECK, 3GPP TS 24.302); 0: it is not asked."""
     ours = sa.connection.dpd_delay if sa.connection is not None else 0
     theirs = sa.inner.liveness if sa.inner is not None else 0
-    return min(filter(None, (ours, theirs)), default=0)
+    return min(ours, theirs) if ours and theirs else ours or theirs
 
 
 LEAST_REAUTH = 10.0
@@ -48,7 +48,8 @@ def begin_proof(sa: IkeSa, now: float) -> None:
             sa.reauth_at = now + _soft(connection.reauth_time, connection.rand_time, sa.random)
     if sa.auth_lifetime:
         limit_proof(sa, now)
-    sa.expire_at = min(filter(None, (sa.expire_at, sa.reauth_by)), default=0.0)
+    if sa.reauth_by and (not sa.expire_at or sa.reauth_by < sa.expire_at):
+        sa.expire_at = sa.reauth_by
 
 
 def limit_proof(sa: IkeSa, now: float) -> None:

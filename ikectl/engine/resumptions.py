@@ -21,6 +21,10 @@ class KeptTickets:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Connection, KeptTicket]] = {}
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is one for the connection of that name, be it still good or not."""
+        return name in self._kept
+
     def keep(self, machine: Driver[Any], loaded: Connection) -> None:
         """An SA came to its end; `loaded` is its connection now."""
         sa = machine.sa

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ikectl.config.model import Fragmentation as Wish
 from ikectl.crypto.kdf_v2 import IkeKeys
-from ikectl.engine.v2.envelope import open_piece, take_cover
+from ikectl.engine.v2.envelope import ALWAYS_WHOLE, open_piece, take_cover
 from ikectl.errors import IkectlError, IntegrityFailure
 from ikectl.iana.v2 import NotifyType, PayloadType
 from ikectl.sa.association import IkeState
@@ -45,7 +45,8 @@ def is_fragment(header: Header, datagram: bytes) -> bool:
 
 def is_large(sa: IkeSa, datagrams: tuple[bytes, ...]) -> bool:
     """Whether a message can be cut smaller than it was, should the path not take these."""
-    return len(datagrams[0]) > room(sa, 0) and _sends(sa)
+    octets = len(datagrams[0])
+    return octets > ALWAYS_WHOLE and octets > room(sa, 0) and _sends(sa)
 
 
 class Fragmentation:

@@ -118,7 +118,8 @@ class Machine(Responder):
         self._alternatives = None
         super().established(now)
         lifetimes.begin_proof(self.sa, now)
-        self._watch_proof()
+        if self.sa.reauth_at or self.sa.reauth_by:
+            self._watch_proof()
         connection = self.sa.connection
         if connection is not None and connection.window > 1:
             # Before it is said, for the peer may act on it before its answer is here.

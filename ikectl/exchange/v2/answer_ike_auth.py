@@ -97,7 +97,7 @@ class Admission:
         if self.ours < len(connection.local) and not alone:
             if self.opening.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is None:
                 raise AuthenticationFailed(
-                    f"the peer knows no second round of authentication (RFC 4739), and connection {connection.name} "
+                    f"the peer takes no second round of authentication (RFC 4739), and connection {connection.name} "
                     f"has {len(connection.local)} local sections"
                 )
             payloads.append(ANOTHER_AUTH_FOLLOWS)

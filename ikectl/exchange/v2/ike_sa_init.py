@@ -293,7 +293,8 @@ class AnswerIkeSaInit(Answer):
             told = ppk.answer(sa.handshake.ppk_in)
         if _lists_rounds(chosen) or USE_PPK_INT in told:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
-        payloads.append(MULTIPLE_AUTH_SUPPORTED)
+        if [connection for connection in fitting if connection.has_rounds]:
+            payloads.append(MULTIPLE_AUTH_SUPPORTED)  # RFC 4739 §3.1; to others it is of no use
         sa.extensions = extensions.agreed(sa.connection, request, *redirect.agreed(request))
         payloads += extensions.echoed(sa.extensions)
         payloads += childless.announced(sa.connection)
@@ -337,7 +338,7 @@ def _rounds_obstacle(connection: Connection, reply: Message) -> str:
     if len(connection.local) == 1 or NotifyType.MULTIPLE_AUTH_SUPPORTED in reply.said:
         return ""
     return (
-        f"the peer knows no second round of authentication (RFC 4739), and connection {connection.name} has "
+        f"the peer takes no second round of authentication (RFC 4739), and connection {connection.name} has "
         f"{len(connection.local)} local sections"
     )
 
