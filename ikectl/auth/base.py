@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ikectl.config.model import Local, Remote
 from ikectl.crypto.prf import Prf
@@ -22,6 +22,26 @@ ANNOUNCED_HASHES = (
     HashAlgorithm.IDENTITY,
 )
 """What our SIGNATURE_HASH_ALGORITHMS lists: all we verify (RFC 7427 §4, RFC 8420 §2)."""
+
+
+class CertPolicy(NamedTuple):
+    """What of certificates goes out with our AUTH, and what of the peer's is looked at."""
+
+    send: bool = True
+    """CERT payloads go out (send_cert, and whether the peer asked)."""
+    send_ocsp: bool = False
+    """An OCSP response about our certificate goes out with it (RFC 4806)."""
+    send_uris: bool = False
+    """A certificate that is published goes out as hash and URL (RFC 7296 §3.6)."""
+    uris: tuple[str, ...] = ()
+    """Beginnings of URIs from which the peer's may be fetched."""
+    send_raw_key: bool = False
+    """A raw public key goes out: only to peers that ask for such (RFC 7670 §3), or always."""
+    hear_ocsp: bool = False
+    """The peer's OCSP responses are looked at: only where we ask for them."""
+
+
+BY_DEFAULT = CertPolicy()
 
 
 @record
@@ -45,18 +65,8 @@ class AuthContext:
     """By what the peer takes our proof; None if it does not say (RFC 9593)."""
     authorities: tuple[bytes, ...] = ()
     """SHA-1 hashes of the CAs the peer's CERTREQ payloads named; empty: any."""
-    send_certs: bool = True
-    """Whether CERT payloads go out with our AUTH (send_cert, and whether the peer asked)."""
-    send_ocsp: bool = False
-    """Whether an OCSP response about our certificate goes out with it (RFC 4806)."""
-    send_uris: bool = False
-    """Whether a certificate that is published goes out as hash and URL (RFC 7296 §3.6)."""
-    cert_uris: tuple[str, ...] = ()
-    """Beginnings of URIs from which the peer's may be fetched."""
-    send_raw_key: bool = False
-    """Whether a raw public key goes out with our AUTH: only to peers that ask for such (RFC 7670 §3), or always."""
-    hear_ocsp: bool = False
-    """Whether the peer's OCSP responses are looked at: only where we ask for them."""
+    certs: CertPolicy = BY_DEFAULT
+    """Of both ends; nothing of it matters where neither proves itself by a key pair."""
     sk_local: Secret = NO_SECRET
     """SK_pi or SK_pr, ours, and the peer's: the keys of AUTH where nothing else makes one (RFC 7296 §2.16)."""
     sk_remote: Secret = NO_SECRET

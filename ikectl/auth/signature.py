@@ -45,14 +45,14 @@ class Signature:
     async def _certificates(self, signer: Signer, context: AuthContext) -> list[CERT]:
         """What tells the peer our key, as far as it wants to be told."""
         if signer.public_key:
-            return [CERT(CertEncoding.RAW_PUBLIC_KEY, signer.public_key)] if context.send_raw_key else []
-        if not context.send_certs:
+            return [CERT(CertEncoding.RAW_PUBLIC_KEY, signer.public_key)] if context.certs.send_raw_key else []
+        if not context.certs.send:
             return []
         certs = [
-            by_uri(der, uri) if uri and context.send_uris else CERT(CertEncoding.X509_SIGNATURE, der)
+            by_uri(der, uri) if uri and context.certs.send_uris else CERT(CertEncoding.X509_SIGNATURE, der)
             for der, uri in zip(signer.certificates, signer.uris or [""] * len(signer.certificates), strict=True)
         ]
-        if context.send_ocsp:
+        if context.certs.send_ocsp:
             try:
                 response = await OwnResponse(signer.certificates)
             except BackendError:
@@ -93,9 +93,9 @@ class Signature:
                 return Peer(found[0], ()), found[1]
             if not (remote.certs or remote.cacerts):
                 raise AuthenticationFailed(f"the signature of {context.remote_id} is by none of {remote.name}.pubkeys")
-        chain = await certificates_of(certs, context.cert_uris)
+        chain = await certificates_of(certs, context.certs.uris)
         responses = tuple(cert.data for cert in certs if cert.encoding == CertEncoding.OCSP_CONTENT)
         peer = await CheckChain(
-            chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id, responses if context.hear_ocsp else ()
+            chain[:MAX_PEER_CERTIFICATES], remote, context.remote_id, responses if context.certs.hear_ocsp else ()
         )
         return peer, await Verify(peer.spki, auth.method, auth.data, context.octets_remote, context.our_hashes)

@@ -554,6 +554,8 @@ class Connection:
     """A peer is to prove itself by a certificate or a raw key, and is told which ones serve."""
     narrows_methods: bool = field(init=False, repr=False, compare=False)
     """Only some signatures are taken (`auth = ike:...`)."""
+    by_key_pair: bool = field(init=False, repr=False, compare=False)
+    """A side proves itself by a certificate or a raw key."""
     has_rounds: bool = field(init=False, repr=False, compare=False)
     """A side has several rounds of authentication (RFC 4739)."""
     fixed_ends: tuple[bytes, bytes] | None = field(init=False, repr=False, compare=False)
@@ -563,6 +565,8 @@ class Connection:
         # What every handshake asks is answered once.
         by_key = any(remote.auth.kind is AuthKind.PUBKEY for remote in self.remote)
         object.__setattr__(self, "wants_certificates", self.send_certreq and by_key)
+        by_key = by_key or any(local.auth.kind is AuthKind.PUBKEY for local in self.local)
+        object.__setattr__(self, "by_key_pair", by_key)
         object.__setattr__(self, "narrows_methods", any(remote.auth.ike for remote in self.remote))
         object.__setattr__(self, "has_rounds", len(self.local) > 1 or len(self.remote) > 1)
         object.__setattr__(self, "fixed_ends", _fixed(self.local_addrs, self.remote_addrs))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ikectl.auth.base import ANNOUNCED_HASHES, AuthContext, Proof
+from ikectl.auth.base import ANNOUNCED_HASHES, AuthContext, CertPolicy, Proof
 from ikectl.auth.table import prove, verify
 from ikectl.config.model import Auth, KeyConstraint, Local, Remote
 from ikectl.crypto.transforms import PRF_BY_ID
@@ -139,7 +139,7 @@ def test_certificates_travel_leaf_first_without_the_root() -> None:
 
 def test_certificates_stay_here_when_nobody_wants_them() -> None:
     leaf = moon()
-    proof = proof_of(leaf, replace(context(), send_certs=False))
+    proof = proof_of(leaf, replace(context(), certs=CertPolicy(send=False)))
 
     assert proof.certs == []
     with pytest.raises(AuthenticationFailed, match="sent no certificate"):

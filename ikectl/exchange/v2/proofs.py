@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from hmac import compare_digest
 
+from ikectl.auth.base import BY_DEFAULT, AuthContext, CertPolicy
 from ikectl.auth.octets import signed_octets
 from ikectl.auth.psk import psk_auth
-from ikectl.auth.table import AuthContext
 from ikectl.config.model import AuthKind, Connection, Local, SendCert
 from ikectl.errors import AuthenticationFailed
 from ikectl.iana.v2 import AuthMethod, CertEncoding, IdType
 from ikectl.sa.asks import ChooseKey
 from ikectl.sa.association import IkeState
 from ikectl.sa.events import IkeUp
-from ikectl.sa.ike_sa import IkeSa
+from ikectl.sa.ike_sa import IkeSa, Wanted
 from ikectl.values.identity import Identity
 from ikectl.values.secret import NO_SECRET, Secret
 from ikectl.wire.v2.identity import AUTH, IDi, IDr
@@ -45,8 +45,6 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
     """What proving ourselves as `local_id` needs; `heard` adds the peer's side."""
     shake, suite, keys = sa.handshake, sa.suite, sa.keys
     assert shake is not None and suite is not None and keys is not None
-    wanted, sending = shake.wanted, connection.send_cert
-    if_asked = sending is SendCert.IFASKED
     return AuthContext(
         prf=suite.prf,
         octets_local=covered(sa, sa.initiator, IDi.of(local_id).body()),  # IDi and IDr are laid out alike
@@ -56,15 +54,22 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         path=sa.path,
         peer_hashes=shake.hashes,
         methods=shake.methods,
-        authorities=wanted.authorities,
-        send_certs=sending is SendCert.ALWAYS or (if_asked and bool(wanted.encodings)),
-        send_ocsp=CertEncoding.OCSP_CONTENT in wanted.encodings and connection.ocsp.replies,
-        hear_ocsp=connection.ocsp.requests,
-        send_uris=wanted.looks_up,
-        cert_uris=connection.cert_uris,
-        send_raw_key=sending is SendCert.ALWAYS or (if_asked and CertEncoding.RAW_PUBLIC_KEY in wanted.encodings),
+        authorities=shake.wanted.authorities,
+        certs=_cert_policy(connection, shake.wanted) if connection.by_key_pair else BY_DEFAULT,
         sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
         sk_remote=keys.sk_pr if sa.initiator else keys.sk_pi,
+    )
+
+
+def _cert_policy(connection: Connection, wanted: Wanted) -> CertPolicy:
+    always, if_asked = connection.send_cert is SendCert.ALWAYS, connection.send_cert is SendCert.IFASKED
+    return CertPolicy(
+        send=always or (if_asked and bool(wanted.encodings)),
+        send_ocsp=CertEncoding.OCSP_CONTENT in wanted.encodings and connection.ocsp.replies,
+        send_uris=wanted.looks_up,
+        uris=connection.cert_uris,
+        send_raw_key=always or (if_asked and CertEncoding.RAW_PUBLIC_KEY in wanted.encodings),
+        hear_ocsp=connection.ocsp.requests,
     )
 
 
