@@ -1,4 +1,4 @@
-"""`python -m tests.sim.replay SEED [v1|road|wide]`: live one life again and print its ladder."""
+"""`python -m tests.sim.replay SEED [v1|road|wide|mobile]`: live one life again and print its ladder."""
 
 from __future__ import annotations
 

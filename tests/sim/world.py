@@ -181,7 +181,8 @@ class World:
             heir = sa.heir
             if sa.mobility is None or heir.mobility is None or heir.mobility.moves != sa.mobility.moves:
                 continue  # the message that made it take over moved it as well
-            if (heir.path, heir.nat) != (sa.path, sa.nat):
+            # Not so whether there is a NAT: an update that made it take over judged that anew.
+            if heir.path != sa.path:
                 raise self.violation(f"{host.name}: {heir} is on {heir.path}, and what it replaces was on {sa.path}")
 
     def settled(self) -> None:
