@@ -257,7 +257,7 @@ def test_an_expired_certificate_of_the_responder() -> None:
 
 def test_no_certificate_at_the_initiator() -> None:
     site = between(Party(), Party([leaf("sun")]))
-    holds(outcome(site), "no certificate is configured or loaded")
+    holds(outcome(site), "no certificate with its private key is loaded")
     assert not alert(site.moon, AuthFailed).peer
 
 
