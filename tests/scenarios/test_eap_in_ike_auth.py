@@ -255,18 +255,24 @@ def test_another_round_behind_eap() -> None:
     assert [kinds(message) for message in ending] == [[AUTH]] and kinds(asked[-1]) == [IDi, AUTH]
 
 
-@pytest.mark.parametrize("end", ["moon", "sun"])
+@pytest.mark.parametrize("end", ["moon", "sun", "another"])
 def test_a_round_behind_eap_that_only_one_end_knows_of(end: str) -> None:
-    site, _ = road()
+    """A gateway that has no connection of two rounds offers none, so that nobody tells it who he is (RFC 4739 §2.1)."""
+    site, wire = road()
     psk = Auth(AuthKind.PSK)
     (ours,), (theirs,) = site.moon.engine.connections.all, site.sun.engine.connections.all
-    if end == "moon":
+    device = replace(theirs, remote=(*theirs.remote, Remote("device", psk, IdentityPattern.parse("device"))))
+    if end != "sun":
         site.moon.load(replace(ours, local=(*ours.local, Local("device", psk, Identity.parse("device")))))
-    else:
-        site.sun.load(replace(theirs, remote=(*theirs.remote, Remote("device", psk, IdentityPattern.parse("device")))))
+    if end == "sun":
+        site.sun.load(device)
+    if end == "another":
+        users = replace(device.remote[0], id=IdentityPattern.parse("nobody.example.org"))
+        site.sun.load(replace(device, name="another", remote=(users, *device.remote[1:])))
     assert error(site, site.up()) and bare(site.moon)
     wait(site, 130)
-    assert bare(site.sun) and site.sun.saw(AuthFailed)
+    assert bare(site.sun) and bool(site.sun.saw(AuthFailed)) is (end != "moon")
+    assert bool(wire.messages(which(IKE_AUTH))) is (end != "moon")
 
 
 def test_a_user_of_one_connection_is_none_of_another_in_its_first_round() -> None:
