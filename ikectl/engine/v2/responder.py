@@ -41,7 +41,7 @@ from ikectl.sa.synchrony import Numbering, Synchrony, agree
 from ikectl.sa.window import Verdict, mark
 from ikectl.values.path import Path
 from ikectl.wire.header import NO_SPI, Header
-from ikectl.wire.payload import Payload, Unknown
+from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Delete, Notify, Position, message_id_sync_notify
 from ikectl.wire.v2.puzzle import PuzzleSolution
@@ -119,7 +119,7 @@ class Responder(Settler):
         self.sa.emit(
             MessageReceived(self.sa, header.exchange, header.message_id, False, message.payloads, len(datagram), path)
         )
-        if Unknown in message.said and message.critical_unknown is not None:
+        if message.critical_unknown is not None:
             refusal = UnsupportedCritical(message.critical_unknown)
             # In IKE_AUTH the peer then has no SA either (§2.21.2); later the SA goes on.
             fatal = str(refusal) if self.sa.state is IkeState.CONNECTING else None

@@ -40,7 +40,6 @@ from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.window import InFlight, Window
 from ikectl.values.path import Path
 from ikectl.wire.header import Header
-from ikectl.wire.payload import Unknown
 from ikectl.wire.v2.message import Message
 
 GRACE = 1.0
@@ -84,7 +83,7 @@ class Settler(Requester):
         try:
             if header.exchange in INITIAL:
                 message = Message.read(datagram, header)
-                if Unknown in message.said and message.critical_unknown is not None:
+                if message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
             else:
                 opened = self._opened(header, datagram)
@@ -107,7 +106,7 @@ class Settler(Requester):
         self.sa.emit(
             MessageReceived(self.sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path)
         )
-        if Unknown in message.said and message.critical_unknown is not None:
+        if message.critical_unknown is not None:
             # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
             self._response_failed(request, UnsupportedCritical(message.critical_unknown))
             return

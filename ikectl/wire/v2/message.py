@@ -123,7 +123,7 @@ class Message:
     @property
     def critical_unknown(self) -> PayloadType | None:
         """The type of the first unknown payload with its critical bit set (§2.5)."""
-        for unknown in self.said.get(Unknown, ()):
+        for unknown in (self._index or self._indexed()).get(Unknown, ()):
             if unknown.critical:
                 kind: PayloadType = unknown.type
                 return kind
