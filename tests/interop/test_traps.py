@@ -72,7 +72,8 @@ def test_packets_at_both_ends_at_once(site: Site) -> None:
     """Both have traps, and both are asked: in the end everything passes."""
     site.configure(moon=MOON.but(child=TRAP), sun=SUN.but(child=TRAP))
     quiet(site)
-    with site.world.pinging("alice", "bob", interval=0.05), site.world.pinging("bob", "alice", interval=0.05):
+    pings = {"interval": 0.05, "through": False}
+    with site.world.pinging("alice", "bob", **pings), site.world.pinging("bob", "alice", **pings):
         until(lambda: site.moon.children() and site.sun.children(), "a child on either")
     packets_bring_it_up(site, "alice", "bob")
     assert site.world.ping("alice", "bob", count=3).lost == site.world.ping("bob", "alice", count=3).lost == 0

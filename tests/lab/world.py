@@ -149,10 +149,20 @@ class World:
         return _count(output)
 
     @contextmanager
-    def pinging(self, source: str, target: str, *, interval: float = 0.02, version: int = 4) -> Iterator[Ping]:
-        """Ping all the while; afterwards the yielded Ping has the result."""
-        ping = Ping(self._ping(source, target, version, f"-i{interval}"))
+    def pinging(
+        self, source: str, target: str, *, interval: float = 0.02, version: int = 4, through: bool = True
+    ) -> Iterator[Ping]:
+        """Ping all the while, from the first answer on; afterwards the yielded Ping has the result.
+
+        Args:
+            through: False where the pings themselves are to open the way: then nothing is waited for.
+        """
+        with tempfile.NamedTemporaryFile(dir=self._directory, suffix=".ping", delete=False) as output:
+            process = self._ping(source, target, version, f"-i{interval}", output=output.fileno())
+        ping = Ping(process, Path(output.name))
         try:
+            if through:
+                until(ping.answered, f"{source} reaches {target}")
             yield ping
         finally:
             ping.stop()
@@ -225,26 +235,37 @@ class World:
             if isinstance(node, Router):
                 self.wire(name)
 
-    def _ping(self, source: str, target: str, version: int, *options: str) -> subprocess.Popen[str]:
+    def _ping(
+        self, source: str, target: str, version: int, *options: str, output: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         address = self.address(target, version) if target in self.topology.nodes else target
         command = ["ping", "-n", f"-{version}", *options, address]
         with entered(self.namespace(source)):
-            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True)
 
 
 class Ping:
-    """A ping that runs until it is told to stop."""
+    """A ping that runs until it is told to stop.
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    Args:
+        output: the file it writes to. No pipe: nobody reads along, and a full one would stop it.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], output: Path) -> None:
         self._process = process
+        self._output = output
         self.result: Pinged | None = None
+
+    def answered(self) -> bool:
+        """Whether an answer has come."""
+        return " ttl=" in self._output.read_text()
 
     def stop(self) -> Pinged:
         """Stop, and count. An echo request younger than its answer can be does not count as lost."""
         if self.result is None:
             self._process.send_signal(signal.SIGINT)
-            output, _ = self._process.communicate()
-            self.result = _count(output, still_flying=1)
+            self._process.wait()
+            self.result = _count(self._output.read_text(), still_flying=1)
         return self.result
 
 
