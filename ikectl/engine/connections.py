@@ -552,8 +552,8 @@ def _between(local: Identity | None, remote: Identity | None, user: str) -> Ends
 
     One string of octets for each SA takes little room; the lengths in front keep different ends apart.
     """
-    ours, theirs = _folded(local), b"" if user else _folded(remote)
-    return b"%d %d %b%b%b" % (len(ours), len(theirs), ours, theirs, user.encode(errors="surrogatepass"))
+    ours, theirs = _folded(local), user.encode(errors="surrogatepass") if user else _folded(remote)
+    return b"%d %d %b%b" % (len(ours), bool(user), ours, theirs)
 
 
 def _whereabouts(sa: Association) -> Whereabouts:

@@ -312,28 +312,24 @@ class Driver(Generic[S]):
     def _run(self, job: Job, finish: Finish, value: Any = None, error: BaseException | None = None) -> None:
         """Drive the coroutine until it ends or asks what cannot be answered in place."""
         answers = self.outside.answers
-        while True:
-            try:
-                ask = job.send(value) if error is None else job.throw(error)
-            except StopIteration as stop:
-                self._finish(finish, stop.value, None)
-                break
-            except Exception as failure:
-                self._finish(finish, None, failure)
-                break
-            value, error = None, None
-            answer = answers.get(ask.__class__)
-            if answer is None:
-                if not isinstance(ask, Ask):
-                    error = TypeError(f"an exchange awaited {type(ask).__name__}, which is no Ask")
-                    continue
-                self._running = (job, finish, self.outside.ask(self, ask))
-                self._set("ask", self.now + ASK_TIMEOUT)
-                return
-            try:
-                value = answer(ask)
-            except IkectlError as failure:
-                error = failure
+        try:
+            ask = job.send(value) if error is None else job.throw(error)
+            while (answer := answers.get(ask.__class__)) is not None:
+                try:
+                    value = answer(ask)
+                except IkectlError as failure:
+                    ask = job.throw(failure)
+                else:
+                    ask = job.send(value)
+            if not isinstance(ask, Ask):
+                raise TypeError(f"an exchange awaited {type(ask).__name__}, which is no Ask")
+            self._running = (job, finish, self.outside.ask(self, ask))
+            self._set("ask", self.now + ASK_TIMEOUT)
+            return
+        except StopIteration as stop:
+            self._finish(finish, stop.value, None)
+        except Exception as failure:
+            self._finish(finish, None, failure)
         self._proceed()
 
     def _finish(self, finish: Finish, value: Any, error: BaseException | None) -> None:

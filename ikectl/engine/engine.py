@@ -319,14 +319,17 @@ class Engine:
             self.superseded(sa, now)
             if heir is not None:
                 heir.go_on(now)
-        if sa.state is IkeState.ESTABLISHED and not sa.established_at:
+        state = sa.state
+        if state is IkeState.ESTABLISHED:
+            if sa.established_at:
+                return
             self._router.drop_half_open(driver)
             driver.established(now)
             self.connections.joined(driver)
             self.connections.established(driver, now)
-        elif sa.state is IkeState.AUTHENTICATING and isinstance(sa, IsakmpSa) and sa.has_proof:
+        elif state is IkeState.AUTHENTICATING and isinstance(sa, IsakmpSa) and sa.has_proof:
             self._router.drop_half_open(driver)
-        elif sa.state is IkeState.CLOSED:
+        elif state is IkeState.CLOSED:
             self._router.drop_half_open(driver)
             if driver.schedule.next() is None:
                 self._router.remove(driver)

@@ -113,9 +113,10 @@ class Router:
         except WireError as failure:
             self._drop(path, str(failure))
             return None
-        if header.major == MAJOR_VERSION:
+        major = header.version >> 4
+        if major == MAJOR_VERSION:
             return self._receive_v2(header, datagram, path, now)
-        if header.major == 1 and not path.tcp:  # RFC 9329 is about IKEv2
+        if major == 1 and not path.tcp:  # RFC 9329 is about IKEv2
             return self._receive_v1(header, datagram, path, now)
         self._other_version(header, path, now)
         return None
@@ -132,7 +133,7 @@ class Router:
                 return self._initial(header, datagram, path, now)
         ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
         machine = self.machines.get(ours)
-        if machine is None or header.major != machine.sa.VERSION:
+        if machine is None or machine.sa.VERSION != MAJOR_VERSION:
             self._unknown(header, path, now)
         elif not initial and machine.sa.their_spi not in (theirs, NO_SPI):
             self._drop(path, "its other SPI is not that of the SA")

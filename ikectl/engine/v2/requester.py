@@ -105,12 +105,15 @@ class Requester(Dialler):
         self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
 
     def _begin_next(self) -> bool:
-        if self.sa.mobility is not None or self.sa.path.tcp:
+        sa = self.sa
+        if sa.mobility is not None or sa.path.tcp:
             self._mind_moves()
-        if not self.queue or not self._may_ask():
+        if not self.queue or sa.state is IkeState.CLOSED:
             return False
+        if sa.predecessor is not None:
+            return False  # the SA is one of two of which one will go (RFC 7296 §2.8.2)
         first = 0
-        if self._awaits_replacement:
+        if sa.followups is not None and self._awaits_replacement:
             # What we asked now would be refused, or lost with the SA; only its end need not wait.
             ends = [number for number, exchange in enumerate(self.queue) if isinstance(exchange, DeleteIke)]
             if not ends:
@@ -120,10 +123,6 @@ class Requester(Dialler):
             return False
         self._start(self.queue.pop(first))
         return True
-
-    def _may_ask(self) -> bool:
-        """The SA is not one of two of which one will go (RFC 7296 §2.8.2)."""
-        return self.sa.state is not IkeState.CLOSED and self.sa.predecessor is None
 
     def _may_join(self, exchange: Exchange) -> bool:
         """Whether it may begin beside those in flight: the peer has room for it, and it collides with none of them."""
@@ -136,7 +135,7 @@ class Requester(Dialler):
     def _awaits_replacement(self) -> bool:
         """The peer is amid replacing this SA: its additional key exchanges are under way (RFC 9370 §2.2.4)."""
         sa = self.sa
-        return sa.followups is not None and sa.state is IkeState.ESTABLISHED and pending(sa, sa) is not None
+        return sa.state is IkeState.ESTABLISHED and pending(sa, sa) is not None
 
     @property
     def _under_way(self) -> tuple[Exchange, ...]:
@@ -155,7 +154,7 @@ class Requester(Dialler):
         self, exchange: Exchange, again: InFlight | None, payloads: list[Payload] | None, error: BaseException | None
     ) -> None:
         """What to ask is known. `again` is the request in flight that it replaces under its own number (§2.6)."""
-        self.making = None
+        self.making, sa = None, self.sa
         if error is not None:
             self._request_failed(exchange, again, error)
             return
@@ -163,18 +162,18 @@ class Requester(Dialler):
             self._outcome(exchange.token, None)
             return
         message_id = self.window.next_request if again is None else again.message_id
-        datagrams = write(self.sa, exchange.type, message_id, False, payloads, self._longest)
+        datagrams = write(sa, exchange.type, message_id, False, payloads, self._longest)
         if again is None:
             request = self.window.send(exchange.type, datagrams, exchange)
-            if self.sa.numbering is not None or is_large(self.sa, datagrams):
+            if sa.numbering is not None or is_large(sa, datagrams):
                 request.payloads = payloads
         else:
             request = again
             request.datagrams, request.tries = datagrams, 0
         self._send_request(request)
         octets = sum(map(len, datagrams))
-        self.sa.emit(MessageSent(self.sa, exchange.type, message_id, False, payloads, octets, self.sa.path))
-        self._set(("retransmit", message_id), self.now + wait(self.sa.env.settings, 0, self.sa.random))
+        sa.emit(MessageSent(sa, exchange.type, message_id, False, payloads, octets, sa.path))
+        self._set(("retransmit", message_id), self.now + wait(sa.env.settings, 0, sa.random))
 
     def _request_failed(self, exchange: Exchange, again: InFlight | None, error: BaseException) -> None:
         if again is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.crypto.puzzle import earned
@@ -36,6 +37,7 @@ from ikectl.sa.events import (
     Note,
 )
 from ikectl.sa.followups import TIMEOUT as FOLLOWUP_TIMEOUT
+from ikectl.sa.followups import Followups
 from ikectl.sa.ike_sa import Handshake, IkeSa
 from ikectl.sa.synchrony import Numbering, Synchrony, agree
 from ikectl.sa.window import Verdict, mark
@@ -80,8 +82,8 @@ class Responder(Settler):
         self._transmit(self.window.repeat(0, datagram), path)
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
-        number = header.message_id
-        if not number and self.sa.numbering is not None and self._take_sync(self.sa.numbering, header, datagram, path):
+        sa, number = self.sa, header.message_id
+        if not number and sa.numbering is not None and self._take_sync(sa.numbering, header, datagram, path):
             return
         verdict = self.window.judge(number)
         if verdict is Verdict.REPEAT:
@@ -92,13 +94,13 @@ class Responder(Settler):
             if number > self.window.expected and "complained" not in self.schedule:
                 self._complain(header, datagram)
             return
-        if self.sa.state is IkeState.CLOSED or self.sa.keys is None:
+        if sa.state is IkeState.CLOSED or sa.keys is None:
             return
-        if premature(self.sa, header.exchange):
+        if premature(sa, header.exchange):
             # The answer to our IKE_AUTH may be lost or late, and its sender not proven: it will say it again.
             self._drop(path, f"a request of {header.exchange} before authentication is done")
             return
-        shake = self.sa.handshake
+        shake = sa.handshake
         if shake is not None and shake.puzzle is not None and not self._has_worked(shake, header, datagram):
             self._drop(path, f"{header.exchange} without the solution of the puzzle")
             return
@@ -116,27 +118,25 @@ class Responder(Settler):
             self._reply(header.exchange, number, datagram, path, malformed)
             return
         self._heard(path)
-        self.sa.emit(
-            MessageReceived(self.sa, header.exchange, header.message_id, False, message.payloads, len(datagram), path)
-        )
+        sa.emit(MessageReceived(sa, header.exchange, number, False, message.payloads, len(datagram), path))
         if message.critical_unknown is not None:
             refusal = UnsupportedCritical(message.critical_unknown)
             # In IKE_AUTH the peer then has no SA either (§2.21.2); later the SA goes on.
-            fatal = str(refusal) if self.sa.state is IkeState.CONNECTING else None
+            fatal = str(refusal) if sa.state is IkeState.CONNECTING else None
             reply = Reply([Notify(refusal.notify, refusal.data)], close=fatal)
             self._reply(header.exchange, number, datagram, path, reply)
             return
-        predecessor = self.sa.predecessor
+        predecessor = sa.predecessor
         if predecessor is not None and not any(delete.protocol is Protocol.IKE for delete in message.all(Delete)):
             # The peer works with this SA, so for it the simultaneous rekeying is decided.
-            take_over(predecessor, self.sa)
+            take_over(predecessor, sa)
             self.outside.supersede(predecessor, self.now)
-        answer = answer_to(self.sa, message)
+        answer = answer_to(sa, message)
         if answer is None:
-            why = f"{header.exchange} is no exchange for an SA that is {self.sa.state.name}"
+            why = f"{header.exchange} is no exchange for an SA that is {sa.state.name}"
             self._reply(header.exchange, number, datagram, path, Reply([Notify(NotifyType.INVALID_SYNTAX)], close=why))
             return
-        if busy(self._under_way, answer, self.sa, message):
+        if busy(self._under_way, answer, sa, message):
             self._reply(header.exchange, number, datagram, path, Reply([Notify(NotifyType.TEMPORARY_FAILURE)]))
             return
         self._answer(answer(), message, datagram, path)
@@ -283,38 +283,41 @@ class Responder(Settler):
 
     def _reply(self, exchange: ExchangeType, number: int, datagram: bytes, path: Path, reply: Reply) -> None:
         """Seal and send the reply to the request of that number, keep it for a repeat, then see to what follows."""
-        if exchange in INITIAL and reply.close is not None:
+        sa, initial = self.sa, exchange in INITIAL
+        if initial and reply.close is not None:
             # No SA came of it, so it has no SPI (RFC 7296 §2.6).
             datagrams: tuple[bytes, ...]
-            datagrams = (Message(self.sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
+            datagrams = (Message(sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
         else:
-            datagrams = write(self.sa, exchange, number, True, reply.payloads, self._longest)
+            datagrams = write(sa, exchange, number, True, reply.payloads, self._longest)
         self.window.replied(number, datagram, datagrams)
-        shake = self.sa.handshake
-        if exchange in INITIAL and shake is not None:
+        shake = sa.handshake
+        if initial and shake is not None:
             shake.request, shake.response = datagram, datagrams[0]
         elif shake is not None:
             self._wait_for_more()
         self._transmit(datagrams, path)
         octets = sum(map(len, datagrams))
-        self.sa.emit(MessageSent(self.sa, exchange, number, True, reply.payloads, octets, path))
+        sa.emit(MessageSent(sa, exchange, number, True, reply.payloads, octets, path))
         if reply.close is not None:
             self._close(reply.close, End.DELETED)
             return
         self._keys_before = None
         if reply.keys is not None:
-            self._keys_before, self.sa.keys = self.sa.keys, reply.keys
+            self._keys_before, sa.keys = sa.keys, reply.keys
         if reply.follow:
             self._follow_up(reply.follow)
-        self._bear(reply.born)
-        if self.sa.redirect:
+        if reply.born is not None:
+            self._bear(reply.born)
+        if sa.redirect:
             self.outside.redirected(self)
-        if self.sa.auth_lifetime and self.sa.established_at:
-            lifetimes.limit_proof(self.sa, self.now)
+        if sa.auth_lifetime and sa.established_at:
+            lifetimes.limit_proof(sa, self.now)
             self._watch_proof()
         self.outside.changed(self)
         self._watch_children()
-        self._watch_followups()
+        if sa.followups is not None:
+            self._watch_followups(sa.followups)
 
     # -- deadlines that follow ---------------------------------------------------
 
@@ -323,12 +326,11 @@ class Responder(Settler):
         settings = self.sa.env.settings
         self._set("half-open", min(self.now + settings.half_open_timeout, self.began_at + settings.handshake_limit))
 
-    def _watch_followups(self) -> None:
+    def _watch_followups(self, followups: Followups[Any]) -> None:
         """The peer must go on with its additional key exchanges in time (RFC 9370 §2.2.4)."""
-        if self.sa.followups is not None:
-            for number in self.sa.followups.pending:
-                if ("followup", number) not in self.schedule:
-                    self._set(("followup", number), self.now + FOLLOWUP_TIMEOUT)
+        for number in followups.pending:
+            if ("followup", number) not in self.schedule:
+                self._set(("followup", number), self.now + FOLLOWUP_TIMEOUT)
 
     def _watch_proof(self) -> None:
         """Set the deadlines of authentication."""

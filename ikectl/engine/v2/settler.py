@@ -69,7 +69,8 @@ class Settler(Requester):
         """What to make of a responder that refused us or did not prove itself, if no other answers in time."""
 
     def _take_response(self, header: Header, datagram: bytes, path: Path) -> None:
-        if self.sa.state is IkeState.CLOSED:
+        sa, initial = self.sa, header.exchange in INITIAL
+        if sa.state is IkeState.CLOSED:
             return
         if header.exchange is ExchangeType.IKE_SA_INIT and self._keep_alternative(datagram):
             return
@@ -77,11 +78,11 @@ class Settler(Requester):
         if self._verdict is not None or request is None:
             self._drop(path, f"response {header.message_id} answers nothing we asked")
             return
-        if self.sa.state in LIVE and crash_token.proves_loss(self.sa, header, datagram):
+        if sa.state in LIVE and crash_token.proves_loss(sa, header, datagram):
             self._close("the peer has lost the IKE SA: it was restarted", End.SILENT)
             return
         try:
-            if header.exchange in INITIAL:
+            if initial:
                 message = Message.read(datagram, header)
                 if message.critical_unknown is not None:
                     raise UnsupportedCritical(message.critical_unknown)
@@ -94,26 +95,24 @@ class Settler(Requester):
             self._drop(path, str(failure))
             return
         except (WireError, PeerMisbehaved) as failure:
-            if header.exchange in INITIAL:
+            if initial:
                 self._drop(path, str(failure))
             else:
                 self._response_failed(request, failure)
             return
-        if header.exchange not in INITIAL:
+        if not initial:
             self._heard(path)
-            if self.sa.mobility is not None:
+            if sa.mobility is not None:
                 self._answered_on(path)
-        self.sa.emit(
-            MessageReceived(self.sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path)
-        )
+        sa.emit(MessageReceived(sa, header.exchange, header.message_id, True, message.payloads, len(datagram), path))
         if message.critical_unknown is not None:
             # Nothing may be sent in answer to a response (RFC 7296 §2.5): the exchange fails here.
             self._response_failed(request, UnsupportedCritical(message.critical_unknown))
             return
-        if message.notify(NotifyType.INVALID_SYNTAX) is not None and self.sa.state in LIVE:
+        if message.notify(NotifyType.INVALID_SYNTAX) is not None and sa.state in LIVE:
             self._close(UNREADABLE, End.DELETED)
             return
-        self._run(request.purpose.take(self.sa, message), partial(self._taken, request, datagram))
+        self._run(request.purpose.take(sa, message), partial(self._taken, request, datagram))
 
     def _taken(self, request: InFlight, datagram: bytes, result: Next | None, error: BaseException | None) -> None:
         exchange: Exchange = request.purpose
@@ -188,16 +187,16 @@ class Settler(Requester):
 
     def _settle(self, request: InFlight, datagram: bytes, done: Done) -> None:
         """Our exchange is over."""
-        exchange: Exchange = request.purpose
+        sa, exchange = self.sa, request.purpose
         if isinstance(exchange, INITIALS):
             self._drop_aside()
             self._initial_settled(exchange, request, datagram)
-        elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and self.sa.state is IkeState.ESTABLISHED:
+        elif self.gave_up is ExchangeType.IKE_SESSION_RESUME and sa.state is IkeState.ESTABLISHED:
             self.gave_up = None
         self.window.settle(request)
         self.schedule.pop(("retransmit", request.message_id), None)
         self.doubt = None
-        if self.sa.redirect:
+        if sa.redirect:
             self.gave_up = exchange.type  # it is another gateway that is to be tried now
         if done.close is not None:
             self._outcome(exchange.token, None if isinstance(exchange, DeleteIke) else done.close)
@@ -205,8 +204,8 @@ class Settler(Requester):
             return
         if done.follow:
             self._follow_up(done.follow)
-        if self.sa.redirect and isinstance(exchange, IkeAuth):
-            self.queue.append(DeleteIke(f"the gateway sends us to {self.sa.redirect}"))
+        if sa.redirect and isinstance(exchange, IkeAuth):
+            self.queue.append(DeleteIke(f"the gateway sends us to {sa.redirect}"))
         if done.retry is not None:
             self._later(done.retry)
         if done.apart is not None:
@@ -215,20 +214,16 @@ class Settler(Requester):
             self.outside.reauthenticate(self, exchange.token)
         elif done.failed is not None:
             self._outcome(exchange.token, done.failed)
-        elif not any(follow.token == exchange.token for follow in done.follow) and done.retry is None:
+        elif done.retry is None and exchange.token not in [follow.token for follow in done.follow]:
             self._outcome(exchange.token, None)
-        self._date_ticket()
+        if sa.ticket is not None and not sa.ticket.until:
+            sa.ticket.until = self.now + sa.ticket.lifetime  # it came with this, and is good from now on
         if done.redundant is not None:
             self.outside.supersede(done.redundant, self.now)
-        self._bear(done.born)
+        if done.born is not None:
+            self._bear(done.born)
         self.outside.changed(self)
         self._watch_children()
-
-    def _date_ticket(self) -> None:
-        """A session ticket came: it is good from now on."""
-        ticket = self.sa.ticket
-        if ticket is not None and not ticket.until:
-            ticket.until = self.now + ticket.lifetime
 
     def _initial_settled(self, exchange: IkeSaInit | SessionResume, request: InFlight, datagram: bytes) -> None:
         """Remember what IKE_AUTH will sign, and the way back should this response prove false."""
@@ -265,13 +260,12 @@ class Settler(Requester):
 
         self._run(exchange.spoilt(self.sa, why), finish)
 
-    def _bear(self, birth: Birth | None) -> None:
+    def _bear(self, birth: Birth) -> None:
         """Let an SA that this one made go its own way."""
-        if birth is not None:
-            newcomer = type(self)(self.outside, birth.sa, self.now)
-            self.outside.born(newcomer)
-            for exchange in birth.follow or (TellWindow(), crash_token.TellToken(), RenewTicket()):
-                newcomer.begin(exchange, self.now)
+        newcomer = type(self)(self.outside, birth.sa, self.now)
+        self.outside.born(newcomer)
+        for exchange in birth.follow or (TellWindow(), crash_token.TellToken(), RenewTicket()):
+            newcomer.begin(exchange, self.now)
 
     # -- other answers to IKE_SA_INIT ----------------------------------------------
 
