@@ -237,6 +237,8 @@ class Connections:
 
     def _usable(self, name: str) -> AnyDriver | None:
         """An SA a further child can go over: one that stands, or one of our own making on its way."""
+        if name not in self._machines:
+            return None
         return self.annexes.roomiest(self.open_to_children(name))
 
     def open_to_children(self, name: str) -> list[AnyDriver]:

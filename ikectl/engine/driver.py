@@ -178,8 +178,8 @@ class Driver(Generic[S]):
         """Handle a datagram; no coroutine runs just now."""
         raise NotImplementedError
 
-    def _begin_next(self) -> bool:
-        """Begin an exchange that waits, if one may be begun now; whether one was."""
+    def _begin_next(self) -> None:
+        """Begin an exchange that waits, if one may be begun now."""
         raise NotImplementedError
 
     def _close(self, why: str, end: End = End.OURS) -> None:
@@ -348,14 +348,15 @@ class Driver(Generic[S]):
         self._next()
 
     def _next(self) -> None:
-        """Begin what waits, if nothing runs: errands first, then exchanges."""
-        while self._running is None:
-            if self._errands:
-                job, finish = self._errands[0]
-                self._errands = self._errands[1:]
-                self._run(job(), finish)
-            elif not self._begin_next():
-                break
+        """Begin what waits, if nothing runs: errands first, then exchanges. Whatever runs comes here when it ends."""
+        if self._running is not None:
+            return
+        if self._errands:
+            job, finish = self._errands[0]
+            self._errands = self._errands[1:]
+            self._run(job(), finish)
+        else:
+            self._begin_next()
 
     def _ask_expired(self) -> None:
         running = self._running

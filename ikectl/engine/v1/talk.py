@@ -118,20 +118,19 @@ class Talk(Driver[IsakmpSa]):
 
     # -- our turns -------------------------------------------------------------
 
-    def _begin_next(self) -> bool:
+    def _begin_next(self) -> None:
         if self.sa.state is IkeState.CLOSED or "settle" in self.schedule:
-            return False
+            return
         ours = [each for each in self.conversations.values() if each.ours and not each.over]
         if len(ours) >= MAX_OURS or any(each.exchange.ALONE for each in ours):
-            return False
+            return
         for place, exchange in enumerate(self.queue):
             if exchange.may_begin(self.sa) and not (exchange.ALONE and ours):
                 del self.queue[place]
                 self._start(exchange)
-                return True
+                return
             if exchange.ALONE:
-                return False  # what waits behind it must not overtake it
-        return False
+                return  # what waits behind it must not overtake it
 
     def _start(self, exchange: Exchange) -> None:
         conversation = Conversation(exchange, 0 if exchange.type in PHASE_1 else self._fresh_id(), True)

@@ -104,25 +104,24 @@ class Requester(Dialler):
         begun = (*self.active, *self.queue) if self.queue or self.window.in_flight else ()
         self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
 
-    def _begin_next(self) -> bool:
+    def _begin_next(self) -> None:
         sa = self.sa
         if sa.mobility is not None or sa.path.tcp:
             self._mind_moves()
         if not self.queue or sa.state is IkeState.CLOSED:
-            return False
+            return
         if sa.predecessor is not None:
-            return False  # the SA is one of two of which one will go (RFC 7296 §2.8.2)
+            return  # the SA is one of two of which one will go (RFC 7296 §2.8.2)
         first = 0
         if sa.followups is not None and self._awaits_replacement:
             # What we asked now would be refused, or lost with the SA; only its end need not wait.
             ends = [number for number, exchange in enumerate(self.queue) if isinstance(exchange, DeleteIke)]
             if not ends:
-                return False
+                return
             first = ends[0]
         if self.window.in_flight and not self._may_join(self.queue[first]):
-            return False
+            return
         self._start(self.queue.pop(first))
-        return True
 
     def _may_join(self, exchange: Exchange) -> bool:
         """Whether it may begin beside those in flight: the peer has room for it, and it collides with none of them."""
