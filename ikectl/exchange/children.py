@@ -110,12 +110,14 @@ def describe(
     if_id_in = config.if_id_in or sa.connection.if_id_in
     if_id_out = config.if_id_out or sa.connection.if_id_out
     key = _policy_key(sa, config, terms, (if_id_in, if_id_out))
-    neighbour = sa.env.holders.take(key)
-    if neighbour is not None:
+    # That of a trap for the very same traffic, so that what is asked for by its packets serves it, too.
+    trapped = sa.env.sentries.reqid(sa.name, config.name, path, key.ts_local, key.ts_remote)
+    policies = sa.env.reqids.take(key, trapped)
+    if policies is None:
         raise TsUnacceptable(
-            f"{' '.join(map(str, key.ts_local))} === {' '.join(map(str, key.ts_remote))} is held by {neighbour} at the "
-            f"same address, and packets for one would go to the other; set mark_in = %unique and mark_out = %unique"
-            + (", or leave out reqid" if config.reqid else "")
+            f"{' '.join(map(str, key.ts_local))} === {' '.join(map(str, key.ts_remote))} is held by "
+            f"{sa.env.reqids.neighbour(key)} at the same address, and packets for one would go to the other; set "
+            "mark_in = %unique and mark_out = %unique" + (", or leave out reqid" if config.reqid else "")
         )
     return ChildSa(
         uniqueid=sa.env.next_child(),
@@ -131,8 +133,7 @@ def describe(
         ts_remote=terms.ts_remote,
         path=path,
         encap=sa.encap,
-        reqid=config.reqid or _reqid(sa, config, key, path),
-        policy_key=key,
+        policies=policies,
         if_id_in=if_id_in,
         if_id_out=if_id_out,
         keys=keys,
@@ -142,12 +143,6 @@ def describe(
         life_time=terms.life_time,
         life_bytes=terms.life_bytes,
     )
-
-
-def _reqid(sa: Association, config: Child, key: PolicyKey, path: Path) -> int:
-    """That of a trap for the very same traffic, so that what is asked for by its packets serves it, too."""
-    trapped = sa.env.sentries.reqid(sa.name, config.name, path, key.ts_local, key.ts_remote)
-    return sa.env.reqids.take(key, trapped)
 
 
 def _policy_key(sa: Association, config: Child, terms: Terms, if_ids: tuple[int, int]) -> PolicyKey:
@@ -176,7 +171,7 @@ async def install(sa: Association, child: ChildSa, *, outbound: bool = True, rep
 
     Unique marks stay those of the child it `replaces`, or else of one of `sa` with the same policies.
     """
-    alike = replaces or next((one for one in sa.children.values() if one.policy_key == child.policy_key), None)
+    alike = replaces or next((one for one in sa.children.values() if one.policies is child.policies), None)
     try:
         child.given_marks = sa.env.marks.take(child.config, alike.given_marks if alike is not None else None)
     except BackendError:
@@ -290,6 +285,4 @@ def forget(sa: Association, child: ChildSa) -> None:
 
 def _release(sa: Association, child: ChildSa) -> None:
     sa.env.marks.release(child.given_marks)
-    sa.env.holders.remove(child.policy_key)
-    if not child.config.reqid:
-        sa.env.reqids.release(child.policy_key)
+    sa.env.reqids.release(child.policies)

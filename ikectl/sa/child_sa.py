@@ -12,7 +12,7 @@ from ikectl.crypto.proposal import ChildSuite
 from ikectl.iana.v2 import Protocol
 from ikectl.sa.collision import Rival
 from ikectl.sa.marks import ChildMarks
-from ikectl.sa.reqids import PolicyKey
+from ikectl.sa.reqids import Policies
 from ikectl.values.path import Path
 from ikectl.values.selector import TrafficSelector
 
@@ -93,10 +93,8 @@ class ChildSa:
     path: Path
     encap: bool
     """ESP goes in UDP (RFC 3948), or in TCP if `path` is a stream (RFC 9329)."""
-    reqid: int
-    """Ties the SAs to the policies in the kernel."""
-    policy_key: PolicyKey
-    """What makes its policies the same as another child's; equal keys share a reqid (`Reqids`)."""
+    policies: Policies
+    """What it shares with the children whose policies are the same."""
     if_id_in: int
     if_id_out: int
     keys: ChildKeys | None
@@ -128,6 +126,11 @@ class ChildSa:
     """Octets to which packets are padded on their way out; 0: none, be it that the peer does not take padding."""
     given_marks: ChildMarks | None = None
     """Marks that are this child's own (`Marks`); None: those of the configuration."""
+
+    @property
+    def reqid(self) -> int:
+        """Ties the SAs to the policies in the kernel."""
+        return self.policies.reqid
 
     @property
     def marks(self) -> ChildMarks:

@@ -10,7 +10,7 @@ from ikectl.config.model import Connection
 from ikectl.sa.crash_tokens import CrashSecrets
 from ikectl.sa.events import Event
 from ikectl.sa.marks import Marks
-from ikectl.sa.reqids import Holders, Reqids
+from ikectl.sa.reqids import Reqids
 from ikectl.sa.sentries import Sentries
 from ikectl.values.identity import Identity
 
@@ -111,7 +111,6 @@ class Env:
     random_for: Callable[[int], Random]
     settings: Settings = field(default_factory=Settings)
     reqids: Reqids = field(default_factory=Reqids)
-    holders: Holders = field(default_factory=Holders)
     marks: Marks = field(default_factory=Marks)
     sentries: Sentries = field(default_factory=Sentries)
     crash_secrets: CrashSecrets = field(default_factory=CrashSecrets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ikectl.config.model import NO_MARK, Fresh, Mark
@@ -50,13 +51,16 @@ class PolicyKey(NamedTuple):
     @property
     def is_distinct(self) -> bool:
         """Whether nothing can be mistaken for it: marks of its own tell it apart, or it has no policies."""
-        return not self.policies or Fresh.NO not in (self.mark_in.fresh, self.mark_out.fresh)
+        return not self.policies or bool(self.mark_in.fresh and self.mark_out.fresh)
 
     @property
     def is_of_peer_itself(self) -> bool:
         """Whether it is for traffic of the very address the peer speaks from, which it may share with others."""
         number, v6 = int.from_bytes(self.remote, "big"), len(self.remote) == 16
-        return bool([ts for ts in self.ts_remote if ts.start <= number <= ts.end and ts.v6 == v6])
+        for ts in self.ts_remote:  # noqa: SIM110  a generator costs more than all the rest
+            if ts.start <= number <= ts.end and ts.v6 == v6:
+                return True
+        return False
 
     def clashes(self, other: PolicyKey) -> bool:
         """Whether another peer's policies or SAs would be mistaken for these, in either direction."""
@@ -73,8 +77,25 @@ class PolicyKey(NamedTuple):
         return all(any(one & another for one in ours for another in theirs) for ours, theirs in pairs)
 
 
-class Holders:
-    """Who holds which policies, so that nobody is given those of a neighbour behind the same NAT.
+@dataclass(slots=True, eq=False)
+class Policies:
+    """Policies that children of one key share, each of which holds this very object; only `Reqids` changes it."""
+
+    key: PolicyKey
+    reqid: int
+    """Ties them to SAs in the kernel."""
+    children: int = 1
+    """How many have them."""
+
+
+class Reqids:
+    """Gives children that serve the same policies the same reqid, and nobody those of a neighbour behind the same NAT.
+
+    The key says what makes policies the same: who the peer is, selectors,
+    marks, interface, its address. Two children with one key (a rekeyed one and
+    its successor, or both ends starting at once) share policies in the kernel,
+    and so must share the reqid. A number is not used again, so a packet under
+    way on a dying SA can never match another tunnel's policy.
 
     The kernel sends a packet on the newest SA to the peer's address that has
     the reqid of the policy. Of two peers at one address with the same
@@ -82,88 +103,67 @@ class Holders:
     the very same peer may share: a renewed one, or one of its second IKE SA.
     """
 
-    def __init__(self) -> None:
-        self._places: dict[Hashable, PolicyKey | list[PolicyKey]] = {}
-        """The one key of a place, in most, or several; a key stands there once for each child."""
-
-    def take(self, key: PolicyKey) -> Owner | None:
-        """One more child has `key`, unless somebody else holds what it would need: that one then."""
-        found = [(place, self._at(place)) for place in _places(key)]
-        for _, held in found:
-            for other in held:
-                if other.clashes(key):
-                    return other.owner
-        for place, held in found:
-            self._places[place] = [*held, key] if held else key
-        return None
-
-    def remove(self, key: PolicyKey) -> None:
-        """One fewer has it."""
-        for place in _places(key):
-            left = self._at(place)
-            left.remove(key)
-            if left:
-                self._places[place] = left if len(left) > 1 else left[0]
-            else:
-                del self._places[place]
-
-    def _at(self, place: Hashable) -> list[PolicyKey]:
-        found = self._places.get(place)
-        return list(found) if isinstance(found, list) else [] if found is None else [found]
-
-
-def _places(key: PolicyKey) -> list[Hashable]:
-    """Where a key is looked for: those that could be mistaken for it have a place with it in common.
-
-    Selectors that merely overlap are compared only among peers that speak for the address they share, who are few:
-    each has ports of its own. A network behind one peer may well be part of that behind another.
-    """
-    if key.is_distinct:
-        return []
-    places: list[Hashable] = []
-    places.append(key.remote if key.is_of_peer_itself else (key.ts_local, key.ts_remote, key.remote))
-    if key.reqid:
-        places.append((key.reqid, key.remote))
-    return places
-
-
-class Reqids:
-    """Gives children that serve the same policies the same reqid.
-
-    The key says what makes policies the same: who the peer is, selectors,
-    marks, interface, its address. Two children with one key (a rekeyed one and
-    its successor, or both ends starting at once) share policies in the kernel,
-    and so must share the reqid. A number is not used again, so a packet under
-    way on a dying SA can never match another tunnel's policy.
-    """
-
     def __init__(self, base: int = 1) -> None:
         self._next = base
-        self._reqids: dict[Hashable, int] = {}
-        self._further: dict[Hashable, int] = {}
-        """How many hold a key beside the first; almost always nobody."""
+        self._places: dict[Hashable, Policies | tuple[Policies, ...]] = {}
+        """Those that could be mistaken for each other; most are alone in their place."""
 
     def fresh(self) -> int:
         """A number that nobody has or had."""
         self._next += 1
         return self._next - 1
 
-    def take(self, key: Hashable, given: int = 0) -> int:
-        """The reqid for `key`; to be given back once per take. Who is the first gets `given`, if that is not 0."""
-        holders, offered = len(self._reqids), given or self._next
-        reqid = self._reqids.setdefault(key, offered)  # a key is long: it is hashed once
-        if len(self._reqids) == holders:
-            self._further[key] = self._further.get(key, 0) + 1
-        elif not given:
-            self._next += 1
-        return reqid
+    def take(self, key: PolicyKey, given: int = 0) -> Policies | None:
+        """Those of `key`, to be given back once per take; None where `neighbour` stands in their way.
 
-    def release(self, key: Hashable) -> None:
-        """One holder of `key` is gone."""
-        further = self._further.get(key, 0)
-        if further > 1:
-            self._further[key] = further - 1
-        elif further:
-            del self._further[key]
-        else:
-            del self._reqids[key]
+        The reqid of new ones is the configured one, else `given`, if that is not 0.
+        """
+        places = _places(key)
+        for place in places:
+            for held in self._at(place):
+                if held.key == key:
+                    held.children += 1
+                    return held
+                if held.key.clashes(key):
+                    return None
+        made = Policies(key, key.reqid or given or self.fresh())
+        for place in places:
+            there = self._at(place)
+            self._places[place] = (*there, made) if there else made
+        return made
+
+    def neighbour(self, key: PolicyKey) -> Owner | None:
+        """Who else holds what `key` would need."""
+        for place in _places(key):
+            for held in self._at(place):
+                if held.key.clashes(key):
+                    return held.key.owner
+        return None
+
+    def release(self, policies: Policies) -> None:
+        """One child fewer has them."""
+        policies.children -= 1
+        if policies.children:
+            return
+        for place in _places(policies.key):
+            left = tuple([held for held in self._at(place) if held is not policies])
+            if left:
+                self._places[place] = left if len(left) > 1 else left[0]
+            else:
+                del self._places[place]
+
+    def _at(self, place: Hashable) -> tuple[Policies, ...]:
+        found = self._places.get(place)
+        return () if found is None else (found,) if isinstance(found, Policies) else found
+
+
+def _places(key: PolicyKey) -> tuple[Hashable, ...]:
+    """Where a key is looked for: those that could be mistaken for it have a place with it in common.
+
+    Selectors that merely overlap are compared only among peers that speak for the address they share, who are few:
+    each has ports of its own. A network behind one peer may well be part of that behind another.
+    """
+    if key.is_distinct:
+        return (key,)
+    place = key.remote if key.is_of_peer_itself else (key.ts_local, key.ts_remote, key.remote)
+    return (place, (key.reqid, key.remote)) if key.reqid else (place,)

@@ -12,7 +12,7 @@ from ikectl.sa.asks import Usage
 from ikectl.sa.child_sa import ChildSa
 from ikectl.sa.env import Env
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.reqids import PolicyKey
+from ikectl.sa.reqids import Policies, PolicyKey
 from ikectl.values.path import Endpoint, Path
 
 NOW = 500.0
@@ -39,8 +39,7 @@ def child_sa(sa: IkeSa, config: Child, proposal: str = "aes128gcm16") -> ChildSa
         ts_remote=(),
         path=sa.path,
         encap=False,
-        reqid=4,
-        policy_key=PolicyKey(None, "", (), (), b""),
+        policies=Policies(PolicyKey(None, "", (), (), b""), 4),
         if_id_in=5,
         if_id_out=6,
         keys=None,

@@ -17,7 +17,7 @@ from ikectl.kernel.netlink import NetlinkKernel
 from ikectl.sa.child_sa import ChildSa, Companion
 from ikectl.sa.env import Env
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.reqids import PolicyKey
+from ikectl.sa.reqids import Policies, PolicyKey
 from ikectl.values.path import Endpoint, Path
 from ikectl.values.secret import Secret
 from ikectl.values.selector import TrafficSelector
@@ -83,8 +83,7 @@ def child(
         ts_remote=remote or selectors(RIGHT_INNER if initiator else LEFT_INNER),
         path=way,
         encap=encap,
-        reqid=reqid,
-        policy_key=PolicyKey(None, "", (), (), b"", reqid=number),
+        policies=Policies(PolicyKey(None, "", (), (), b"", reqid=number), reqid),
         if_id_in=config.get("if_id_in", 0),
         if_id_out=config.get("if_id_out", 0),
         keys=keys(chosen, seed),

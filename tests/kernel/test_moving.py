@@ -152,7 +152,7 @@ def test_both_children_of_a_rekeying_move(ends: Ends, pair: Pair) -> None:
     """They share a reqid and a policy; either is found, and the policy is right in between and after."""
     old, peers_old = ends.up()
     new, peers_new = ends.pair(seed=2)
-    new.policy_key = old.policy_key
+    new.policies = old.policies
     ends.right.install(peers_new, outbound=False)
     ends.left.install(new)
     follow(ends, old, peers_old, ELSEWHERE)

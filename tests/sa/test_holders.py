@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from ikectl.config.model import Fresh, Mark
-from ikectl.sa.reqids import Holders, Owner, PolicyKey
+from ikectl.sa.reqids import Owner, Policies, PolicyKey, Reqids
 from ikectl.values.identity import Identity
 from ikectl.values.selector import SelectorSpec, TrafficSelector
 
@@ -26,16 +26,19 @@ def key(
     return PolicyKey(*owner, selectors(local), selectors(remote), at, **more)  # type: ignore[arg-type]
 
 
-def hold(holders: Holders, wanted: PolicyKey) -> None:
-    assert holders.take(wanted) is None
+def hold(reqids: Reqids, wanted: PolicyKey) -> Policies:
+    held = reqids.take(wanted)
+    assert held is not None
+    return held
 
 
-def other(holders: Holders, wanted: PolicyKey) -> Owner | None:
+def other(reqids: Reqids, wanted: PolicyKey) -> Owner | None:
     """Who stands in the way of `wanted`; whether it could be had or not, things stay as they are."""
-    found = holders.take(wanted)
+    found = reqids.take(wanted)
     if found is None:
-        holders.remove(wanted)
-    return found
+        return reqids.neighbour(wanted)
+    reqids.release(found)
+    return None
 
 
 @pytest.mark.parametrize(
@@ -50,15 +53,15 @@ def other(holders: Holders, wanted: PolicyKey) -> Owner | None:
     ],
 )
 def test_what_a_neighbour_holds_is_not_for_another(held: str, wanted: str) -> None:
-    holders = Holders()
-    hold(holders, key(JOE, held))
+    reqids = Reqids()
+    his = hold(reqids, key(JOE, held))
 
-    assert other(holders, key(ANN, wanted)) == JOE
-    assert other(holders, key(JOE, wanted)) is None
-    assert other(holders, key(JOE._replace(user="joe"), wanted)) == JOE
+    assert other(reqids, key(ANN, wanted)) == JOE
+    assert other(reqids, key(JOE, wanted)) is None
+    assert other(reqids, key(JOE._replace(user="joe"), wanted)) == JOE
 
-    holders.remove(key(JOE, held))
-    assert other(holders, key(ANN, wanted)) is None
+    reqids.release(his)
+    assert other(reqids, key(ANN, wanted)) is None
 
 
 @pytest.mark.parametrize(
@@ -71,49 +74,58 @@ def test_what_a_neighbour_holds_is_not_for_another(held: str, wanted: str) -> No
     ],
 )
 def test_what_cannot_be_mistaken_stands_beside_it(held: str, wanted: str) -> None:
-    holders = Holders()
-    hold(holders, key(JOE, held))
+    reqids = Reqids()
+    hold(reqids, key(JOE, held))
 
-    assert other(holders, key(ANN, wanted)) is None
+    assert other(reqids, key(ANN, wanted)) is None
 
 
 def test_marks_interfaces_and_addresses_tell_children_apart() -> None:
-    holders = Holders()
-    hold(holders, key(JOE))
+    reqids = Reqids()
+    hold(reqids, key(JOE))
 
-    assert other(holders, key(ANN, mark_in=UNIQUE, mark_out=UNIQUE)) is None
-    assert other(holders, key(ANN, mark_in=UNIQUE)) == JOE  # what goes out would still be mistaken
-    assert other(holders, key(ANN, mark_out=Mark(7, 7))) == JOE
-    assert other(holders, key(ANN, mark_in=Mark(7, 7), mark_out=Mark(7, 7))) is None
-    assert other(holders, key(ANN, if_id_in=7, if_id_out=7)) is None
-    assert other(holders, key(ANN, at=ip_address("203.0.113.10").packed)) is None
-    assert other(holders, key(ANN, policies=False)) is None
+    assert other(reqids, key(ANN, mark_in=UNIQUE, mark_out=UNIQUE)) is None
+    assert other(reqids, key(ANN, mark_in=UNIQUE)) == JOE  # what goes out would still be mistaken
+    assert other(reqids, key(ANN, mark_out=Mark(7, 7))) == JOE
+    assert other(reqids, key(ANN, mark_in=Mark(7, 7), mark_out=Mark(7, 7))) is None
+    assert other(reqids, key(ANN, if_id_in=7, if_id_out=7)) is None
+    assert other(reqids, key(ANN, at=ip_address("203.0.113.10").packed)) is None
+    assert other(reqids, key(ANN, policies=False)) is None
 
 
 def test_a_mark_of_ones_own_takes_both_directions() -> None:
-    holders = Holders()
-    hold(holders, key(JOE, mark_in=UNIQUE))
-    hold(holders, key(JOE, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE))
+    reqids = Reqids()
+    hold(reqids, key(JOE, mark_in=UNIQUE))
+    hold(reqids, key(JOE, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE))
 
-    assert other(holders, key(ANN, mark_in=UNIQUE)) == other(holders, key(ANN)) == JOE
-    assert other(holders, key(ANN, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE)) is None
-    assert other(holders, key(ANN, "10.9.0.0/16")) is None
+    assert other(reqids, key(ANN, mark_in=UNIQUE)) == other(reqids, key(ANN)) == JOE
+    assert other(reqids, key(ANN, "10.9.0.0/16", mark_in=UNIQUE, mark_out=UNIQUE)) is None
+    assert other(reqids, key(ANN, "10.9.0.0/16")) is None
 
 
 def test_a_configured_reqid_is_of_one_peer_at_an_address() -> None:
-    holders = Holders()
-    hold(holders, key(JOE, "10.9.0.1", reqid=5))
+    reqids = Reqids()
+    hold(reqids, key(JOE, "10.9.0.1", reqid=5))
 
-    assert other(holders, key(ANN, "10.9.0.2", reqid=5)) == JOE
-    assert other(holders, key(ANN, "10.9.0.2", reqid=6)) is None
+    assert other(reqids, key(ANN, "10.9.0.2", reqid=5)) == JOE
+    assert other(reqids, key(ANN, "10.9.0.2", reqid=6)) is None
 
 
-def test_a_child_and_its_successor_hold_the_same_twice() -> None:
-    holders = Holders()
-    hold(holders, key(JOE))
-    hold(holders, key(JOE))
-    holders.remove(key(JOE))
-    assert other(holders, key(ANN)) == JOE
-    holders.remove(key(JOE))
-    assert other(holders, key(ANN)) is None
-    assert not vars(holders)["_places"]
+def test_a_child_and_its_successor_hold_the_same() -> None:
+    reqids = Reqids()
+    held = hold(reqids, key(JOE))
+    assert hold(reqids, key(JOE)) is held
+    reqids.release(held)
+    assert other(reqids, key(ANN)) == JOE
+    reqids.release(held)
+    assert other(reqids, key(ANN)) is None
+    assert not vars(reqids)["_places"]
+
+
+def test_no_number_comes_again() -> None:
+    reqids = Reqids()
+    first = hold(reqids, key(JOE))
+    assert hold(reqids, key(JOE, "10.9.0.0/16")).reqid != first.reqid
+    assert hold(reqids, key(JOE, "10.9.0.1", reqid=5)).reqid == 5
+    reqids.release(first)
+    assert hold(reqids, key(JOE)).reqid not in (1, 2)

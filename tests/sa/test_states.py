@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ikectl.sa import child_sa, ike_sa
-from ikectl.sa.reqids import Reqids
 from tests.sim.site import Site
 
 
@@ -44,14 +43,3 @@ def test_keys_are_forgotten_when_nothing_needs_them() -> None:
     (child,) = site.moon.children
     assert machine.sa.keys is not None and not machine.sa.keys.sk_pi and not machine.sa.keys.sk_pr
     assert machine.sa.handshake is None and child.keys is None
-
-
-def test_equal_policies_share_a_reqid_and_no_number_comes_again() -> None:
-    reqids = Reqids()
-    first, second = reqids.take("a"), reqids.take("a")
-    assert first == second != reqids.take("b")
-    reqids.release("a")
-    assert reqids.take("a") == first
-    reqids.release("a")
-    reqids.release("a")
-    assert reqids.take("a") not in (first, 2)

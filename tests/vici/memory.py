@@ -49,7 +49,7 @@ from ikectl.sa.events import (
     Note,
 )
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.sa.reqids import PolicyKey
+from ikectl.sa.reqids import Policies, PolicyKey
 from ikectl.sa.sentries import Sentry
 from ikectl.values.identity import Identity
 from ikectl.values.path import Endpoint, Path
@@ -374,8 +374,7 @@ class Memory:
             ts_remote=(TrafficSelector.of_network("10.2.0.0/16"),),
             path=sa.path,
             encap=True,
-            reqid=number,
-            policy_key=PolicyKey(None, "", (), (), b"", reqid=number),
+            policies=Policies(PolicyKey(None, "", (), (), b"", reqid=number), number),
             if_id_in=0,
             if_id_out=0,
             keys=None,

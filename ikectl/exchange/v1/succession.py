@@ -21,7 +21,7 @@ loss takes no longer, and no lifetime is shorter."""
 
 def alike(one: ChildSa, other: ChildSa) -> bool:
     """Whether both are for the same traffic."""
-    return one is not other and one.policy_key == other.policy_key and one.config.name == other.config.name
+    return one is not other and one.policies is other.policies and one.config.name == other.config.name
 
 
 def order(child: ChildSa) -> tuple[int, int]:
