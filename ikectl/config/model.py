@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from ikectl.iana.eap import EapType
@@ -493,6 +494,16 @@ def _fixed(local: Sequence[AddressSpec], remote: Sequence[AddressSpec]) -> tuple
     return (ours, theirs) if ours and theirs and len(ours) == len(theirs) else None
 
 
+EXTRAS = ("mobike", "vips", "qcd", "resumption", "follow_redirects", "redirect_to", "message_id_sync", "reauth_time")
+"""Options of a connection without which there is less to say and to hear in IKE_AUTH."""
+
+
+@lru_cache(1 << len(EXTRAS))
+def _shared(extras: frozenset[str]) -> frozenset[str]:
+    """One set for all connections that set the same."""
+    return extras
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """An IKE configuration and its children.
@@ -558,6 +569,8 @@ class Connection:
     """A side proves itself by a certificate or a raw key."""
     has_rounds: bool = field(init=False, repr=False, compare=False)
     """A side has several rounds of authentication (RFC 4739)."""
+    extras: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Those of EXTRAS that are set."""
     fixed_ends: tuple[bytes, bytes] | None = field(init=False, repr=False, compare=False)
     """The packed addresses, ours and the peer's, where there is exactly one of each."""
 
@@ -569,6 +582,7 @@ class Connection:
         object.__setattr__(self, "by_key_pair", by_key)
         object.__setattr__(self, "narrows_methods", any(remote.auth.ike for remote in self.remote))
         object.__setattr__(self, "has_rounds", len(self.local) > 1 or len(self.remote) > 1)
+        object.__setattr__(self, "extras", _shared(frozenset([option for option in EXTRAS if getattr(self, option)])))
         object.__setattr__(self, "fixed_ends", _fixed(self.local_addrs, self.remote_addrs))
 
     @property

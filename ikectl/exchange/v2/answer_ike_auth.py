@@ -20,7 +20,7 @@ from ikectl.exchange.v2.certreq import wanted
 from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
-from ikectl.exchange.v2.riders import ANSWERS, says_first_contact
+from ikectl.exchange.v2.riders import answers, says_first_contact
 from ikectl.iana.v2 import AuthMethod, ExchangeType, IdType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
@@ -323,8 +323,8 @@ class AnswerIkeAuth(Answer):
         assert connection is not None
         try:
             said = request.said
-            for kind in ANSWERS:
-                if kind.calls in said and kind.rides(sa):
+            for kind in answers(connection.extras):
+                if kind.calls in said:
                     payloads += await kind().answer(sa, request)
             if SA not in said or TSi not in said or TSr not in said:
                 sa.emit(Note(sa, "the peer asked for no child with IKE_AUTH"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ikectl.exchange.v2.rider import AnswerRider, Rider
 from ikectl.iana.v2 import NotifyType
 from ikectl.sa.events import Note
@@ -34,9 +36,7 @@ class AuthLifetime(Rider):
 class AnswerAuthLifetime(AnswerRider):
     """Said by the responder, whose `reauth_time` it is."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and sa.connection.reauth_time > 0
+    option: ClassVar = "reauth_time"
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         assert sa.connection is not None

@@ -40,9 +40,7 @@ A = CfgAttribute
 class RequestConfig(Rider):
     """CFG_REQUEST with our first request, and what the CFG_REPLY gives us."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and bool(sa.connection.vips)
+    option: ClassVar = "vips"
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         assert sa.connection is not None

@@ -55,9 +55,7 @@ def proves_loss(sa: IkeSa, header: Header, datagram: bytes) -> bool:
 class CrashToken(Rider):
     """The initiator's half."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return is_wanted(sa)
+    option: ClassVar = "qcd"
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         return own(sa)
@@ -69,9 +67,7 @@ class CrashToken(Rider):
 class AnswerCrashToken(AnswerRider):
     """The responder's half."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return is_wanted(sa)
+    option: ClassVar = "qcd"
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         hear(sa, request)

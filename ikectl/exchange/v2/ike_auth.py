@@ -27,7 +27,7 @@ from ikectl.exchange.v2.diagnosis import unaccepted
 from ikectl.exchange.v2.proofs import ANYBODY, MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import refusal_text
 from ikectl.exchange.v2.rider import Rider
-from ikectl.exchange.v2.riders import RIDERS
+from ikectl.exchange.v2.riders import riders
 from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
@@ -126,16 +126,16 @@ class IkeAuth(Exchange):
 
     async def _along(self, sa: IkeSa, progress: Progress) -> list[Payload]:
         """What the first request has beside identity and proof: the child, and what riders say."""
+        assert sa.connection is not None
         payloads: list[Payload] = []
         if self.child is not None:
             progress.offer = await agreement.offer(sa, self.child, without_ke=True)
             payloads.append(progress.offer.sa_payload())
             payloads += progress.offer.selectors()
-        for kind in RIDERS:
-            if kind.rides(sa):
-                rider = kind()
-                payloads += await rider.ask(sa)
-                progress.riders.append(rider)
+        for kind in riders(sa.connection.extras):
+            rider = kind()
+            payloads += await rider.ask(sa)
+            progress.riders.append(rider)
         return payloads
 
     async def _round(self, sa: IkeSa, progress: Progress) -> list[Payload]:

@@ -34,9 +34,7 @@ ALLOWED = frozenset({NotifyType.IKEV2_MESSAGE_ID_SYNC, COUNTERS})
 class FollowCluster(Rider):
     """That we follow a cluster, said and heard by the initiator."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and sa.connection.message_id_sync
+    option: ClassVar = "message_id_sync"
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         return [MESSAGE_ID_SYNC_SUPPORTED, REPLAY_COUNTER_SYNC_SUPPORTED]
@@ -50,10 +48,7 @@ class AnswerFollowCluster(AnswerRider):
     """The same by the responder, who says so only to a peer that does."""
 
     calls: ClassVar = SUPPORTED
-
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and sa.connection.message_id_sync
+    option: ClassVar = "message_id_sync"
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         counters = COUNTERS_SUPPORTED in request.said

@@ -37,11 +37,9 @@ LISTS = (NotifyType.ADDITIONAL_IP4_ADDRESS, NotifyType.ADDITIONAL_IP6_ADDRESS)
 class Mobike(Rider):
     """MOBIKE_SUPPORTED and our further addresses in IKE_AUTH, by the initiator (§3.1, §3.4)."""
 
-    told: tuple[bytes, ...] = ()
+    option: ClassVar = "mobike"
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and sa.connection.mobike
+    told: tuple[bytes, ...] = ()
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         assert sa.connection is not None
@@ -57,10 +55,7 @@ class AnswerMobike(AnswerRider):
     """The same by the responder, who says so only to a peer that does (§3.1)."""
 
     calls: ClassVar = NotifyType.MOBIKE_SUPPORTED
-
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and sa.connection.mobike
+    option: ClassVar = "mobike"
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         assert sa.connection is not None

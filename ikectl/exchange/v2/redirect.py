@@ -78,9 +78,7 @@ def obey(sa: IkeSa, reply: Message) -> None:
 class FollowRedirect(Rider):
     """The client's half in IKE_AUTH (§6)."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return sa.connection is not None and sa.connection.follow_redirects
+    option: ClassVar = "follow_redirects"
 
     async def take(self, sa: IkeSa, reply: Message) -> None:
         """Raises Redirected."""
@@ -90,14 +88,13 @@ class FollowRedirect(Rider):
 class AnswerRedirect(AnswerRider):
     """The gateway's half in IKE_AUTH: only now is it known whose connection it is."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        redirects = sa.connection is not None and bool(sa.connection.redirect_to)
-        return redirects and NotifyType.REDIRECT_SUPPORTED in sa.extensions
+    option: ClassVar = "redirect_to"
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         """Raises Redirected."""
         assert sa.connection is not None and sa.connection.redirect_to is not None
+        if NotifyType.REDIRECT_SUPPORTED not in sa.extensions:
+            return []
         gateway = sa.connection.redirect_to
         refusal = Redirected(f"the client is sent to {gateway}")
         refusal.data = redirect_notify(gateway).data

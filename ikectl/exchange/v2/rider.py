@@ -20,10 +20,8 @@ from ikectl.wire.v2.message import Message
 class Rider:
     """The initiator's half. Subclasses are dataclasses holding what they need between request and response."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        """Whether this connection needs it; what a connection does not use costs it nothing."""
-        return True
+    option: ClassVar[str] = ""
+    """The one of `config.model.EXTRAS` that it is for; empty: it rides with every connection."""
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         """Payloads of the first request. Raises CredentialError, BackendError: then there is no request."""
@@ -44,11 +42,8 @@ class AnswerRider:
 
     calls: ClassVar[NotifyType | type[Payload]] = IDi
     """What in the first request calls for it, as `Message.said` has it; IDi is in every one."""
-
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        """Whether the connection, which is chosen and proven by now, lets it answer the call."""
-        return True
+    option: ClassVar[str] = ""
+    """The one of `config.model.EXTRAS` that lets it answer, of the connection that is chosen and proven by now."""
 
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
         """Payloads of the last response to the first `request`; the initiator is proven, the SA established.

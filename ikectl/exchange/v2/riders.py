@@ -1,13 +1,14 @@
 """What travels inside IKE_AUTH beside identity, proof and child: a rider for each subject, one class per half.
 
-`RIDERS` and `ANSWERS` say who rides, in their order.
+`RIDERS` and `ANSWERS` say who there is, in their order; of these rides what a connection has a use for.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
-from ikectl.config.model import Unique
+from ikectl.config.model import EXTRAS, Unique
 from ikectl.exchange.v2.auth_lifetime import AnswerAuthLifetime, AuthLifetime
 from ikectl.exchange.v2.config_payload import ReplyConfig, RequestConfig
 from ikectl.exchange.v2.crash_token import AnswerCrashToken, CrashToken
@@ -50,12 +51,8 @@ class AnswerInitialContact(AnswerRider):
 
     calls: ClassVar = NotifyType.INITIAL_CONTACT
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return _is_somebody(sa)
-
     async def answer(self, sa: IkeSa, request: Message) -> list[Payload]:
-        sa.contacted = True
+        sa.contacted = _is_somebody(sa)
         return []
 
 
@@ -79,3 +76,15 @@ ANSWERS: tuple[type[AnswerRider], ...] = (
     GiveTicket,
     AnswerFollowCluster,
 )
+
+
+@lru_cache(1 << len(EXTRAS))
+def riders(extras: frozenset[str]) -> tuple[type[Rider], ...]:
+    """Who rides with a connection of these `extras`."""
+    return tuple([kind for kind in RIDERS if not kind.option or kind.option in extras])
+
+
+@lru_cache(1 << len(EXTRAS))
+def answers(extras: frozenset[str]) -> tuple[type[AnswerRider], ...]:
+    """Who may answer them."""
+    return tuple([kind for kind in ANSWERS if not kind.option or kind.option in extras])

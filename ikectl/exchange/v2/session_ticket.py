@@ -77,9 +77,7 @@ def keep(sa: IkeSa, reply: Message) -> None:
 class AskTicket(Rider):
     """The initiator's half."""
 
-    @classmethod
-    def rides(cls, sa: IkeSa) -> bool:
-        return is_wanted(sa)
+    option: ClassVar = "resumption"
 
     async def ask(self, sa: IkeSa) -> list[Payload]:
         return [TICKET_REQUEST]
