@@ -330,7 +330,9 @@ class Driver(Generic[S]):
             self._finish(finish, stop.value, None)
         except Exception as failure:
             self._finish(finish, None, failure)
-        self._proceed()
+        if self._inbox:
+            self._take_waiting()
+        self._next()
 
     def _finish(self, finish: Finish, value: Any, error: BaseException | None) -> None:
         """What follows a coroutine; a defect there ends the SA and nothing else."""
@@ -339,13 +341,12 @@ class Driver(Generic[S]):
         except Exception as defect:
             self._fault(defect)
 
-    def _proceed(self) -> None:
-        """A coroutine ended: take what came meanwhile, then go on with our own work."""
+    def _take_waiting(self) -> None:
+        """A coroutine ended: take what came meanwhile, before our own work."""
         while self._inbox and self._running is None:
             first, *rest = self._inbox
             self._inbox = tuple(rest)
             first()
-        self._next()
 
     def _next(self) -> None:
         """Begin what waits, if nothing runs: errands first, then exchanges. Whatever runs comes here when it ends."""
