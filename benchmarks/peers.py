@@ -14,7 +14,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from ikectl.config.model import AddressSpec, Auth, AuthKind, Child, Connection, Local, Remote, SendCert, Unique
+from ikectl.config.model import (
+    AddressSpec,
+    Auth,
+    AuthKind,
+    Child,
+    Connection,
+    Fragmentation,
+    Local,
+    Remote,
+    SendCert,
+    Unique,
+)
 from ikectl.crypto.proposal import parse_proposal
 from ikectl.daemon.answers import of_credentials
 from ikectl.engine.engine import Engine
@@ -36,7 +47,8 @@ SECRET = Secret(b"correct horse battery staple")
 class Case:
     """One way to shake hands: proposals, and the key behind certificates (None: a pre-shared key).
 
-    `mode` is the phase 1 of IKEv1, `main` or `aggressive`, with a quick mode behind it; empty for IKEv2.
+    `mode` is the phase 1 of IKEv1, `main` or `aggressive`, with a quick mode behind it; empty for IKEv2. `plain` leaves
+    out what both ends would agree on beside RFC 7296: MOBIKE and fragmentation.
     """
 
     name: str
@@ -44,6 +56,7 @@ class Case:
     key: Callable[[], Any] | None = None
     esp: str = "aes128gcm16"
     mode: str = ""
+    plain: bool = False
 
 
 def rsa_2048() -> Any:
@@ -56,6 +69,7 @@ def ecdsa_256() -> Any:
 
 CASES = (
     Case("PSK+X25519", "aes128gcm16-prfsha256-x25519"),
+    Case("PSK+X25519 plain", "aes128gcm16-prfsha256-x25519", plain=True),
     Case("PSK+ECP-256", "aes128gcm16-prfsha256-ecp256"),
     Case("PSK+MODP-2048", "aes128gcm16-prfsha256-modp2048"),
     Case("RSA-2048", "aes128gcm16-prfsha256-x25519", rsa_2048),
@@ -158,6 +172,8 @@ def connection(
         local_addrs=(AddressSpec.parse("%any"),) if who == "gateway" else (AddressSpec.parse(own),),
         remote_addrs=(AddressSpec.parse(remote),),
         unique=Unique.NEVER,
+        mobike=not case.plain,
+        fragmentation=Fragmentation.NO if case.plain else Fragmentation.YES,
         send_cert=SendCert.ALWAYS,
         local=(Local(auth=credentials.auth(), id=Identity.parse(name), certs=certs),),
         remote=(Remote(auth=credentials.auth(), id=IdentityPattern.parse(peer)),),

@@ -25,6 +25,7 @@ def printed(module: str, *arguments: str) -> Any:
 def test_both_ends_of_every_kind_of_handshake() -> None:
     found = printed("handshake", "--json", "--count", "3")
     cases = {"PSK+X25519", "PSK+ECP-256", "PSK+MODP-2048", "RSA-2048", "ECDSA-256", "PSK+X25519+ML-KEM-768"}
+    cases |= {"PSK+X25519 plain"}
     cases |= {"main PSK+ECP-256", "main PSK+MODP-2048", "main RSA-2048"}
     cases |= {"aggressive PSK+ECP-256", "aggressive PSK+MODP-2048"}
     assert {(row["case"], row["role"]) for row in found} == {
