@@ -149,7 +149,7 @@ def fragments(draw: st.DrawFn) -> SKF:
     return SKF(draw(of(PayloadType)), number, total, draw(octets))
 
 
-ASSIGNED = {33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 53}
+ASSIGNED = {33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 53, 54}
 unknown = st.builds(
     Unknown,
     st.integers(1, 255).filter(lambda number: number not in ASSIGNED).map(PayloadType),
