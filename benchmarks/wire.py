@@ -24,6 +24,7 @@ from ikectl.iana.v2 import (
     TransformType,
 )
 from ikectl.values.selector import TrafficSelector
+from ikectl.wire.header import Header
 from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2 import (
     AUTH,
@@ -171,7 +172,7 @@ def cases() -> dict[str, Callable[[], object]]:
 
     def open_auth() -> Message:
         datagram = fresh(auth_octets)
-        return open_sealed(Message.read(datagram), datagram, Clear())
+        return open_sealed(Header.read(datagram), datagram, Clear())
 
     return {
         "IKE_SA_INIT read": lambda: Message.read(fresh(init_octets)),

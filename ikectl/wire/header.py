@@ -24,6 +24,25 @@ FLAG_RESPONSE = 0x20
 VERSION_2 = 0x20
 
 
+def write_header(
+    spi_i: bytes,
+    spi_r: bytes,
+    exchange: ExchangeType,
+    message_id: int,
+    response: bool,
+    initiator: bool,
+    first: PayloadType,
+    length: int,
+    version: int = VERSION_2,
+) -> bytes:
+    """The header of a message of IKEv2 that begins with a payload of type `first`; `length` counts the header.
+
+    `initiator` says that the sender is the original initiator of the IKE SA, `version` is the octet of the header.
+    """
+    flags = (FLAG_INITIATOR if initiator else 0) | (FLAG_RESPONSE if response else 0)
+    return HEADER.pack(spi_i, spi_r, first, version, exchange, flags, message_id, length)
+
+
 @record
 class Header:
     """An IKE header as read. Reserved flags are kept and mean nothing (RFC 7296 §3.1).

@@ -200,7 +200,7 @@ class Impostor:
             return shake_128(b"forged" + next(_ivs).to_bytes(8, "big")).digest(self.cipher.iv_octets)
 
         mark = len(self.wire.seen)
-        for octets in seal_fragments(like, payload_type(chain[0]), chain[1], self.cipher, iv, limit):
+        for octets in seal_fragments(like.write_header, payload_type(chain[0]), chain[1], self.cipher, iv, limit):
             self.deliver(octets)
         return self.wire.seen[mark:]
 

@@ -117,17 +117,17 @@ class Wiretap(tap.Tap[Seen]):
             return None
         message = Message.read(octets)
         if message.all(SK):
-            message = self._open(message, octets)
+            message = self._open(header, octets)
         return Seen(host, self.world.now, transmit, octets, message)
 
-    def _open(self, message: Message, octets: bytes) -> Message:
+    def _open(self, header: Header, octets: bytes) -> Message:
         self._note_keys()
-        for suite, keys in self.former.get((message.spi_i, message.spi_r), ()):
+        for suite, keys in self.former.get((header.spi_i, header.spi_r), ()):
             try:
-                return open_sealed(message, octets, self._cipher(suite, keys, message.initiator))
+                return open_sealed(header, octets, self._cipher(suite, keys, header.from_initiator))
             except IntegrityFailure:
                 continue
-        return open_sealed(message, octets, self.cipher(message.spi_i, message.spi_r, message.initiator))
+        return open_sealed(header, octets, self.cipher(header.spi_i, header.spi_r, header.from_initiator))
 
     def _note_keys(self) -> None:
         for host in self.world.hosts.values():

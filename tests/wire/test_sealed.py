@@ -8,6 +8,7 @@ import pytest
 
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.iana.v2 import ExchangeType, PayloadType
+from ikectl.wire.header import Header
 from ikectl.wire.payload import read_chain, write_chain
 from ikectl.wire.v2 import SK, SKF, Message, Nonce, PuzzleSolution, VendorId, open_sealed, seal
 from ikectl.wire.v2.sealed import Piece, clear_form, join_fragments, open_fragment, seal_chain, seal_fragments
@@ -54,7 +55,7 @@ def protected(plain: bytes, first: int = 43, before: bytes = b"") -> bytes:
 
 
 def opened(datagram: bytes) -> Message:
-    return open_sealed(Message.read(datagram), datagram, Blocks())
+    return open_sealed(Header.read(datagram), datagram, Blocks())
 
 
 def test_a_protected_message_octet_by_octet() -> None:
@@ -174,11 +175,11 @@ def test_a_fragment_number_that_cannot_be_is_refused(number: int, total: int) ->
 
 def cut(chain: bytes, limit: int) -> tuple[bytes, ...]:
     first = PayloadType.VENDOR_ID if chain else PayloadType.NONE
-    return seal_fragments(message(), first, chain, Blocks(), lambda: IV, limit)
+    return seal_fragments(message().write_header, first, chain, Blocks(), lambda: IV, limit)
 
 
 def pieces_of(datagrams: tuple[bytes, ...]) -> list[Piece]:
-    return [open_fragment(Message.read(each), each, Blocks()) for each in datagrams]
+    return [open_fragment(Header.read(each), each, Blocks()) for each in datagrams]
 
 
 @pytest.mark.conformance("v2-108")
@@ -212,7 +213,7 @@ def test_a_solution_stands_in_clear_before_the_first_fragment_alone(limit: int) 
     """HDR, PS, SKF{1/n} and HDR, SKF{2/n} (RFC 7383 §2.5.3), none longer than the limit, and PS authenticated."""
     solution = PuzzleSolution((b"aaaa", b"bbbb", b"cccc", b"dddd"))
     first, chain = write_chain([VendorId(bytes(range(250)))])
-    datagrams = seal_fragments(message(), first, chain, Blocks(), lambda: IV, limit, solution)
+    datagrams = seal_fragments(message().write_header, first, chain, Blocks(), lambda: IV, limit, solution)
     assert max(map(len, datagrams)) <= limit
     read = [Message.read(each) for each in datagrams]
     assert [each.get(PuzzleSolution) for each in read] == [solution, *[None] * (len(datagrams) - 1)]
@@ -228,7 +229,7 @@ def test_a_solution_stands_in_clear_before_the_encrypted_payload() -> None:
     """HDR, PS, SK{...} (RFC 8019 §7.2.2), octet by octet."""
     solution = PuzzleSolution((b"a", b"b", b"c", b"d"))
     first, chain = write_chain([VendorId(b"xyz")])
-    datagram = seal_chain(message(), first, chain, Blocks(), IV, solution)
+    datagram = seal_chain(message().write_header, first, chain, Blocks(), IV, solution)
     assert datagram[16] == PayloadType.PS and datagram[28:40] == bytes.fromhex("2e 00 0008 61626364 2b 00 0020")
     assert int.from_bytes(datagram[24:28], "big") == len(datagram)
     assert opened(datagram).payloads == [VendorId(b"xyz")]
@@ -259,7 +260,7 @@ def test_int_auth_covers_a_message_as_if_it_had_been_sent_whole() -> None:
     inner = Message(SPI_I, SPI_R, ExchangeType.IKE_INTERMEDIATE, 1, False, True, list(payloads))
     first, chain = write_chain(payloads)
     whole = seal(inner, Blocks(), IV)
-    fragments = seal_fragments(inner, first, chain, Blocks(), lambda: IV, 150)
+    fragments = seal_fragments(inner.write_header, first, chain, Blocks(), lambda: IV, 150)
     joined = join_fragments(pieces_of(fragments))
     assert joined.clear_form == opened(whole).clear_form == clear_form(fragments[0], chain) == clear_form(whole, chain)
 

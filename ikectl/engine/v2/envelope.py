@@ -6,17 +6,18 @@ from collections.abc import Callable
 from functools import partial
 
 from ikectl.crypto.kdf_v2 import IkeKeys
-from ikectl.errors import IntegrityFailure, WireError
+from ikectl.errors import IntegrityFailure
 from ikectl.exchange.v2.ike_intermediate import cover
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.ike_sa import IkeSa
-from ikectl.wire.header import Header
+from ikectl.wire.header import HEADER_OCTETS, Header, write_header
 from ikectl.wire.payload import Payload, write_chain
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.puzzle import PuzzleSolution
 from ikectl.wire.v2.sealed import (
     Piece,
     SkCipher,
+    WriteHeader,
     clear_form,
     join_fragments,
     open_fragment,
@@ -31,6 +32,9 @@ ALWAYS_WHOLE = 400
 
 Limit = Callable[[IkeSa], int]
 
+_IN_CLEAR = ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME
+_INTERMEDIATE = ExchangeType.IKE_INTERMEDIATE
+
 
 def write(
     sa: IkeSa, exchange: ExchangeType, message_id: int, response: bool, payloads: list[Payload], limit: Limit
@@ -39,11 +43,12 @@ def write(
 
     One longer than the octets `limit` tells, unless that is 0, is cut into fragments (RFC 7383 §2.5).
     """
-    message = Message(sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator, payloads)
-    if exchange in (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME):
-        return (message.write(),)
-    datagrams, chain = _sealed(sa, message, limit)
-    if exchange is ExchangeType.IKE_INTERMEDIATE and sa.handshake is not None:
+    header = partial(write_header, sa.spi_i, sa.spi_r, exchange, message_id, response, sa.initiator)
+    if exchange in _IN_CLEAR:
+        first, chain = write_chain(payloads)
+        return (header(first, HEADER_OCTETS + len(chain)) + chain,)
+    datagrams, chain = _sealed(sa, header, payloads, limit)
+    if exchange is _INTERMEDIATE and sa.handshake is not None:
         cover(sa, clear_form(datagrams[0], chain), sa.initiator)
     return datagrams
 
@@ -52,8 +57,8 @@ def cut_anew(
     sa: IkeSa, exchange: ExchangeType, message_id: int, payloads: list[Payload], limit: int
 ) -> tuple[bytes, ...]:
     """A request that was sent already, in fragments of another size (RFC 7383 §2.5.2)."""
-    message = Message(sa.spi_i, sa.spi_r, exchange, message_id, False, sa.initiator, payloads)
-    return _sealed(sa, message, lambda sa: limit)[0]
+    header = partial(write_header, sa.spi_i, sa.spi_r, exchange, message_id, False, sa.initiator)
+    return _sealed(sa, header, payloads, lambda sa: limit)[0]
 
 
 def cut_reply_anew(sa: IkeSa, datagrams: tuple[bytes, ...], keys: IkeKeys, limit: int) -> tuple[bytes, ...]:
@@ -64,13 +69,13 @@ def cut_reply_anew(sa: IkeSa, datagrams: tuple[bytes, ...], keys: IkeKeys, limit
     """
     cipher = _own_cipher(sa, keys)
     if len(datagrams) == 1:
-        message = open_sealed(Message.read(datagrams[0]), datagrams[0], cipher)
+        message = open_sealed(Header.read(datagrams[0]), datagrams[0], cipher)
     else:
-        message = join_fragments([open_fragment(Message.read(each), each, cipher) for each in datagrams])
+        message = join_fragments([open_fragment(Header.read(each), each, cipher) for each in datagrams])
     first, chain = write_chain(message.payloads)
     counter = sa.suite is not None and sa.suite.encryption.counter_iv
     fresh = partial(sa.iv, cipher.iv_octets, counter)
-    return seal_fragments(message, first, chain, cipher, fresh, limit, None)
+    return seal_fragments(message.write_header, first, chain, cipher, fresh, limit, None)
 
 
 def _own_cipher(sa: IkeSa, keys: IkeKeys) -> SkCipher:
@@ -81,22 +86,21 @@ def _own_cipher(sa: IkeSa, keys: IkeKeys) -> SkCipher:
     return sa.suite.ike_cipher(keys.sk_er, keys.sk_ar)
 
 
-def _sealed(sa: IkeSa, message: Message, limit: Limit) -> tuple[tuple[bytes, ...], bytes]:
+def _sealed(sa: IkeSa, header: WriteHeader, payloads: list[Payload], limit: Limit) -> tuple[tuple[bytes, ...], bytes]:
     """The datagrams of a protected message, and its chain of payloads."""
     suite, keys = sa.suite, sa.keys
     assert suite is not None and keys is not None
     cipher = _own_cipher(sa, keys)
     counter = suite.encryption.counter_iv
-    payloads, ahead = message.payloads, None
+    ahead = None
     if payloads and isinstance(payloads[0], PuzzleSolution):
-        ahead, *payloads = (
-            payloads  # it stands in clear, so that it can be checked before anything is (RFC 8019 §7.2.2)
-        )
+        # It stands in clear, so that it can be checked before anything is (RFC 8019 §7.2.2).
+        ahead, *payloads = payloads
     first, chain = write_chain(payloads)
     if len(chain) > ALWAYS_WHOLE and 0 < (most := limit(sa)) < sealed_octets(chain, cipher):
         fresh = partial(sa.iv, cipher.iv_octets, counter)
-        return seal_fragments(message, first, chain, cipher, fresh, most, ahead), chain
-    return (seal_chain(message, first, chain, cipher, sa.iv(cipher.iv_octets, counter), ahead),), chain
+        return seal_fragments(header, first, chain, cipher, fresh, most, ahead), chain
+    return (seal_chain(header, first, chain, cipher, sa.iv(cipher.iv_octets, counter), ahead),), chain
 
 
 def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:
@@ -106,8 +110,7 @@ def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:
         IntegrityFailure: it did not verify, or comes from no peer of this SA.
         WireError: it is authentic and malformed.
     """
-    message, cipher = _received(sa, header, datagram, sa.keys)
-    opened = open_sealed(message, datagram, cipher)
+    opened = open_sealed(header, datagram, _peer_cipher(sa, header, sa.keys))
     take_cover(sa, opened)
     return opened
 
@@ -119,8 +122,7 @@ def open_piece(sa: IkeSa, header: Header, datagram: bytes, keys: IkeKeys | None)
         IntegrityFailure: it did not verify, or comes from no peer of this SA.
         WireError: it is authentic and malformed.
     """
-    message, cipher = _received(sa, header, datagram, keys)
-    return open_fragment(message, datagram, cipher)
+    return open_fragment(header, datagram, _peer_cipher(sa, header, keys))
 
 
 def take_cover(sa: IkeSa, opened: Message) -> None:
@@ -129,17 +131,13 @@ def take_cover(sa: IkeSa, opened: Message) -> None:
         cover(sa, opened.clear_form, not sa.initiator)
 
 
-def _received(sa: IkeSa, header: Header, datagram: bytes, keys: IkeKeys | None) -> tuple[Message, SkCipher]:
-    """A message as it came, and what opens it."""
+def _peer_cipher(sa: IkeSa, header: Header, keys: IkeKeys | None) -> SkCipher:
+    """What opens the peer's message of that header. Raises IntegrityFailure if the peer cannot have sent it."""
     suite = sa.suite
     if suite is None or keys is None:
         raise IntegrityFailure("there are no keys yet")
-    try:
-        message = Message.read(datagram, header)
-    except WireError as failure:
-        raise IntegrityFailure(f"malformed outside of its protection: {failure}") from failure
-    if message.initiator == sa.initiator:
+    if header.from_initiator == sa.initiator:
         raise IntegrityFailure("it claims to come from our own role")
     if sa.initiator:
-        return message, suite.ike_cipher(keys.sk_er, keys.sk_ar)
-    return message, suite.ike_cipher(keys.sk_ei, keys.sk_ai)
+        return suite.ike_cipher(keys.sk_er, keys.sk_ar)
+    return suite.ike_cipher(keys.sk_ei, keys.sk_ai)

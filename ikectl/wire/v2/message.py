@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -11,10 +10,10 @@ from ikectl.iana.v2 import ExchangeType, NotifyType, PayloadType
 from ikectl.wire.header import (
     FLAG_INITIATOR,
     FLAG_RESPONSE,
-    HEADER,
     HEADER_OCTETS,
     VERSION_2,
     Header,
+    write_header,
 )
 from ikectl.wire.payload import Payload, Unknown, read_chain, write_chain
 from ikectl.wire.v2.notify import Notify
@@ -28,7 +27,7 @@ class Message:
 
     `initiator` says that the sender is the original initiator of the IKE SA.
     `version` is the octet of the header. A message is a value: payloads are not
-    added after the first look-up, because look-ups go through an index.
+    added later, because look-ups go through an index.
     """
 
     spi_i: bytes
@@ -41,7 +40,16 @@ class Message:
     version: int = VERSION_2
     clear_form: bytes = field(default=b"", init=False, compare=False)
     """Of an opened IKE_INTERMEDIATE message: the octets IntAuth covers (RFC 9242 §3.3.2)."""
-    _index: dict[object, list[Any]] | None = field(default=None, init=False, compare=False)
+    said: dict[object, list[Any]] = field(init=False, compare=False)
+    """By payload class, and by notify type as well, what there is, in order."""
+
+    def __post_init__(self) -> None:
+        self.said = {}
+        found = self.said.setdefault
+        for each in self.payloads:
+            found(each.__class__, []).append(each)
+        for notify in self.said.get(Notify, ()):
+            found(notify.type, []).append(notify)
 
     @classmethod
     def read(cls, datagram: bytes, header: Header | None = None) -> Self:
@@ -55,6 +63,11 @@ class Message:
         """
         if header is None:
             header = Header.read(datagram)
+        return cls.under(header, read_chain(header.next_payload, datagram, HEADER_OCTETS))
+
+    @classmethod
+    def under(cls, header: Header, payloads: list[Payload]) -> Self:
+        """The message of these payloads that came with that header. Raises WireError if it is of another version."""
         if header.version >> 4 != VERSION_2 >> 4:
             raise WireError(f"a message of IKE version {header.version >> 4}")
         flags = header.flags
@@ -65,7 +78,7 @@ class Message:
             header.message_id,
             flags & FLAG_RESPONSE != 0,
             flags & FLAG_INITIATOR != 0,
-            read_chain(header.next_payload, datagram, HEADER_OCTETS),
+            payloads,
             header.version,
         )
 
@@ -76,44 +89,35 @@ class Message:
 
     def write_header(self, first: PayloadType, length: int) -> bytes:
         """The header for a message of that length, which counts the header."""
-        flags = (FLAG_INITIATOR if self.initiator else 0) | (FLAG_RESPONSE if self.response else 0)
-        return HEADER.pack(self.spi_i, self.spi_r, first, self.version, self.exchange, flags, self.message_id, length)
+        ends = self.spi_i, self.spi_r
+        return write_header(
+            *ends, self.exchange, self.message_id, self.response, self.initiator, first, length, self.version
+        )
 
     def one(self, kind: type[P]) -> P:
         """The payload of that class. Raises PeerMisbehaved unless there is exactly one."""
-        found: list[P] | None = (self._index or self._indexed()).get(kind)
-        if found is None:
-            raise PeerMisbehaved(f"{self.exchange} {self._half} without {kind.__name__}")
-        if len(found) > 1:
-            raise self._repeated(found)
-        return found[0]
+        found: P
+        try:
+            (found,) = self.said[kind]
+        except (KeyError, ValueError):
+            raise self._not_one(kind) from None
+        return found
 
     def get(self, kind: type[P]) -> P | None:
         """The payload of that class, or None. Raises PeerMisbehaved if there are several."""
-        found: list[P] | None = (self._index or self._indexed()).get(kind)
-        if found is None:
-            return None
-        if len(found) > 1:
-            raise self._repeated(found)
-        return found[0]
+        return self.one(kind) if kind in self.said else None
 
     def all(self, kind: type[P]) -> list[P]:
         """All payloads of that class, in order."""
-        return (self._index or self._indexed()).get(kind, [])
-
-    @property
-    def said(self) -> Mapping[object, Sequence[Any]]:
-        """By payload class and by notify type what there is, in order; for those who look for several things."""
-        return self._index or self._indexed()
+        return self.said.get(kind, [])
 
     def notify(self, kind: NotifyType) -> Notify | None:
         """The first notify of that type, or None."""
-        found = (self._index or self._indexed()).get(kind)
-        return None if found is None else found[0]
+        return self.said[kind][0] if kind in self.said else None
 
     def notifies(self, kind: NotifyType) -> list[Notify]:
         """All notifies of that type, in order; NAT detection sends several (§2.23)."""
-        return (self._index or self._indexed()).get(kind, [])
+        return self.said.get(kind, [])
 
     @property
     def errors(self) -> list[Notify]:
@@ -123,10 +127,10 @@ class Message:
     @property
     def critical_unknown(self) -> PayloadType | None:
         """The type of the first unknown payload with its critical bit set (§2.5)."""
-        for unknown in (self._index or self._indexed()).get(Unknown, ()):
-            if unknown.critical:
-                kind: PayloadType = unknown.type
-                return kind
+        if Unknown in self.said:
+            for unknown in self.all(Unknown):
+                if unknown.critical:
+                    return unknown.type
         return None
 
     def __repr__(self) -> str:
@@ -136,23 +140,11 @@ class Message:
         )
         return f"<{self.exchange} {self._half} {self.message_id} {{{names}}}>"
 
-    def _repeated(self, found: list[Any]) -> PeerMisbehaved:
-        return PeerMisbehaved(f"{self.exchange} {self._half} with {len(found)} {type(found[0]).__name__}")
+    def _not_one(self, kind: type[Payload]) -> PeerMisbehaved:
+        found = len(self.all(kind))
+        having = f"with {found}" if found else "without"
+        return PeerMisbehaved(f"{self.exchange} {self._half} {having} {kind.__name__}")
 
     @property
     def _half(self) -> str:
         return "response" if self.response else "request"
-
-    def _indexed(self) -> dict[object, list[Any]]:
-        """Payloads by their class, notifies by their type as well. Made once: look for `_index` first."""
-        index: dict[object, list[Any]] = {}
-        self._index = index
-        for each in self.payloads:
-            kind = each.__class__
-            if kind in index:
-                index[kind].append(each)
-            else:
-                index[kind] = [each]
-        for notify in index.get(Notify, ()):
-            index.setdefault(notify.type, []).append(notify)
-        return index

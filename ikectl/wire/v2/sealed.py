@@ -15,10 +15,13 @@ from typing import ClassVar, Protocol, Self
 from ikectl.errors import IntegrityFailure, WireError
 from ikectl.iana.v2 import ExchangeType, PayloadType
 from ikectl.values.record import record
-from ikectl.wire.header import HEADER_OCTETS
+from ikectl.wire.header import HEADER_OCTETS, Header
 from ikectl.wire.octets import GENERIC, GENERIC_OCTETS
 from ikectl.wire.payload import Enclosing, Payload, payload, read_chain, write_chain
 from ikectl.wire.v2.message import Message
+
+WriteHeader = Callable[[PayloadType, int], bytes]
+"""Writes the header of a message, from the type of its first payload and its length, the header counted."""
 
 
 class SkCipher(Protocol):
@@ -93,23 +96,19 @@ def seal(message: Message, cipher: SkCipher, iv: bytes) -> bytes:
     its `iv_octets`. Padding is the least the cipher needs.
     """
     first, chain = write_chain(message.payloads)
-    return seal_chain(message, first, chain, cipher, iv)
+    return seal_chain(message.write_header, first, chain, cipher, iv)
 
 
 def seal_chain(
-    message: Message, first: PayloadType, chain: bytes, cipher: SkCipher, iv: bytes, ahead: Payload | None = None
+    header: WriteHeader, first: PayloadType, chain: bytes, cipher: SkCipher, iv: bytes, ahead: Payload | None = None
 ) -> bytes:
-    """As `seal`, where the chain of payloads is written already; that of `message` is not looked at.
-
-    `ahead` goes in clear before the SK payload.
-    """
+    """As `seal`, where the chain of payloads is written already. `ahead` goes in clear before the SK payload."""
     if ahead is not None:
-        return _behind(ahead, message, PayloadType.SK, first, chain, cipher, iv)
+        return _behind(ahead, header, PayloadType.SK, first, chain, cipher, iv)
     padding = -(len(chain) + 1) % cipher.block_octets
     plain = b"%b%b%c" % (chain, bytes(padding), padding)
     sk_octets = GENERIC_OCTETS + len(iv) + len(plain) + cipher.icv_octets
-    head = message.write_header(PayloadType.SK, HEADER_OCTETS + sk_octets)
-    associated = head + GENERIC.pack(first, 0, sk_octets)
+    associated = header(PayloadType.SK, HEADER_OCTETS + sk_octets) + GENERIC.pack(first, 0, sk_octets)
     return b"".join((associated, iv, cipher.seal(iv, associated, plain)))
 
 
@@ -120,7 +119,7 @@ def sealed_octets(chain: bytes, cipher: SkCipher) -> int:
 
 
 def seal_fragments(
-    message: Message,
+    header: WriteHeader,
     first: PayloadType,
     chain: bytes,
     cipher: SkCipher,
@@ -144,7 +143,7 @@ def seal_fragments(
     for number, piece in enumerate(pieces, 1):
         if number == 1 and ahead is not None:
             place = SKF.LAYOUT.pack(1, len(pieces))
-            sealed.append(_behind(ahead, message, PayloadType.SKF, first, piece, cipher, iv(), place))
+            sealed.append(_behind(ahead, header, PayloadType.SKF, first, piece, cipher, iv(), place))
             continue
         padding = -(len(piece) + 1) % cipher.block_octets
         plain = b"%b%b%c" % (piece, bytes(padding), padding)
@@ -152,7 +151,7 @@ def seal_fragments(
         octets = GENERIC_OCTETS + SKF.LAYOUT.size + len(fresh) + len(plain) + cipher.icv_octets
         inside = first if number == 1 else PayloadType.NONE
         associated = (
-            message.write_header(PayloadType.SKF, HEADER_OCTETS + octets)
+            header(PayloadType.SKF, HEADER_OCTETS + octets)
             + GENERIC.pack(inside, 0, octets)
             + SKF.LAYOUT.pack(number, len(pieces))
         )
@@ -162,7 +161,7 @@ def seal_fragments(
 
 def _behind(
     ahead: Payload,
-    message: Message,
+    header: WriteHeader,
     kind: PayloadType,
     first: PayloadType,
     chain: bytes,
@@ -180,7 +179,7 @@ def _behind(
     octets = GENERIC_OCTETS + len(place) + len(iv) + len(plain) + cipher.icv_octets
     associated = b"".join(
         (
-            message.write_header(ahead.TYPE, HEADER_OCTETS + GENERIC_OCTETS + len(body) + octets),
+            header(ahead.TYPE, HEADER_OCTETS + GENERIC_OCTETS + len(body) + octets),
             GENERIC.pack(kind, ahead.FLAGS, GENERIC_OCTETS + len(body)),
             body,
             GENERIC.pack(first, 0, octets),
@@ -226,8 +225,8 @@ class Piece:
     datagram: bytes
 
 
-def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
-    """The message that is inside the SK payload of this one, which was read from `datagram`.
+def open_sealed(header: Header, datagram: bytes, cipher: SkCipher) -> Message:
+    """The message that is inside the SK payload of a datagram with that header.
 
     Payloads that stood in clear before the SK payload are left out.
 
@@ -235,20 +234,20 @@ def open_sealed(message: Message, datagram: bytes, cipher: SkCipher) -> Message:
         IntegrityFailure: there is no SK payload, or it did not verify.
         WireError: it verified, and its content is malformed.
     """
-    sk = message.payloads[-1] if message.payloads else None
+    sk = _last_outside(header, datagram)
     if not isinstance(sk, SK):
         raise IntegrityFailure("the message is not protected")
-    return _opened(message, sk.first, _plain(sk.data, datagram, cipher), datagram)
+    return _opened(header, sk, _plain(sk.data, datagram, cipher), datagram)
 
 
-def open_fragment(message: Message, datagram: bytes, cipher: SkCipher) -> Piece:
-    """What is inside the SKF payload of this message, which was read from `datagram`.
+def open_fragment(header: Header, datagram: bytes, cipher: SkCipher) -> Piece:
+    """What is inside the SKF payload of a datagram with that header.
 
     Raises:
         IntegrityFailure: there is no SKF payload, or it did not verify.
         WireError: it verified, and its padding is malformed.
     """
-    skf = message.payloads[-1] if message.payloads else None
+    skf = _last_outside(header, datagram)
     if not isinstance(skf, SKF):
         raise IntegrityFailure("the message is no fragment")
     return Piece(skf.first, skf.number, skf.total, _plain(skf.data, datagram, cipher), datagram)
@@ -259,9 +258,20 @@ def join_fragments(pieces: Sequence[Piece]) -> Message:
 
     Raises WireError if its content is malformed.
     """
-    first = pieces[0]
-    message = Message.read(first.datagram)  # by its own header: others have nothing in clear before the fragment
-    return _opened(message, first.first, b"".join([piece.content for piece in pieces]), first.datagram)
+    datagram = pieces[0].datagram  # by its own header: others have nothing in clear before the fragment
+    header = Header.read(datagram)
+    skf = _last_outside(header, datagram)
+    assert isinstance(skf, SKF)
+    return _opened(header, skf, b"".join([piece.content for piece in pieces]), datagram)
+
+
+def _last_outside(header: Header, datagram: bytes) -> Payload | None:
+    """What ends the chain of payloads that nothing protects. Raises IntegrityFailure if that is malformed."""
+    try:
+        payloads = read_chain(header.next_payload, datagram, HEADER_OCTETS)
+    except WireError as failure:
+        raise IntegrityFailure(f"malformed outside of its protection: {failure}") from failure
+    return payloads[-1] if payloads else None
 
 
 def _plain(sealed: bytes, datagram: bytes, cipher: SkCipher) -> bytes:
@@ -277,22 +287,12 @@ def _plain(sealed: bytes, datagram: bytes, cipher: SkCipher) -> bytes:
     return plain[:end]
 
 
-def _opened(message: Message, first: PayloadType, chain: bytes, datagram: bytes) -> Message:
+def _opened(header: Header, enclosing: SK | SKF, chain: bytes, datagram: bytes) -> Message:
     """The message of a chain of payloads that proved itself."""
-    payloads = read_chain(first, chain)
+    payloads = read_chain(enclosing.first, chain)
     if payloads and isinstance(payloads[-1], Enclosing):
         raise WireError("an encrypted payload inside the encrypted payload")
-    opened = Message(
-        message.spi_i,
-        message.spi_r,
-        message.exchange,
-        message.message_id,
-        message.response,
-        message.initiator,
-        payloads,
-        message.version,
-    )
-    if message.exchange is ExchangeType.IKE_INTERMEDIATE:
-        enclosing = message.payloads[-1]
+    opened = Message.under(header, payloads)
+    if header.exchange is ExchangeType.IKE_INTERMEDIATE:
         opened.clear_form = clear_form(datagram, chain, len(datagram) - GENERIC_OCTETS - len(enclosing.body()))
     return opened
