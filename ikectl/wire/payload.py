@@ -85,6 +85,7 @@ class Unknown(Payload):
 P = TypeVar("P", bound=Payload)
 
 _pack, _unpack = GENERIC.pack, GENERIC.unpack_from
+_NONE = PayloadType.NONE
 _plain: dict[int, Callable[[bytes], Payload]] = {}
 _enclosing: dict[int, Callable[[bytes, PayloadType], Enclosing]] = {}
 
@@ -123,16 +124,15 @@ def read_chain(first: PayloadType, octets: bytes, start: int = 0) -> list[Payloa
             following, flags, length = _unpack(octets, start)
             body_at = start + GENERIC_OCTETS
             start += length
-            if not body_at <= start <= end:
+            if start < body_at or start > end:
                 raise WireError(f"payload {payload_type(number)} has an impossible length of {length} octets")
-            body = octets[body_at:start]
-            if (read := _plain.get(number)) is not None:
-                append(read(body))
-            elif (enclose := _enclosing.get(number)) is not None:
-                append(enclose(body, payload_type(following)))
+            if number in _plain:
+                append(_plain[number](octets[body_at:start]))
+            elif number in _enclosing:
+                append(_enclosing[number](octets[body_at:start], payload_type(following)))
                 break
             else:
-                append(Unknown(payload_type(number), flags >= CRITICAL, body))
+                append(Unknown(payload_type(number), flags >= CRITICAL, octets[body_at:start]))
             number = following
         else:
             if number:
@@ -151,7 +151,7 @@ def write_chain(payloads: Sequence[Payload]) -> tuple[PayloadType, bytes]:
         ValueError: something is too large for its field, or follows an SK payload.
     """
     parts: list[bytes] = []
-    following = PayloadType.NONE
+    following = _NONE
     try:
         for item in reversed(payloads):
             body, kind = item.body(), item.TYPE

@@ -35,6 +35,9 @@ MAX_COOKIE_OCTETS = 64  # §2.6
 PPK_CONFIRMATION_OCTETS = 8  # RFC 9867 §3.1
 COOKIE2_OCTETS = range(8, 65)  # RFC 4555 §4.2.5
 
+_NOTIFY = Struct("!BBH")  # protocol, SPI size, type
+_pack, _unpack = _NOTIFY.pack, _NOTIFY.unpack_from
+
 
 @payload(PayloadType.NOTIFY)
 @record
@@ -46,7 +49,6 @@ class Notify(Payload):
     """
 
     REPEATS: ClassVar = True
-    LAYOUT: ClassVar = Struct("!BBH")  # protocol, SPI size, type
 
     type: NotifyType
     data: bytes = b""
@@ -57,16 +59,16 @@ class Notify(Payload):
     def read(cls, body: bytes) -> Notify:
         if (known := _BARE.get(body)) is not None:
             return known
-        protocol_id, spi_octets, number = cls.LAYOUT.unpack_from(body)
+        protocol_id, spi_octets, number = _unpack(body)
         if not spi_octets:
-            return cls(notify_type(number), body[4:], protocol(protocol_id), b"")
+            return cls(notify_type(number), body[4:], protocol(protocol_id))
         data_at = 4 + spi_octets
         if data_at > len(body):
             raise WireError(f"a notify cannot hold its SPI of {spi_octets} octets")
         return cls(notify_type(number), body[data_at:], protocol(protocol_id), body[4:data_at])
 
     def body(self) -> bytes:
-        return self.LAYOUT.pack(self.protocol, len(self.spi), self.type) + self.spi + self.data
+        return _pack(self.protocol, len(self.spi), self.type) + self.spi + self.data
 
 
 _BARE = {Notify(kind).body(): Notify(kind) for kind in NotifyType}

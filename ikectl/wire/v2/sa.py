@@ -96,11 +96,8 @@ class SA(Payload):
         left = len(self.proposals)
         for number, protocol_id, spi, transforms in self.proposals:
             left -= 1
-            octets = _write_transforms(transforms)
-            length = _PROPOSAL_OCTETS + len(spi) + len(octets)
-            last = _MORE_PROPOSALS if left else _LAST
-            head = _PROPOSAL.pack(last, length, number, protocol_id, len(spi), len(transforms))
-            parts += (head, spi, octets)
+            head, octets = _write_around(left > 0, number, protocol_id, len(spi), transforms)
+            parts += head, spi, octets
         return b"".join(parts)
 
 
@@ -164,6 +161,16 @@ def _read_attributes(octets: bytes) -> tuple[int, bytes]:
 
 
 @lru_cache(REMEMBERED)
+def _write_around(
+    more: bool, number: int, protocol_id: Protocol, spi_octets: int, transforms: tuple[Transform, ...]
+) -> tuple[bytes, bytes]:
+    """What stands before and behind the SPI of a proposal; `more` of them follow, or none."""
+    octets = _write_transforms(transforms)
+    length = _PROPOSAL_OCTETS + spi_octets + len(octets)
+    last = _MORE_PROPOSALS if more else _LAST
+    return _PROPOSAL.pack(last, length, number, protocol_id, spi_octets, len(transforms)), octets
+
+
 def _write_transforms(transforms: tuple[Transform, ...]) -> bytes:
     parts: list[bytes] = []
     left = len(transforms)

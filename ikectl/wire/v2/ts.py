@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from struct import Struct
-from typing import ClassVar, Self
+from typing import Self
 
 from ikectl.errors import WireError
 from ikectl.iana.v2 import PayloadType, TsType
@@ -12,12 +12,16 @@ from ikectl.values.record import record
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.payload import Payload, payload
 
-REMEMBERED_SELECTORS = 1024
-"""Many peers ask for the same networks; they share the objects then."""
+REMEMBERED = 1024
+"""Many peers ask for the same networks; they share the objects then: payloads, and selectors of longer ones."""
+
+MAX_REMEMBERED_OCTETS = 100
+"""Payloads of more than a few selectors are read afresh each time, for somebody unproven may have sent them."""
 
 OPAQUE_PORTS = (65535, 0)
 """The only ports that run backwards: those of packets that have none to look at (§3.13.1)."""
 
+_SELECTORS = Struct("!B3x")  # number of selectors, RESERVED
 _HEAD = Struct("!BxH")  # type, protocol (not looked at), length
 _SELECTOR_V4 = Struct("!BBHHHII")  # type, protocol, length, ports, addresses
 _SELECTOR_V6 = Struct("!BBHHH16s16s")
@@ -36,8 +40,6 @@ class Selectors(Payload):
 
     __slots__ = ()
 
-    LAYOUT: ClassVar = Struct("!B3x")  # number of selectors, RESERVED
-
     selectors: tuple[TrafficSelector, ...]
     unknown: tuple[bytes, ...]
 
@@ -46,26 +48,11 @@ class Selectors(Payload):
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        (count,) = cls.LAYOUT.unpack_from(body)
-        known: list[TrafficSelector] = []
-        unknown: list[bytes] = []
-        start, end = 4, len(body)
-        for _ in range(count):
-            kind, length = _HEAD.unpack_from(body, start)
-            stop = start + length
-            if length < _HEAD_OCTETS or stop > end:
-                raise WireError(f"a traffic selector of {length} octets")
-            if kind in _KNOWN:
-                known.append(_read_selector(body[start:stop]))
-            else:
-                unknown.append(body[start:stop])
-            start = stop
-        if start != end:
-            raise WireError(f"{end - start} octets follow {count} traffic selectors")
-        return cls(tuple(known), tuple(unknown))
+        read = _read_selectors if len(body) <= MAX_REMEMBERED_OCTETS else _read_selectors.__wrapped__
+        return cls(*read(body))
 
     def body(self) -> bytes:
-        head = self.LAYOUT.pack(len(self.selectors) + len(self.unknown))
+        head = _SELECTORS.pack(len(self.selectors) + len(self.unknown))
         return b"".join((head, *map(_write_selector, self.selectors), *self.unknown))
 
 
@@ -87,7 +74,29 @@ class TSr(Selectors):
     unknown: tuple[bytes, ...] = ()
 
 
-@lru_cache(REMEMBERED_SELECTORS)
+@lru_cache(REMEMBERED)
+def _read_selectors(body: bytes) -> tuple[tuple[TrafficSelector, ...], tuple[bytes, ...]]:
+    """Those of types that we know, and the others."""
+    (count,) = _SELECTORS.unpack_from(body)
+    known: list[TrafficSelector] = []
+    unknown: list[bytes] = []
+    start, end = 4, len(body)
+    for _ in range(count):
+        kind, length = _HEAD.unpack_from(body, start)
+        stop = start + length
+        if length < _HEAD_OCTETS or stop > end:
+            raise WireError(f"a traffic selector of {length} octets")
+        if kind in _KNOWN:
+            known.append(_read_selector(body[start:stop]))
+        else:
+            unknown.append(body[start:stop])
+        start = stop
+    if start != end:
+        raise WireError(f"{end - start} octets follow {count} traffic selectors")
+    return tuple(known), tuple(unknown)
+
+
+@lru_cache(REMEMBERED)
 def _read_selector(octets: bytes) -> TrafficSelector:
     v6 = octets[0] == _V6
     layout = _SELECTOR_V6 if v6 else _SELECTOR_V4
