@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 
 from ikectl.errors import CredentialError
 from ikectl.values.identity import MATCH_ANY, MATCH_EXACT, ExactIdentity, Identity, IdentityPattern
@@ -116,17 +116,16 @@ class SharedSecrets:
         best: tuple[int, int, int] | None = None
         found: Secret | None = None
         if theirs.unknown:
-            indices: tuple[dict[object, _Entry], ...] = (self._entries,)
+            candidates: Iterable[_Entry] = self._entries.values()
         else:
             of_them, of_us = self._of_owner.get(theirs.key, _NONE), self._of_sole_owner.get(ours.key, _NONE)
-            indices = of_them, of_us, self._of_patterns
-        for index in indices:
-            for entry in index.values():
-                score = entry.score(ours, theirs)
-                if score is None or (named and score[0] != MATCH_EXACT):
-                    continue
-                if best is None or score > best:
-                    best, found = score, entry.secret
+            candidates = chain(of_them.values(), of_us.values(), self._of_patterns.values())
+        for entry in candidates:
+            score = entry.score(ours, theirs)
+            if score is None or (named and score[0] != MATCH_EXACT):
+                continue
+            if best is None or score > best:
+                best, found = score, entry.secret
         if found is None:
             raise CredentialError(f"no shared secret of {ours.identity} and {theirs.identity} is loaded")
         return found

@@ -42,6 +42,7 @@ _PREFIXES = {
     "keyid": IdType.KEY_ID,
 }
 _PREFIXED = re.compile(r"(?:([a-z0-9]+)|\{(\d{1,3})\}):(.*)\Z", re.DOTALL | re.IGNORECASE)
+_ANY = IdType.ANY
 _TEXT_KINDS = (IdType.FQDN, IdType.RFC822_ADDR)
 _REGEX_KINDS = (IdType.FQDN, IdType.RFC822_ADDR, IdType.DER_ASN1_DN)
 
@@ -78,7 +79,7 @@ class Identity:
     @property
     def is_any(self) -> bool:
         """Whether this is `%any`, which stands for everybody and is never sent."""
-        return self.kind == IdType.ANY
+        return self.kind == _ANY
 
     @property
     def rdns(self) -> tuple[Rdn, ...] | None:
@@ -98,12 +99,7 @@ class Identity:
     @property
     def folded(self) -> bytes:
         """Octets that are equal for all that are `same` and for nobody else: what tables are kept by."""
-        kind, data = self.kind, self.data
-        if kind is IdType.FQDN or kind is IdType.RFC822_ADDR:
-            data = data.lower()
-        elif kind is IdType.DER_ASN1_DN:
-            data = _canonical_dn(data)
-        return b"%c%b" % (kind, data)
+        return _folded(self.kind, self.data)
 
     def __str__(self) -> str:
         """The form swanctl prints; unprintable octets are escaped, so a peer cannot forge a log line."""
@@ -339,9 +335,17 @@ def _rdns(der: bytes) -> tuple[Rdn, ...] | None:
         return None
 
 
-@lru_cache(32)
-def _canonical_dn(der: bytes) -> bytes:
+@lru_cache(128)
+def _folded(kind: IdType, data: bytes) -> bytes:
     """Remembered for a while: it is asked for several times while an SA is made."""
+    if kind in _TEXT_KINDS:
+        data = data.lower()
+    elif kind == IdType.DER_ASN1_DN:
+        data = _canonical_dn(data)
+    return b"%c%b" % (kind, data)
+
+
+def _canonical_dn(der: bytes) -> bytes:
     rdns = _rdns(der)
     return der if rdns is None else write_name(tuple(tuple(one.canonical for one in rdn) for rdn in rdns))
 
