@@ -14,6 +14,8 @@ from ikectl.sa.asks import SharedSecret
 from ikectl.values.secret import Secret
 from ikectl.wire.v2.identity import AUTH, CERT
 
+_MIC = AuthMethod.SHARED_KEY_MIC
+
 KEY_PAD = b"Key Pad for IKEv2"
 """17 ASCII octets, no terminating zero (RFC 7296 §2.15)."""
 
@@ -33,10 +35,10 @@ class Psk:
 
     async def prove(self, local: Local, context: AuthContext) -> Proof:
         data = context.prf.compute(context.shared_key or await _shared_key(context), context.octets_local)
-        return Proof(AUTH(AuthMethod.SHARED_KEY_MIC, data), [], "pre-shared key")
+        return Proof(AUTH(_MIC, data), [], "pre-shared key")
 
     async def verify(self, remote: Remote, context: AuthContext, auth: AUTH, certs: Sequence[CERT]) -> str:
-        if auth.method != AuthMethod.SHARED_KEY_MIC:
+        if auth.method != _MIC:
             raise AuthenticationFailed(f"a pre-shared key is configured, but the peer used {auth.method}")
         expected = context.prf.compute(context.shared_key or await _shared_key(context), context.octets_remote)
         if not compare_digest(expected, auth.data):

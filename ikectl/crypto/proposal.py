@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from ikectl.crypto import transforms as table
@@ -49,6 +50,7 @@ MAX_REMEMBERED_TRANSFORMS = 64
 """A peer's longer proposals are judged afresh each time, so that what strangers leave here is bounded in octets too."""
 
 KNOWN_TYPES = frozenset(TransformType)
+_unknown_attributes = attrgetter("unknown")
 MAX_ADVISED = 16
 """Transforms of a peer's proposal that are worth showing in a line."""
 MAX_WORDS = 100
@@ -111,11 +113,8 @@ def _worth_remembering(received: Sequence[Proposal]) -> bool:
     left = MAX_REMEMBERED_TRANSFORMS
     for _, _, _, transforms in received:
         left -= 1 + len(transforms)
-        if left < 0:
+        if left < 0 or any(map(_unknown_attributes, transforms)):
             return False
-        for _, _, _, unknown in transforms:
-            if unknown:
-                return False
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from ikectl.crypto.cipher import SkCipher
 from ikectl.crypto.kdf_v2 import IkeKeys
 from ikectl.errors import IntegrityFailure
 from ikectl.exchange.v2.ike_intermediate import cover
@@ -16,7 +17,6 @@ from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.puzzle import PuzzleSolution
 from ikectl.wire.v2.sealed import (
     Piece,
-    SkCipher,
     WriteHeader,
     clear_form,
     join_fragments,
@@ -73,8 +73,7 @@ def cut_reply_anew(sa: IkeSa, datagrams: tuple[bytes, ...], keys: IkeKeys, limit
     else:
         message = join_fragments([open_fragment(Header.read(each), each, cipher) for each in datagrams])
     first, chain = write_chain(message.payloads)
-    counter = sa.suite is not None and sa.suite.encryption.counter_iv
-    fresh = partial(sa.iv, cipher.iv_octets, counter)
+    fresh = partial(sa.iv, cipher.iv_octets, cipher.counter_iv)
     return seal_fragments(message.write_header, first, chain, cipher, fresh, limit, None)
 
 
@@ -88,19 +87,17 @@ def _own_cipher(sa: IkeSa, keys: IkeKeys) -> SkCipher:
 
 def _sealed(sa: IkeSa, header: WriteHeader, payloads: list[Payload], limit: Limit) -> tuple[tuple[bytes, ...], bytes]:
     """The datagrams of a protected message, and its chain of payloads."""
-    suite, keys = sa.suite, sa.keys
-    assert suite is not None and keys is not None
-    cipher = _own_cipher(sa, keys)
-    counter = suite.encryption.counter_iv
+    assert sa.keys is not None
+    cipher = _own_cipher(sa, sa.keys)
     ahead = None
     if payloads and isinstance(payloads[0], PuzzleSolution):
         # It stands in clear, so that it can be checked before anything is (RFC 8019 §7.2.2).
         ahead, *payloads = payloads
     first, chain = write_chain(payloads)
     if len(chain) > ALWAYS_WHOLE and 0 < (most := limit(sa)) < sealed_octets(chain, cipher):
-        fresh = partial(sa.iv, cipher.iv_octets, counter)
+        fresh = partial(sa.iv, cipher.iv_octets, cipher.counter_iv)
         return seal_fragments(header, first, chain, cipher, fresh, most, ahead), chain
-    return (seal_chain(header, first, chain, cipher, sa.iv(cipher.iv_octets, counter), ahead),), chain
+    return (seal_chain(header, first, chain, cipher, sa.iv(cipher.iv_octets, cipher.counter_iv), ahead),), chain
 
 
 def open_message(sa: IkeSa, header: Header, datagram: bytes) -> Message:
