@@ -19,7 +19,7 @@ from ikectl.iana.eap import EapType
 from ikectl.iana.v2 import HashAlgorithm, Protocol
 from ikectl.values.identity import Identity, IdentityPattern
 from ikectl.values.secret import Secret
-from ikectl.values.selector import SelectorSpec
+from ikectl.values.selector import SelectorSpec, TrafficSelector
 from ikectl.wire.v2.sa import Proposal
 
 MAX_PAIRS = 64
@@ -391,6 +391,13 @@ class Mark(NamedTuple):
 
 NO_MARK = Mark()
 
+
+def _networks(specs: tuple[SelectorSpec, ...]) -> tuple[TrafficSelector, ...]:
+    """The selectors, if none of them is `dynamic`."""
+    networks = tuple([spec.network for spec in specs if spec.network is not None])
+    return networks if len(networks) == len(specs) else ()
+
+
 TFC_MTU = 0xFFFFFFFF
 """`tfc_padding = mtu`: the kernel pads to the MTU at most, whatever it is told."""
 
@@ -443,21 +450,29 @@ class Child:
     """Octets to which ESP packets are padded at least; TFC_MTU: as far as the path goes; 0: not at all."""
     bundle: bool = False
     """IKEv1: AH and ESP together (RFC 2409 §5.5), rather than one of them; both lists of proposals are there."""
+    proposals: tuple[Proposal, ...] = field(init=False, repr=False, compare=False)
+    """Every proposal in order of preference, ESP before AH."""
+    is_shunt: bool = field(init=False, repr=False, compare=False)
+    """There is nothing to negotiate: its policies let packets pass, or drop them."""
+    unique_marks: bool = field(init=False, repr=False, compare=False)
+    """Every child of it has a mark of its own, or several."""
+    fixed_local: tuple[TrafficSelector, ...] = field(init=False, repr=False, compare=False)
+    """The traffic of our side, where nothing of it is `dynamic`; else empty."""
+    fixed_remote: tuple[TrafficSelector, ...] = field(init=False, repr=False, compare=False)
+    """That of the peer's side, likewise."""
 
-    @property
-    def is_shunt(self) -> bool:
-        """There is nothing to negotiate: its policies let packets pass, or drop them."""
-        return self.mode in (Mode.PASS, Mode.DROP)
+    def __post_init__(self) -> None:
+        # What every handshake asks is answered once.
+        object.__setattr__(self, "proposals", self.esp_proposals + self.ah_proposals)
+        object.__setattr__(self, "is_shunt", self.mode in (Mode.PASS, Mode.DROP))
+        object.__setattr__(self, "unique_marks", bool(self.mark_in.fresh or self.mark_out.fresh))
+        object.__setattr__(self, "fixed_local", _networks(self.local_ts))
+        object.__setattr__(self, "fixed_remote", _networks(self.remote_ts))
 
     @property
     def protocol(self) -> Protocol:
         """What is offered: ESP unless only AH proposals are configured."""
         return Protocol.ESP if self.esp_proposals else Protocol.AH
-
-    @property
-    def proposals(self) -> tuple[Proposal, ...]:
-        """Every proposal in order of preference, ESP before AH."""
-        return self.esp_proposals + self.ah_proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -569,6 +584,8 @@ class Connection:
     """A side proves itself by a certificate or a raw key."""
     has_rounds: bool = field(init=False, repr=False, compare=False)
     """A side has several rounds of authentication (RFC 4739)."""
+    negotiable: tuple[Child, ...] = field(init=False, repr=False, compare=False)
+    """The children that an SA can be made for: all but shunts."""
     extras: frozenset[str] = field(init=False, repr=False, compare=False)
     """Those of EXTRAS that are set."""
     fixed_ends: tuple[bytes, bytes] | None = field(init=False, repr=False, compare=False)
@@ -582,6 +599,7 @@ class Connection:
         object.__setattr__(self, "by_key_pair", by_key)
         object.__setattr__(self, "narrows_methods", any(remote.auth.ike for remote in self.remote))
         object.__setattr__(self, "has_rounds", len(self.local) > 1 or len(self.remote) > 1)
+        object.__setattr__(self, "negotiable", tuple([child for child in self.children if not child.is_shunt]))
         object.__setattr__(self, "extras", _shared(frozenset([option for option in EXTRAS if getattr(self, option)])))
         object.__setattr__(self, "fixed_ends", _fixed(self.local_addrs, self.remote_addrs))
 
@@ -622,19 +640,12 @@ class Connection:
             return same and kind in (AuthKind.PSK, AuthKind.PUBKEY)
         return self.version in (0, version)
 
-    @property
-    def negotiable(self) -> tuple[Child, ...]:
-        """The children that an SA can be made for: all but shunts."""
-        children = self.children
-        for child in children:
-            if child.mode is not Mode.TUNNEL and child.is_shunt:
-                return tuple([each for each in children if not each.is_shunt])
-        return children
-
     def child(self, name: str) -> Child | None:
         """The child of that name; the DHCP SA has one, too."""
-        found = next((child for child in self.children if child.name == name), None)
-        return found if found is not None or self.dhcp is None or name != self.dhcp_name else self.dhcp_child
+        for child in self.children:
+            if child.name == name:
+                return child
+        return self.dhcp_child if self.dhcp is not None and name == self.dhcp_name else None
 
     @property
     def dhcp_name(self) -> str:

@@ -45,18 +45,18 @@ Selectors = tuple[TrafficSelector, ...]
 
 def own_selectors(sa: Association, config: Child) -> Selectors:
     """Our side's traffic; `dynamic` is our inner addresses, or without any the address we talk from."""
-    return _resolved(config.local_ts, sa.own_vips or (sa.ends.local.address,))
+    return config.fixed_local or _resolved(config.local_ts, sa.own_vips or (sa.ends.local.address,))
 
 
 def peer_selectors(sa: Association, config: Child) -> Selectors:
     """The peer's side's traffic; `dynamic` is what we gave it, or without that the address it talks from."""
-    return _resolved(config.remote_ts, sa.peer_vips or (sa.ends.remote.address,))
+    return config.fixed_remote or _resolved(config.remote_ts, sa.peer_vips or (sa.ends.remote.address,))
 
 
 def lacks_address(sa: Association, config: Child) -> bool:
     """Whether `config` is for inner addresses that the peer should give us, and it has given none."""
     assert sa.connection is not None
-    return bool(sa.connection.vips) and not sa.own_vips and any(spec.network is None for spec in config.local_ts)
+    return bool(sa.connection.vips) and not sa.own_vips and not config.fixed_local
 
 
 NO_ADDRESS = "local_ts is dynamic, and the peer gave us none of the addresses vips asks for"
@@ -171,15 +171,8 @@ async def install(sa: Association, child: ChildSa, *, outbound: bool = True, rep
 
     Unique marks stay those of the child it `replaces`, or else of one of `sa` with the same policies.
     """
-    alike = replaces or next((one for one in sa.children.values() if one.policies is child.policies), None)
-    try:
-        child.given_marks = sa.env.marks.take(child.config, alike.given_marks if alike is not None else None)
-    except BackendError:
-        _release(sa, child)
-        await FreeSpi(child.protocol, child.path, child.spi_in)
-        for companion in child.companions:
-            await FreeSpi(companion.protocol, child.path, companion.spi_in)
-        raise
+    if child.config.unique_marks:
+        await _mark(sa, child, replaces)
     try:
         await InstallChild(child, True, outbound)
     except BaseException:  # the SA may be closed meanwhile, too, and what came of it is undone
@@ -190,6 +183,19 @@ async def install(sa: Association, child: ChildSa, *, outbound: bool = True, rep
         child.forget_keys()
     child.move(ChildState.INSTALLED)
     sa.children[child.spi_in] = child
+
+
+async def _mark(sa: Association, child: ChildSa, replaces: ChildSa | None) -> None:
+    """Give `child` its unique marks. Raises BackendError, leaving nothing of it."""
+    alike = replaces or next((one for one in sa.children.values() if one.policies is child.policies), None)
+    try:
+        child.given_marks = sa.env.marks.take(child.config, alike.given_marks if alike is not None else None)
+    except BackendError:
+        _release(sa, child)
+        await FreeSpi(child.protocol, child.path, child.spi_in)
+        for companion in child.companions:
+            await FreeSpi(companion.protocol, child.path, companion.spi_in)
+        raise
 
 
 def announce(sa: Association, child: ChildSa) -> None:

@@ -51,7 +51,7 @@ class Marks:
         None where no mark is to be unique. To be given back once per take.
         Raises BackendError when every mark that the mask allows is in use.
         """
-        if config.mark_in.fresh is Fresh.NO and config.mark_out.fresh is Fresh.NO:
+        if not config.unique_marks:
             return None
         if replaced is not None:
             self._holders[replaced] += 1

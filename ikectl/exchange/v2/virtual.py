@@ -18,10 +18,9 @@ def own_offered(sa: IkeSa, config: Child) -> Selectors:
     responder narrows it to those it gives. Raises TsUnacceptable.
     """
     assert sa.connection is not None
-    asking = sa.state is IkeState.CONNECTING and sa.connection.vips
-    if not asking and children.lacks_address(sa, config):
-        raise TsUnacceptable(children.NO_ADDRESS)
-    if not asking:
+    if not sa.connection.vips or sa.state is not IkeState.CONNECTING:
+        if children.lacks_address(sa, config):
+            raise TsUnacceptable(children.NO_ADDRESS)
         return children.own_selectors(sa, config)
     families = dict.fromkeys(len(address) == 16 for address in sa.connection.vips)
     return tuple(dict.fromkeys(spec.anywhere(v6) for spec in config.local_ts for v6 in families))
