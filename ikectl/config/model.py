@@ -509,8 +509,18 @@ def _fixed(local: Sequence[AddressSpec], remote: Sequence[AddressSpec]) -> tuple
     return (ours, theirs) if ours and theirs and len(ours) == len(theirs) else None
 
 
-EXTRAS = ("mobike", "vips", "qcd", "resumption", "follow_redirects", "redirect_to", "message_id_sync", "reauth_time")
-"""Options of a connection without which there is less to say and to hear in IKE_AUTH."""
+EXTRAS = (
+    "takes_fragments",
+    "mobike",
+    "vips",
+    "qcd",
+    "resumption",
+    "follow_redirects",
+    "redirect_to",
+    "message_id_sync",
+    "reauth_time",
+)
+"""What a connection may have set, and without which there is less to say and to hear in a handshake."""
 
 
 @lru_cache(1 << len(EXTRAS))
@@ -625,6 +635,10 @@ class Connection:
         IKEv1 has no rekeying of phase 1 but a new phase 1, so both options mean it.
         """
         return min(filter(None, (self.reauth_time, self.rekey_time)), default=0)
+
+    @property
+    def takes_fragments(self) -> bool:
+        return self.fragmentation is not Fragmentation.NO
 
     def speaks(self, version: int) -> bool:
         """Whether it may be used with IKEv1 or IKEv2.

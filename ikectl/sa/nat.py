@@ -11,14 +11,13 @@ from ikectl.values.path import Endpoint
 Digest = Callable[[bytes], bytes]
 
 
-def sha1_digest(octets: bytes) -> bytes:
-    """20 octets. SHA-1 is the choice of RFC 7296 §2.23 and guards no secret."""
-    return sha1(octets, usedforsecurity=False).digest()
+def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint, digest: Digest | None = None) -> bytes:
+    """digest(SPIi | SPIr | IP | port): 20 octets of SHA-1, which guards no secret here (RFC 7296 §2.23).
 
-
-def detection_hash(spi_i: bytes, spi_r: bytes, endpoint: Endpoint, digest: Digest = sha1_digest) -> bytes:
-    """digest(SPIi | SPIr | IP | port); IKEv1 takes the hash it negotiated (RFC 3947 §3.2)."""
-    return digest(spi_i + spi_r + endpoint.address + endpoint.port.to_bytes(2, "big"))
+    IKEv1 takes the `digest` it negotiated (RFC 3947 §3.2).
+    """
+    octets = spi_i + spi_r + endpoint.address + endpoint.port.to_bytes(2, "big")
+    return sha1(octets, usedforsecurity=False).digest() if digest is None else digest(octets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def judge(
     remote: Endpoint,
     sources: Sequence[bytes],
     destinations: Sequence[bytes],
-    digest: Digest = sha1_digest,
+    digest: Digest | None = None,
 ) -> Nat:
     """What the NAT_DETECTION hashes of a received message say.
 

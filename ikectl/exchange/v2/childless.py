@@ -22,7 +22,7 @@ def announced(connection: Connection) -> tuple[Notify, ...]:
 
 def is_announced(reply: Message) -> bool:
     """Whether the responder takes IKE SAs without a child."""
-    return reply.notify(NotifyType.CHILDLESS_IKEV2_SUPPORTED) is not None
+    return NotifyType.CHILDLESS_IKEV2_SUPPORTED in reply.said
 
 
 def obstacle(connection: Connection, child: Child | None, taken: bool) -> str:

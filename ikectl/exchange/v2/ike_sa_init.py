@@ -7,8 +7,9 @@ restart (§2.6, §2.7), never more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, NamedTuple
 
 from ikectl.auth.base import ANNOUNCED_HASHES
 from ikectl.config.model import Child, Connection
@@ -74,6 +75,23 @@ def peer_hashes(message: Message) -> tuple[HashAlgorithm, ...] | None:
     return tuple([known for known in KNOWN_HASHES if known in named])
 
 
+class Opening(NamedTuple):
+    """What configured proposals come to."""
+
+    offered: tuple[Proposal, ...]
+    method: KeyExchangeMethod
+    """The best of its key exchange methods, which is tried first."""
+    rounds: bool
+    """Additional key exchanges are offered."""
+
+
+@lru_cache(256)
+def opening(configured: tuple[Proposal, ...]) -> Opening:
+    """The offer of an initiator."""
+    offered = proposals.offer(configured)
+    return Opening(offered, ke_methods(offered)[0], _has_rounds(offered))
+
+
 def ke_methods(offered: Sequence[Proposal]) -> tuple[KeyExchangeMethod, ...]:
     """The key exchange methods of an offer, best first."""
     methods = [t.id for proposal in offered for t in proposal.transforms if t.type is TransformType.KE]
@@ -96,43 +114,45 @@ class IkeSaInit(Exchange):
     token: int = 0
     offered: tuple[Proposal, ...] = ()
     method: KeyExchangeMethod = KeyExchangeMethod.NONE
-    demands: Demands = field(default_factory=Demands)
+    demands: Demands | None = None
+    """Those of the responder, once it has any."""
     pair: KePair | None = None
     restarts: int = 0
     refused: str = ""
     """That the peer takes none of our proposals, unless somebody says better."""
     path: Path | None = None
     """Between which ends it goes; the SA may go on between other ports."""
-    said: list[Payload] = field(default_factory=list)
+    said: Sequence[Payload] = ()
     """What else this connection has to announce."""
 
     async def request(self, sa: IkeSa) -> list[Payload]:
-        assert sa.connection is not None
+        connection = sa.connection
+        assert connection is not None
+        self.offered, best, rounds = opening(connection.proposals)
         if sa.handshake is None:
             sa.handshake = Handshake(nonce_i=sa.random(NONCE_OCTETS))
-            self.offered = proposals.offer(sa.connection.proposals)
-            self.method = ke_methods(self.offered)[0]
+            self.method = best
             sa.move(IkeState.CONNECTING)
             self.path = sa.path
-            if sa.connection.ppk_id is not None:
-                self.said += await ppk.ours(sa, sa.connection.ppk_id)
+            if connection.ppk_id is not None:
+                self.said = await ppk.ours(sa, connection.ppk_id)
         if self.pair is None:
             self.pair = await GenerateKe(self.method, sa.random)
-        return [
-            *self.demands.payloads(),
-            SA(self.offered),
-            KE(self.method, self.pair.public),
-            Nonce(sa.handshake.nonce_i),
-            *nat_hashes(sa, bytes(8)),
-            HASHES_NOTIFY,
-            *([INTERMEDIATE_EXCHANGE_SUPPORTED] if _has_rounds(self.offered) or USE_PPK_INT in self.said else ()),
-            *extensions.announced(sa.connection),
-            *self.said,
-            *redirect.announced(sa),
-        ]
+        payloads: list[Payload] = [] if self.demands is None else self.demands.payloads()
+        payloads += (SA(self.offered), KE(self.method, self.pair.public), Nonce(sa.handshake.nonce_i))
+        payloads += nat_hashes(sa, bytes(8))
+        payloads.append(HASHES_NOTIFY)
+        if rounds or USE_PPK_INT in self.said:
+            payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
+        payloads += extensions.announced(connection.extras)
+        payloads += self.said
+        if connection.follow_redirects:
+            payloads += redirect.announced(sa)
+        return payloads
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
         """With a puzzle, or without (RFC 8019 §7.1.2)."""
+        self.demands = self.demands or Demands()
         then = self.demands.take(sa, self.offered, reply)
         if not isinstance(then, Again | Aside):
             return then
@@ -150,7 +170,8 @@ class IkeSaInit(Exchange):
         if wanted == self.method:
             return Ignore("we took this correction already")
         self.method, self.pair = wanted, None
-        self.demands.restarted()
+        if self.demands is not None:
+            self.demands.restarted()
         return self._again(sa)
 
     async def on_refused(self, sa: IkeSa, reply: Message) -> Next:
@@ -185,7 +206,8 @@ class IkeSaInit(Exchange):
 
     async def on_chosen(self, sa: IkeSa, reply: Message) -> Next:
         """The only way on. What it concludes is doubtful until IKE_AUTH proves it."""
-        assert sa.handshake is not None and self.pair is not None and sa.connection is not None
+        shake, connection = sa.handshake, sa.connection
+        assert shake is not None and self.pair is not None and connection is not None
         if reply.spi_r == bytes(8):
             return Ignore("an answer without a responder's SPI")
         chosen = proposals.accepted(self.offered, one_proposal(reply))
@@ -196,31 +218,28 @@ class IkeSaInit(Exchange):
         if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
             raise PeerMisbehaved("the peer chose additional key exchanges and does not know IKE_INTERMEDIATE")
         taken = childless.is_announced(reply)
-        obstacle = childless.obstacle(sa.connection, self.child, taken) or _rounds_obstacle(sa.connection, reply)
+        obstacle = childless.obstacle(connection, self.child, taken) or _rounds_obstacle(connection, reply)
         if obstacle:
             return Doubt(obstacle)
-        ppk_in = ppk.agreed(sa, reply)
+        ppk_in = None if shake.ppk is None else ppk.agreed(sa, reply)
         nonce_r, hashes, certificates = nonce_of(reply, suite.prf), peer_hashes(reply), wanted(reply)
         methods = auth_methods.accepted(reply)
         asks, solution = reply.notify(NotifyType.PUZZLE), None
         if asks is not None:
+            self.demands = self.demands or Demands()
             work = self.demands.before_auth(sa, self.offered, asks, nonce_r + reply.spi_r)
             if not isinstance(work, PuzzleSolution):
                 return work
             solution = work
         shared = await CombineKe(self.pair, ke.public)
-        keys = derive_ike(suite, shared, sa.handshake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
+        keys = derive_ike(suite, shared, shake.nonce_i, nonce_r, sa.spi_i, reply.spi_r)
         # Nothing can fail from here on: a response that is found wrong has changed no facts.
         sa.spi_r, sa.suite, sa.keys = reply.spi_r, suite, keys
-        sa.handshake.nonce_r = nonce_r
-        sa.handshake.rounds, sa.handshake.intermediates = 0, 0
-        sa.handshake.int_auth_i, sa.handshake.int_auth_r = b"", b""
-        sa.handshake.hashes, sa.handshake.methods = hashes, methods
-        sa.handshake.ppk_in, sa.ppk = ppk_in, False
-        sa.handshake.solution = solution
+        shake.nonce_r, shake.hashes, shake.methods, shake.wanted = nonce_r, hashes, methods, certificates
+        shake.rounds, shake.intermediates, shake.int_auth_i, shake.int_auth_r = 0, 0, b"", b""
+        shake.ppk_in, shake.solution, sa.ppk = ppk_in, solution, False
         sa.redirect = ""  # this answer came before a stranger's could take us elsewhere
-        sa.extensions = extensions.agreed(sa.connection, reply)
-        sa.handshake.wanted = certificates
+        sa.extensions = extensions.agreed(connection, reply)
         judge_nat(sa, reply)
         to_natt_port(sa)
         return self._go_on(sa, taken)
@@ -259,10 +278,9 @@ class AnswerIkeSaInit(Answer):
 
     async def respond(self, sa: IkeSa, request: Message) -> Reply:
         """Raises NoProposalChosen, InvalidKe, PeerMisbehaved."""
-        ke = request.one(KE)
-        rounds = NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED in request.said
+        ke, said = request.one(KE), request.said
         try:
-            chosen, fitting = self._select(request.one(SA), rounds)
+            chosen, fitting = self._select(request.one(SA), NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED in said)
         except NoProposalChosen as refusal:
             if self.candidates:
                 sa.emit(ProposalMismatch(sa, "", str(refusal)))
@@ -271,13 +289,13 @@ class AnswerIkeSaInit(Answer):
         if suite.ke != ke.method:
             raise InvalidKe(suite.ke)
         nonce_i = nonce_of(request, suite.prf)
-        sa.connection = fitting[0]
-        away = redirect.send_away(sa, request, nonce_i)
-        if away is not None:
-            return away
+        sa.connection = connection = fitting[0]
+        if connection.redirect_to and redirect.follows(request):
+            return redirect.send_away(connection.redirect_to, nonce_i)
         public, shared = await AnswerKe(ke.method, ke.public, sa.random)
         nonce_r = sa.random(NONCE_OCTETS)
-        sa.handshake = Handshake(nonce_i=nonce_i, nonce_r=nonce_r, hashes=peer_hashes(request), candidates=fitting)
+        shake = Handshake(nonce_i=nonce_i, nonce_r=nonce_r, hashes=peer_hashes(request), candidates=fitting)
+        sa.handshake = shake
         sa.suite = suite
         sa.keys = derive_ike(suite, shared, nonce_i, nonce_r, sa.spi_i, sa.spi_r)
         # The initiator computed its hashes with SPIr zero, as it must (§2.23): judge by the request.
@@ -285,26 +303,27 @@ class AnswerIkeSaInit(Answer):
         sa.move(IkeState.CONNECTING)
         payloads: list[Payload] = [SA((chosen,)), KE(ke.method, public), Nonce(nonce_r)]
         payloads += nat_hashes(sa, sa.spi_r)
-        if sa.handshake.hashes is not None:
+        if shake.hashes is not None:
             payloads.append(HASHES_NOTIFY)
         told: list[Notify] = []
-        if NotifyType.USE_PPK in request.said or NotifyType.USE_PPK_INT in request.said:
-            sa.handshake.ppk_in = await ppk.taken(sa.connection, request)
-            told = ppk.answer(sa.handshake.ppk_in)
+        if NotifyType.USE_PPK in said or NotifyType.USE_PPK_INT in said:
+            shake.ppk_in = await ppk.taken(connection, request)
+            told = ppk.answer(shake.ppk_in)
         if _lists_rounds(chosen) or USE_PPK_INT in told:
             payloads.append(INTERMEDIATE_EXCHANGE_SUPPORTED)
         if [connection for connection in fitting if connection.has_rounds]:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)  # RFC 4739 §3.1; to others it is of no use
-        sa.extensions = extensions.agreed(sa.connection, request, *redirect.agreed(request))
+        sa.extensions = extensions.agreed(connection, request, *redirect.agreed(request))
         payloads += extensions.echoed(sa.extensions)
-        payloads += childless.announced(sa.connection)
+        payloads += childless.announced(connection)
         payloads += told
         if self.puzzle is not None and not suite.additional:
-            sa.handshake.puzzle = self.puzzle
+            shake.puzzle = self.puzzle
             payloads.append(puzzle_notify(self.puzzle))
         payloads += auth_methods.announced(fitting)
-        payloads[3:3] = await request_certificates(fitting)
-        payloads += announced(fitting)
+        if [each for each in fitting if each.wants_certificates]:
+            payloads[3:3] = await request_certificates(fitting)
+            payloads += announced(fitting)
         return Reply(payloads)
 
     def _select(self, offer: SA, rounds: bool) -> tuple[Proposal, tuple[Connection, ...]]:

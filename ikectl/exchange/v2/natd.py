@@ -10,6 +10,8 @@ from ikectl.wire.payload import Payload
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.notify import Notify
 
+SOURCE, DESTINATION = NotifyType.NAT_DETECTION_SOURCE_IP, NotifyType.NAT_DETECTION_DESTINATION_IP
+
 NOWHERE = Endpoint(bytes(4), 0)
 """The address in a hash that lies, for `encap = yes`."""
 
@@ -24,16 +26,15 @@ def nat_hashes(sa: IkeSa, spi_r: bytes, path: Path | None = None) -> list[Payloa
     lie = sa.connection is not None and sa.connection.encap
     source = NOWHERE if lie else path.local
     return [
-        Notify(NotifyType.NAT_DETECTION_SOURCE_IP, detection_hash(sa.spi_i, spi_r, source)),
-        Notify(NotifyType.NAT_DETECTION_DESTINATION_IP, detection_hash(sa.spi_i, spi_r, path.remote)),
+        Notify(SOURCE, detection_hash(sa.spi_i, spi_r, source)),
+        Notify(DESTINATION, detection_hash(sa.spi_i, spi_r, path.remote)),
     ]
 
 
 def judge_nat(sa: IkeSa, message: Message) -> None:
     """Take the NAT verdict of a message that came on the path of the SA into the facts."""
-    said = message.said
-    sources = [notify.data for notify in said.get(NotifyType.NAT_DETECTION_SOURCE_IP, ())]
-    destinations = [notify.data for notify in said.get(NotifyType.NAT_DETECTION_DESTINATION_IP, ())]
+    sources = [notify.data for notify in message.notifies(SOURCE)]
+    destinations = [notify.data for notify in message.notifies(DESTINATION)]
     sa.nat = judge(message.spi_i, message.spi_r, sa.path.local, sa.path.remote, sources, destinations)
     if sa.connection is not None and sa.connection.encap:
         sa.nat = Nat(True, sa.nat.remote, sa.nat.known)

@@ -27,9 +27,7 @@ class Redirected(Refused):
 
 
 def announced(sa: IkeSa) -> list[Payload]:
-    """What a client says in IKE_SA_INIT that may be sent on, and by whom it was sent here (§3)."""
-    if sa.connection is None or not sa.connection.follow_redirects:
-        return []
+    """What a client says in IKE_SA_INIT that follows, and by whom it was sent here (§3)."""
     return [redirected_from_notify(sa.redirected_from) if sa.redirected_from else SUPPORTED]
 
 
@@ -43,11 +41,8 @@ def agreed(request: Message) -> tuple[NotifyType, ...]:
     return (NotifyType.REDIRECT_SUPPORTED,) if follows(request) else ()
 
 
-def send_away(sa: IkeSa, request: Message, nonce: bytes) -> Reply | None:
-    """The response to IKE_SA_INIT that sends the client on, if it is to be and follows (§3)."""
-    gateway = sa.connection.redirect_to if sa.connection is not None else None
-    if not gateway or not follows(request):
-        return None
+def send_away(gateway: str, nonce: bytes) -> Reply:
+    """The response to IKE_SA_INIT that sends a client on which follows, of that nonce (§3)."""
     return Reply([redirect_notify(gateway, nonce)], close=f"sent to {gateway}")
 
 

@@ -58,8 +58,8 @@ class SessionResume(Exchange):
             Nonce(sa.handshake.nonce_i),
             Notify(NotifyType.TICKET_OPAQUE, self.ticket.octets),
             *nat_hashes(sa, bytes(8)),
-            *extensions.announced(sa.connection),
-            *redirect.announced(sa),
+            *extensions.announced(sa.connection.extras),
+            *(redirect.announced(sa) if sa.connection.follow_redirects else ()),
         ]
 
     async def on_cookie(self, sa: IkeSa, reply: Message) -> Next:
