@@ -129,7 +129,9 @@ def _wants(connection: Connection, now: Round) -> bool:
     )
 
 
-def _closest(specs: Iterable[AddressSpec], address: bytes, resolved: Resolved | None) -> int:
+def _closest(specs: Sequence[AddressSpec], address: bytes, resolved: Resolved | None) -> int:
+    if len(specs) == 1:
+        return specs[0].match(address, resolved)
     closest = NO_ADDRESS_MATCH
     for spec in specs:
         closeness = spec.match(address, resolved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ikectl.auth.base import AuthContext
 from ikectl.auth.eap.base import name_of, shown
@@ -21,7 +21,7 @@ from ikectl.exchange.v2.child import Keying
 from ikectl.exchange.v2.proofs import MAX_MESSAGES, check_keyed, context, establish, heard, keyed, own_identity
 from ikectl.exchange.v2.refusal import mismatch
 from ikectl.exchange.v2.riders import answers, says_first_contact
-from ikectl.iana.v2 import AuthMethod, ExchangeType, IdType, NotifyType
+from ikectl.iana.v2 import AuthMethod, IdType, NotifyType
 from ikectl.sa.events import AuthFailed, ChildFailed, Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.identity import NO_MATCH, Identity
@@ -57,7 +57,7 @@ class Admission:
     """The peer has another round to come."""
     eap: EapServer | None = None
     """The peer's round, while it goes on by EAP; until its AUTH came."""
-    rivals: list[Connection] = field(default_factory=list)
+    rivals: Sequence[Connection] = ()
     """Connections that want the same of it, of other users perhaps."""
     ppk: bytes = b""
     """Identity of the post-quantum key that was mixed in (RFC 8784, RFC 9867)."""
@@ -65,7 +65,7 @@ class Admission:
     """Who EAP proved the peer to be."""
     named: IDi | None = None
     """As whom the peer proves itself in the present round."""
-    last_words: list[Payload] = field(default_factory=list)
+    last_words: tuple[Payload, ...] = ()
     """What tells the peer that it is not let in, instead of AUTHENTICATION_FAILED."""
     messages: int = 0
 
@@ -92,9 +92,10 @@ class Admission:
         assert connection is not None
         if self.ours == len(connection.local):
             return told
-        alone = connection.local[self.ours].auth.kind is AuthKind.EAP  # then the peer's EAP ends this round of ours too
+        ours = self.ours
         payloads = await self._prove(sa, connection) + told
-        if self.ours < len(connection.local) and not alone:
+        # Where EAP is our proof, the peer's EAP ends this round of ours, too.
+        if self.ours < len(connection.local) and connection.local[ours].auth.kind is not AuthKind.EAP:
             if self.opening.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is None:
                 raise AuthenticationFailed(
                     f"the peer takes no second round of authentication (RFC 4739), and connection {connection.name} "
@@ -113,7 +114,7 @@ class Admission:
         shake.wanted = wanted(request, shake.wanted)
         shake.methods = shake.methods or auth_methods.accepted(request)
         # Behind EAP another round is announced with the AUTH that ends it.
-        more = None if proof is None else request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
+        more = None if proof is None else NotifyType.ANOTHER_AUTH_FOLLOWS in request.said
         connection = self._choose(shake.candidates, claimed, request, Round(_kind(proof), self.theirs, more))
         if not self.theirs:
             sa.remote_id = claimed
@@ -123,7 +124,7 @@ class Admission:
             assert sa.local_id is not None
             about = self.about = context(sa, connection, sa.local_id, claimed)
         remote, self.named = connection.remote[self.theirs], named
-        heard(about, sa, named)
+        heard(about, sa, named, claimed)
         if proof is None or more is None:
             self.connection = connection
             self.rivals = [each for each in shake.candidates if _alike_but_for_users(each, connection, self.theirs)]
@@ -135,7 +136,9 @@ class Admission:
                 # Nothing of EAP was said yet: a refusal as any other.
                 raise AuthenticationFailed(f"EAP cannot begin: {self.eap.why}")
             return [EAP.read(first)]
-        proof, about, told = await self._mix(sa, connection, request, proof)
+        told: list[Payload] = []
+        if sa.uses_ppk:
+            proof, about, told = await self._mix(sa, connection, request, proof)
         await verify(remote, about, proof, request.all(CERT))
         self.connection, self.more = connection, more
         self.theirs += 1
@@ -149,9 +152,9 @@ class Admission:
         Returns the proof to judge, what it rests on, and what to say of the key.
         Raises AuthenticationFailed if we have it not and the peer insists on it.
         """
-        about, shake, notify = self.about, sa.handshake, request.notify(NotifyType.PPK_IDENTITY)
-        assert about is not None and shake is not None and self.named is not None
-        if notify is None or shake.ppk_in is not ExchangeType.IKE_AUTH:
+        about, notify = self.about, request.notify(NotifyType.PPK_IDENTITY)
+        assert about is not None and self.named is not None
+        if notify is None:
             return proof, about, []
         if self.ppk:
             raise AuthenticationFailed("the peer names a post-quantum key a second time")
@@ -159,7 +162,8 @@ class Admission:
         if key is not None:
             ppk.mix(sa, key)
             sa.ppk, self.ppk = True, notify.data[1:]
-            self.about = heard(context(sa, connection, about.local_id, about.remote_id), sa, self.named)
+            renewed = context(sa, connection, about.local_id, about.remote_id)
+            self.about = heard(renewed, sa, self.named, about.remote_id)
             return proof, self.about, [ppk.IN_USE]
         excuse = request.notify(NotifyType.NO_PPK_AUTH)
         if excuse is None:
@@ -175,7 +179,7 @@ class Admission:
         if running:
             message = EAP.read(await eap.take(request.one(EAP).body()))
             if eap.verdict is False:
-                self.last_words = [message]
+                self.last_words = (message,)
                 raise AuthenticationFailed(f"EAP: {eap.why}")
             return [message]
         about, user = self.about, eap.identity
@@ -184,7 +188,10 @@ class Admission:
         assert about is not None
         more = request.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None
         connection = self._choose_by_user(user, more)
-        proof, about, told = await self._mix(sa, connection, request, request.one(AUTH))
+        proof = request.one(AUTH)
+        told: list[Payload] = []
+        if sa.uses_ppk:
+            proof, about, told = await self._mix(sa, connection, request, proof)
         check_keyed(about, eap.msk, proof)
         self.connection, self.more = connection, more
         if self.ours < len(connection.local) and connection.local[self.ours].auth.kind is AuthKind.EAP:
@@ -284,7 +291,8 @@ class AnswerIkeAuth(Answer):
         except (AuthenticationFailed, CredentialError) as failure:
             sa.emit(AuthFailed(sa, not isinstance(failure, CannotProve), str(failure)))
             # Every failure looks alike on the wire (§2.21.2).
-            return Reply(admission.last_words or [AUTHENTICATION_FAILED], close=f"authentication failed: {failure}")
+            last_words = admission.last_words or (AUTHENTICATION_FAILED,)
+            return Reply(list(last_words), close=f"authentication failed: {failure}")
         assert admission.connection is not None
         childless.check(admission.connection, admission.opening)
         sa.connection, sa.user = admission.connection, admission.user
@@ -302,8 +310,9 @@ class AnswerIkeAuth(Answer):
         nobody = sa.remote_id.kind is IdType.NULL and not admission.user
         unique = Unique.NO if nobody else admission.connection.unique  # there is none to be unique
         already = sa.env.connected(sa.local_id, sa.remote_id, admission.user) - dead
-        first = unique is not Unique.NEVER and says_first_contact(sa, admission.opening) and not sa.is_hidden
-        if not already or first:
+        if not already:
+            return
+        if unique is not Unique.NEVER and says_first_contact(sa, admission.opening) and not sa.is_hidden:
             return
         if unique is Unique.KEEP:
             raise AuthenticationFailed(

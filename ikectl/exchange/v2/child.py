@@ -125,7 +125,6 @@ async def offer(
     `asked`: the traffic, where it is not all that the configuration says; `whole`: no less will do.
     Raises BackendError when the kernel gives no SPI, TsUnacceptable where an inner address is missing.
     """
-    wanted = config.proposals
     packet = sa.env.sentries.packet(sa.name, config.name) if asked is None else None
     ts_local, ts_remote = asked or (virtual.own_offered(sa, config), children.peer_selectors(sa, config))
     made = ChildOffer(config, sa.path, {}, (), ts_local, ts_remote, whole)
@@ -133,9 +132,13 @@ async def offer(
         # RFC 7296 §2.9: the packet that wants the child goes first, so that a peer who narrows keeps it.
         made.ts_local = (packet.local, *made.ts_local)
         made.ts_remote = (packet.remote, *made.ts_remote)
+    offered: list[Proposal] = []
     try:
-        for protocol in dict.fromkeys([proposal.protocol for proposal in wanted]):
-            made.spis[protocol] = await AllocSpi(protocol, sa.path)
+        for number, protocol, _, transforms in proposals.offer(config.proposals, without_ke=without_ke):
+            spi = made.spis.get(protocol)
+            if spi is None:
+                spi = made.spis[protocol] = await AllocSpi(protocol, sa.path)
+            offered.append(Proposal(number, protocol, spi.to_bytes(4, "big"), transforms))
     except BackendError:
         await made.withdraw()
         raise
@@ -143,12 +146,7 @@ async def offer(
         cpi = await compression.reserve(sa, config, made.ts_local, made.ts_remote)
         if cpi:
             made.spis[Protocol.IPCOMP] = cpi
-    made.offered = tuple(
-        [
-            Proposal(number, protocol, made.spis[protocol].to_bytes(4, "big"), transforms)
-            for number, protocol, _, transforms in proposals.offer(wanted, without_ke=without_ke)
-        ]
-    )
+    made.offered = tuple(offered)
     return made
 
 
@@ -217,14 +215,15 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
 def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
     """What the reply chose. Raises PeerMisbehaved for what our offer did not allow, TsUnacceptable."""
     chosen = proposals.accepted(made.offered, one_proposal(reply))
-    transport = reply.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    said = reply.said
+    transport = NotifyType.USE_TRANSPORT_MODE in said
     ts_local, ts_remote, original = _answered(sa, made, reply, transport)
     if transport and not made.transport:
         raise PeerMisbehaved("the peer chose transport mode, which we did not ask for")
     if made.transport and not transport:
         # RFC 7296 §1.3.1: a responder may decline; we then must not keep the SA in tunnel mode.
         raise TsUnacceptable("the peer declined transport mode; set mode = tunnel here or transport there")
-    if reply.notify(NotifyType.ADDITIONAL_TS_POSSIBLE) is not None:
+    if NotifyType.ADDITIONAL_TS_POSSIBLE in said:
         sa.emit(Note(sa, _more(made, ts_local, ts_remote)))
     cpi = compression.taken(reply, made.spis.get(Protocol.IPCOMP, 0))
     return Agreed(
@@ -251,7 +250,8 @@ async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) ->
     chosen = agreed.chosen
     if int.from_bytes(chosen.spi, "big") in sa.orphans:
         raise Stillborn("the peer deleted the child before its answer reached us")
-    await made.withdraw(keep=(chosen.protocol, Protocol.IPCOMP) if agreed.cpi else (chosen.protocol,))
+    if len(made.spis) > 1:
+        await made.withdraw(keep=(chosen.protocol, Protocol.IPCOMP) if agreed.cpi else (chosen.protocol,))
     terms = agreed.terms(made.spis[chosen.protocol], made.spis.get(Protocol.IPCOMP, 0))
     child = build(sa, made.config, True, terms, keying, sa.way)
     await children.install(sa, child)
@@ -352,7 +352,7 @@ def _fitting(sa: IkeSa, request: Message, configured: tuple[Child, ...]) -> list
     Raises TsUnacceptable if there is none, AddressRequired if there could be one for an inner address.
     """
     offered = request.one(TSr).selectors, request.one(TSi).selectors
-    asked = request.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    asked = NotifyType.USE_TRANSPORT_MODE in request.said
     in_transport, why = (offered, "") if not (asked and sa.nat.found) else _substituted(sa, *offered)
     fitting: list[_Fit] = []
     for order, config in enumerate(configured):

@@ -95,29 +95,32 @@ class IkeAuth(Exchange):
     async def _first(self, sa: IkeSa) -> list[Payload]:
         connection = sa.connection
         assert sa.handshake is not None and connection is not None
-        _check_eap(connection)
+        by_eap = connection.remote[0].auth.kind is AuthKind.EAP
+        if by_eap:
+            _check_eap(connection)
         expected = connection.remote[0].id.identity
         sa.local_id = await own_identity(sa, connection.local[0])
         sa.remote_id = expected or ANYBODY
         progress = self.progress = Progress(context(sa, connection, sa.local_id, sa.remote_id))
         identity, *proof = await self._round(sa, progress)
         payloads: list[Payload] = [identity]
-        requests = await request_certificates((connection,))
         auth = proof.pop() if proof and isinstance(proof[-1], AUTH) else None
         payloads += proof
-        payloads += [*announced((connection,)), *requests]
+        if connection.wants_certificates:
+            payloads += announced((connection,))
+            payloads += await request_certificates((connection,))
         if expected is not None:
             payloads.append(IDr.of(expected))
         if auth is not None:
             payloads.append(auth)
         payloads += await self._along(sa, progress)
-        if connection.remote[0].auth.kind is AuthKind.EAP:
+        if by_eap:
             payloads.append(EAP_ONLY_AUTHENTICATION)
         payloads += progress.ppk
         if sa.handshake.methods is not None:
             # RFC 9593 §3.1
             payloads += auth_methods.announced((connection,))
-        if len(connection.local) + len(connection.remote) > 2:
+        if connection.has_rounds:
             payloads.append(MULTIPLE_AUTH_SUPPORTED)
             payloads += self._announcement(sa, progress)
         if sa.handshake.solution is not None:
@@ -148,7 +151,7 @@ class IkeAuth(Exchange):
             peer = progress.named
             progress.about = context(sa, connection, own, peer.identity if peer is not None else ANYBODY)
             if peer is not None:
-                heard(progress.about, sa, peer)
+                heard(progress.about, sa, peer, peer.identity)
         about, remote = progress.about, connection.remote
         if local.auth.kind is AuthKind.EAP:
             # Passwords that can be guessed from what is said are for a peer that proved itself before.
@@ -188,7 +191,7 @@ class IkeAuth(Exchange):
         assert sa.connection is not None
         progress.about = context(sa, sa.connection, progress.about.local_id, progress.about.remote_id)
         if progress.named is not None:
-            heard(progress.about, sa, progress.named)
+            heard(progress.about, sa, progress.named, progress.about.remote_id)
 
     def _hear_ppk(self, sa: IkeSa, progress: Progress, plain: IkeKeys, reply: Message) -> None:
         """Whether the peer has the key as well. Raises AuthenticationFailed if it must and has not."""
@@ -267,7 +270,7 @@ class IkeAuth(Exchange):
             return await self._converse(sa, progress, progress.eap, reply)
         if progress.ours < len(connection.local):
             return [*await self._round(sa, progress), *progress.ppk, *self._announcement(sa, progress)]
-        if reply.notify(NotifyType.ANOTHER_AUTH_FOLLOWS) is not None:
+        if NotifyType.ANOTHER_AUTH_FOLLOWS in reply.said:
             return []
         if progress.theirs != len(connection.remote):
             raise AuthenticationFailed(
@@ -310,7 +313,7 @@ class IkeAuth(Exchange):
         progress.named = named
         if not progress.theirs:
             sa.remote_id = claimed
-        heard(progress.about, sa, named)
+        heard(progress.about, sa, named, claimed)
         if progress.eap is not None:
             progress.eap.meet(claimed)
 
@@ -356,12 +359,14 @@ class IkeAuth(Exchange):
             return await self._undo(sa, offer, reply, str(failure))
         if offer is None:
             return Done()
-        single = singly(offer, self.token) if reply.notify(NotifyType.SINGLE_PAIR_REQUIRED) is not None else ()
+        said = reply.said
+        single = singly(offer, self.token) if NotifyType.SINGLE_PAIR_REQUIRED in said else ()
         if single:
             await offer.withdraw()
             return Done(follow=single)
-        if first_error(reply) is not None or not reply.all(SA):
-            return await self._undo(sa, offer, reply, refusal_text(first_error(reply), offer))
+        error = first_error(reply)
+        if error is not None or SA not in said:
+            return await self._undo(sa, offer, reply, refusal_text(error, offer))
         try:
             child = await agreement.accept(sa, offer, reply, keying)
         except (Refused, BackendError, PeerMisbehaved) as failure:
@@ -423,9 +428,8 @@ class IkeAuth(Exchange):
 
 
 def _check_eap(connection: Connection) -> None:
-    """Raises CredentialError where only the peer can begin: it is to prove itself by EAP, and we do not."""
-    local, remote = connection.local[0].auth.kind, connection.remote[0].auth.kind
-    if remote is AuthKind.EAP and local is not AuthKind.EAP:
+    """That the peer proves itself by EAP is for us to ask only if we do, too. Raises CredentialError."""
+    if connection.local[0].auth.kind is not AuthKind.EAP:
         raise CredentialError(
             f"connection {connection.name} waits for a peer that proves itself by EAP: only the peer can begin"
         )

@@ -31,6 +31,8 @@ MAX_PATHS = 8
 """Paths tried beside the one in use, at each repeat of a request."""
 
 LISTS = (NotifyType.ADDITIONAL_IP4_ADDRESS, NotifyType.ADDITIONAL_IP6_ADDRESS)
+SAY_SO = frozenset({*LISTS, NotifyType.NO_ADDITIONAL_ADDRESSES})
+"""What says which further addresses there are."""
 
 
 @dataclass(slots=True)
@@ -90,10 +92,9 @@ def take_list(mobility: Mobility, message: Message) -> bool:
 
     What is no host's is left out: requests go there when the path in use is silent.
     """
-    said = message.said
-    found = [additional_address(notify) for kind in LISTS if kind in said for notify in message.notifies(kind)]
-    if not found and NotifyType.NO_ADDITIONAL_ADDRESSES not in said:
+    if message.said.keys().isdisjoint(SAY_SO):
         return False
+    found = [additional_address(notify) for kind in LISTS for notify in message.notifies(kind)]
     mobility.peer_addresses = tuple(dict.fromkeys(filter(is_of_a_host, found)))[:MAX_ADDITIONAL]
     return True
 

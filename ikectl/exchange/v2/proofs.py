@@ -45,6 +45,7 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
     """What proving ourselves as `local_id` needs; `heard` adds the peer's side."""
     shake, suite, keys = sa.handshake, sa.suite, sa.keys
     assert shake is not None and suite is not None and keys is not None
+    own, other = (keys.sk_pi, keys.sk_pr) if sa.initiator else (keys.sk_pr, keys.sk_pi)
     return AuthContext(
         prf=suite.prf,
         octets_local=covered(sa, sa.initiator, IDi.of(local_id).body()),  # IDi and IDr are laid out alike
@@ -56,8 +57,8 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
         methods=shake.methods,
         authorities=shake.wanted.authorities,
         certs=_cert_policy(connection, shake.wanted) if connection.by_key_pair else BY_DEFAULT,
-        sk_local=keys.sk_pi if sa.initiator else keys.sk_pr,
-        sk_remote=keys.sk_pr if sa.initiator else keys.sk_pi,
+        sk_local=own,
+        sk_remote=other,
     )
 
 
@@ -73,10 +74,9 @@ def _cert_policy(connection: Connection, wanted: Wanted) -> CertPolicy:
     )
 
 
-def heard(about: AuthContext, sa: IkeSa, peer: IDi | IDr) -> AuthContext:
-    """The same once the peer's ID payload came, whose reserved octets AUTH covers too."""
-    identity = peer.identity
-    if identity != about.remote_id:
+def heard(about: AuthContext, sa: IkeSa, peer: IDi | IDr, identity: Identity) -> AuthContext:
+    """The same once the peer's ID payload came, with that identity; its reserved octets are covered by AUTH, too."""
+    if identity is not about.remote_id and identity != about.remote_id:
         about.remote_id, about.shared_key = identity, None
     about.octets_remote = covered(sa, not sa.initiator, peer.body())
     return about
