@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import NamedTuple
 
 from ikectl.crypto import transforms as table
@@ -50,7 +49,6 @@ MAX_REMEMBERED_TRANSFORMS = 64
 """A peer's longer proposals are judged afresh each time, so that what strangers leave here is bounded in octets too."""
 
 KNOWN_TYPES = frozenset(TransformType)
-_unknown_attributes = attrgetter("unknown")
 MAX_ADVISED = 16
 """Transforms of a peer's proposal that are worth showing in a line."""
 MAX_WORDS = 100
@@ -113,8 +111,11 @@ def _worth_remembering(received: Sequence[Proposal]) -> bool:
     left = MAX_REMEMBERED_TRANSFORMS
     for _, _, _, transforms in received:
         left -= 1 + len(transforms)
-        if left < 0 or any(map(_unknown_attributes, transforms)):
+        if left < 0:
             return False
+        for transform in transforms:
+            if transform.unknown:
+                return False
     return True
 
 

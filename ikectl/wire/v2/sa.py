@@ -35,7 +35,7 @@ _PROPOSAL_OCTETS = _PROPOSAL.size
 _TRANSFORM_OCTETS = _TRANSFORM.size
 _ATTRIBUTE_OCTETS = _ATTRIBUTE.size
 
-_FIRST_SPI_SIZE = 6  # where in the payload the first proposal says how long its SPI is
+_FIRST_SPI_SIZE = slice(6, 7)  # where in the payload the first proposal says how long its SPI is
 
 _LAST = 0
 _MORE_PROPOSALS = 2
@@ -85,7 +85,7 @@ class SA(Payload):
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        if len(body) > MAX_REMEMBERED_OCTETS or body[_FIRST_SPI_SIZE : _FIRST_SPI_SIZE + 1] != b"\0":
+        if len(body) > MAX_REMEMBERED_OCTETS or body[_FIRST_SPI_SIZE] != b"\0":
             return cls(_read_proposals(body))
         return cls(_remembered_proposals(body))
 
