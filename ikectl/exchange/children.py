@@ -110,17 +110,19 @@ def describe(
     if_id_in = config.if_id_in or sa.connection.if_id_in
     if_id_out = config.if_id_out or sa.connection.if_id_out
     key = _policy_key(sa, config, terms, (if_id_in, if_id_out))
-    # That of a trap for the very same traffic, so that what is asked for by its packets serves it, too.
-    trapped = sa.env.sentries.reqid(sa.name, config.name, path, key.ts_local, key.ts_remote)
-    policies = sa.env.reqids.take(key, trapped)
+    env, trapped = sa.env, 0
+    if env.sentries.standing:
+        # That of a trap for the very same traffic, so that what is asked for by its packets serves it, too.
+        trapped = env.sentries.reqid(sa.name, config.name, path, key.ts_local, key.ts_remote)
+    policies = env.reqids.take(key, trapped)
     if policies is None:
         raise TsUnacceptable(
             f"{' '.join(map(str, key.ts_local))} === {' '.join(map(str, key.ts_remote))} is held by "
-            f"{sa.env.reqids.neighbour(key)} at the same address, and packets for one would go to the other; set "
+            f"{env.reqids.neighbour(key)} at the same address, and packets for one would go to the other; set "
             "mark_in = %unique and mark_out = %unique" + (", or leave out reqid" if config.reqid else "")
         )
     return ChildSa(
-        uniqueid=sa.env.next_child(),
+        uniqueid=env.next_child(),
         ike=sa,
         config=config,
         initiator=initiator,

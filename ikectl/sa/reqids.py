@@ -118,17 +118,16 @@ class Reqids:
 
         The reqid of new ones is the configured one, else `given`, if that is not 0.
         """
-        places = _places(key)
-        for place in places:
-            for held in self._at(place):
+        found = [(place, self._at(place)) for place in _places(key)]  # a key is long: it is hashed as rarely as can be
+        for _, there in found:
+            for held in there:
                 if held.key == key:
                     held.children += 1
                     return held
                 if held.key.clashes(key):
                     return None
         made = Policies(key, key.reqid or given or self.fresh())
-        for place in places:
-            there = self._at(place)
+        for place, there in found:
             self._places[place] = (*there, made) if there else made
         return made
 

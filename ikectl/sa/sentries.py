@@ -62,25 +62,24 @@ class Sentries:
 
     due: list[tuple[str, str]] = field(default_factory=list)
     """Traps that close_action asks for; the engine sees to them."""
-    _standing: dict[tuple[str, str], Sentry] = field(default_factory=dict)
+    standing: dict[tuple[str, str], Sentry] = field(default_factory=dict)
+    """Often there are none."""
 
     def __iter__(self) -> Iterator[Sentry]:
         """In the order they were set."""
-        return iter(self._standing.values())
+        return iter(self.standing.values())
 
     def add(self, sentry: Sentry) -> None:
         """It stands."""
-        self._standing[sentry.connection, sentry.name] = sentry
+        self.standing[sentry.connection, sentry.name] = sentry
 
     def remove(self, sentry: Sentry) -> None:
         """It stands no longer."""
-        self._standing.pop((sentry.connection, sentry.name), None)
+        self.standing.pop((sentry.connection, sentry.name), None)
 
     def packet(self, connection: str, child: str) -> Packet | None:
         """The packet that waits for that child."""
-        if not self._standing:
-            return None
-        sentry = self._standing.get((connection, child))
+        sentry = self.standing.get((connection, child))
         return None if sentry is None else sentry.packet
 
     def reqid(
@@ -92,9 +91,7 @@ class Sentries:
         ts_remote: tuple[TrafficSelector, ...],
     ) -> int:
         """That of the trap which a child replaces, for exactly its traffic between its ends; 0: there is none."""
-        if not self._standing:
-            return 0
-        sentry = self._standing.get((connection, child))
+        sentry = self.standing.get((connection, child))
         if sentry is None or sentry.path is None or (ts_local, ts_remote) != (sentry.ts_local, sentry.ts_remote):
             return 0
         same = (sentry.path.local.address, sentry.path.remote.address) == (path.local.address, path.remote.address)

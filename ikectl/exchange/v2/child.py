@@ -125,7 +125,8 @@ async def offer(
     `asked`: the traffic, where it is not all that the configuration says; `whole`: no less will do.
     Raises BackendError when the kernel gives no SPI, TsUnacceptable where an inner address is missing.
     """
-    packet = sa.env.sentries.packet(sa.name, config.name) if asked is None else None
+    sentries = sa.env.sentries
+    packet = sentries.packet(sa.name, config.name) if sentries.standing and asked is None else None
     ts_local, ts_remote = asked or (virtual.own_offered(sa, config), children.peer_selectors(sa, config))
     made = ChildOffer(config, sa.path, {}, (), ts_local, ts_remote, whole)
     if packet is not None:

@@ -68,7 +68,7 @@ class AnswerMobike(AnswerRider):
 
 def listed(addresses: Sequence[bytes]) -> list[Payload]:
     """Each address as its notify (§4.2.2)."""
-    return [additional_address_notify(address) for address in addresses]
+    return list(map(additional_address_notify, addresses))
 
 
 async def further(sa: IkeSa, connection: Connection) -> tuple[bytes, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hmac import compare_digest
 
-from ikectl.auth.base import BY_DEFAULT, AuthContext, CertPolicy
+from ikectl.auth.base import AuthContext, CertPolicy
 from ikectl.auth.octets import signed_octets
 from ikectl.auth.psk import psk_auth
 from ikectl.config.model import AuthKind, Connection, Local, SendCert
@@ -46,20 +46,20 @@ def context(sa: IkeSa, connection: Connection, local_id: Identity, remote_id: Id
     shake, suite, keys = sa.handshake, sa.suite, sa.keys
     assert shake is not None and suite is not None and keys is not None
     own, other = (keys.sk_pi, keys.sk_pr) if sa.initiator else (keys.sk_pr, keys.sk_pi)
-    return AuthContext(
+    about = AuthContext(
         prf=suite.prf,
         octets_local=covered(sa, sa.initiator, IDi.of(local_id).body()),  # IDi and IDr are laid out alike
         octets_remote=b"",
         local_id=local_id,
         remote_id=remote_id,
         path=sa.path,
-        peer_hashes=shake.hashes,
-        methods=shake.methods,
-        authorities=shake.wanted.authorities,
-        certs=_cert_policy(connection, shake.wanted) if connection.by_key_pair else BY_DEFAULT,
         sk_local=own,
         sk_remote=other,
     )
+    if connection.by_key_pair:
+        about.peer_hashes, about.methods = shake.hashes, shake.methods
+        about.authorities, about.certs = shake.wanted.authorities, _cert_policy(connection, shake.wanted)
+    return about
 
 
 def _cert_policy(connection: Connection, wanted: Wanted) -> CertPolicy:
