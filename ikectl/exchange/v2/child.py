@@ -170,36 +170,36 @@ class Agreed:
     config: Child
     chosen: Proposal
     """With the SPI of the other end."""
-    ts_local: tuple[TrafficSelector, ...]
-    ts_remote: tuple[TrafficSelector, ...]
-    transport: bool
-    original: bytes = b""
-    """The peer's address behind its NAT, in transport mode."""
+    terms: Terms
+    """But for what we reserve for it: the SPI and the CPI by which we receive."""
     cpi: int = 0
     """The peer's CPI; 0 without IPComp."""
-    padded: bool = True
-    """The peer takes TFC padding."""
     further: bool = False
     """There would be more of the offered traffic in children of their own."""
 
     @property
     def suite(self) -> ChildSuite:
-        return ChildSuite.of(self.chosen)
+        return self.terms.suite
 
-    def terms(self, spi: int, cpi: int) -> Terms:
-        """With the SPI and the CPI by which we receive."""
-        return Terms(
-            self.chosen.protocol,
-            self.suite,
-            spi,
-            int.from_bytes(self.chosen.spi, "big"),
-            self.ts_local,
-            self.ts_remote,
-            self.transport,
-            companions=(Companion(Protocol.IPCOMP, cpi, self.cpi),) if cpi and self.cpi else (),
-            peer_original=self.original,
-            tfc_padding=self.config.tfc_padding if self.padded else 0,
-        )
+    def reserved(self, spi: int, cpi: int) -> Terms:
+        """The terms with what is reserved."""
+        terms = self.terms
+        terms.spi_in = spi
+        if cpi and self.cpi:
+            terms.companions = (Companion(Protocol.IPCOMP, cpi, self.cpi),)
+        return terms
+
+
+def _terms(
+    config: Child, chosen: Proposal, ts_local: Selectors, ts_remote: Selectors, transport: bool, message: Message
+) -> Terms:
+    """As the peer's `message` and what was chosen out of it have them."""
+    padding = config.tfc_padding
+    if padding and NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED in message.said:
+        padding = 0
+    spi_out = int.from_bytes(chosen.spi, "big")
+    suite = ChildSuite.of(chosen)
+    return Terms(chosen.protocol, suite, 0, spi_out, ts_local, ts_remote, transport, tfc_padding=padding)
 
 
 async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) -> ChildSa:
@@ -209,7 +209,7 @@ async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) ->
     TsUnacceptable for selectors outside of it, Stillborn, BackendError.
     """
     agreed = agree(sa, made, reply)
-    agreed.ts_local = virtual.own_agreed(sa, made.config, agreed.ts_local)
+    agreed.terms.ts_local = virtual.own_agreed(sa, made.config, agreed.terms.ts_local)
     return await settle(sa, made, agreed, keying)
 
 
@@ -227,9 +227,9 @@ def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
     if NotifyType.ADDITIONAL_TS_POSSIBLE in said:
         sa.emit(Note(sa, _more(made, ts_local, ts_remote)))
     cpi = compression.taken(reply, made.spis.get(Protocol.IPCOMP, 0))
-    return Agreed(
-        made.config, chosen, ts_local, ts_remote, transport, original, cpi, _takes_padding(made.config, reply)
-    )
+    terms = _terms(made.config, chosen, ts_local, ts_remote, transport, reply)
+    terms.peer_original = original
+    return Agreed(made.config, chosen, terms, cpi)
 
 
 def _more(made: ChildOffer, ts_local: Selectors, ts_remote: Selectors) -> str:
@@ -241,11 +241,6 @@ def _more(made: ChildOffer, ts_local: Selectors, ts_remote: Selectors) -> str:
     )
 
 
-def _takes_padding(config: Child, message: Message) -> bool:
-    """Whether the peer does; not looked at where nothing is to be padded."""
-    return not config.tfc_padding or message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None
-
-
 async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) -> ChildSa:
     """The child agreed on, standing in the kernel. Raises Stillborn, TsUnacceptable, BackendError."""
     chosen = agreed.chosen
@@ -253,7 +248,7 @@ async def settle(sa: IkeSa, made: ChildOffer, agreed: Agreed, keying: Keying) ->
         raise Stillborn("the peer deleted the child before its answer reached us")
     if len(made.spis) > 1:
         await made.withdraw(keep=(chosen.protocol, Protocol.IPCOMP) if agreed.cpi else (chosen.protocol,))
-    terms = agreed.terms(made.spis[chosen.protocol], made.spis.get(Protocol.IPCOMP, 0))
+    terms = agreed.reserved(made.spis[chosen.protocol], made.spis.get(Protocol.IPCOMP, 0))
     child = build(sa, made.config, True, terms, keying, sa.way)
     await children.install(sa, child)
     return child
@@ -313,13 +308,12 @@ def choose(
                 f"the peer offers {_list(fit.ts_remote)} === {_list(fit.ts_local)} in a rekeying, and the child has "
                 f"{_list(whole[1])} === {_list(whole[0])} (RFC 7296 §2.9.2)"
             )
-        original = b""
+        terms = _terms(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, request)
         if fit.transport and sa.nat.found:
-            original = children.original_address(sa, request.one(TSi).selectors)
+            terms.peer_original = children.original_address(sa, request.one(TSi).selectors)
         cpi = compression.offered(request) if fit.config.ipcomp else 0
-        padded = _takes_padding(fit.config, request)
         further = len(fitting) > 1 and _has_more(request, fit, fitting, without_ke)
-        return Agreed(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, original, cpi, padded, further)
+        return Agreed(fit.config, chosen, terms, cpi, further)
     assert failure is not None
     raise failure
 
@@ -423,11 +417,12 @@ class Promise:
     def payloads(self) -> tuple[SA, list[Payload]]:
         """The SA payload that answers, and TSi, TSr and mode."""
         number, protocol, _, transforms = self.choice.chosen
+        terms = self.choice.terms
         chosen = Proposal(number, protocol, self.spi.to_bytes(4, "big"), transforms)
-        beside = _beside(self.choice.transport, protocol is Protocol.ESP, self.cpi)
+        beside = _beside(terms.transport, protocol is Protocol.ESP, self.cpi)
         if self.choice.further:
             beside.append(ADDITIONAL_TS_POSSIBLE)
-        return SA((chosen,)), [TSi(self.choice.ts_remote), TSr(self.choice.ts_local), *beside]
+        return SA((chosen,)), [TSi(terms.ts_remote), TSr(terms.ts_local), *beside]
 
     async def keep(self, sa: IkeSa, keying: Keying, *, outbound: bool = True) -> ChildSa:
         """Set up the child. Raises BackendError, TsUnacceptable; nothing is left behind then.
@@ -436,7 +431,7 @@ class Promise:
         rekeying must be able to receive on the new SA first (RFC 7296 §2.8).
         """
         try:
-            child = build(sa, self.choice.config, False, self.choice.terms(self.spi, self.cpi), keying, sa.way)
+            child = build(sa, self.choice.config, False, self.choice.reserved(self.spi, self.cpi), keying, sa.way)
         except TsUnacceptable:
             await self.withdraw()
             raise
@@ -459,8 +454,8 @@ async def promise(sa: IkeSa, choice: Agreed) -> Promise:
     """Agree to the chosen child. Raises BackendError."""
     made = Promise(choice, await AllocSpi(choice.chosen.protocol, sa.path), sa.path)
     if choice.cpi:
-        made.cpi = await compression.reserve(sa, choice.config, choice.ts_local, choice.ts_remote)
-    if choice.config.mode is Mode.TRANSPORT and not choice.transport:
+        made.cpi = await compression.reserve(sa, choice.config, choice.terms.ts_local, choice.terms.ts_remote)
+    if choice.config.mode is Mode.TRANSPORT and not choice.terms.transport:
         sa.emit(Note(sa, f"child {choice.config.name}: the peer did not ask for transport mode; using tunnel mode"))
     return made
 

@@ -41,6 +41,9 @@ def next_method(sa: IkeSa) -> KeyExchangeMethod | None:
 
 def follow(child: Child | None, token: int, sa: IkeSa) -> Exchange:
     """What comes next on the way to an established SA."""
+    assert sa.suite is not None and sa.handshake is not None
+    if not sa.suite.additional and sa.handshake.ppk_in is None:
+        return IkeAuth(child, token)
     due = next_method(sa) is not None or ppk.is_due(sa)
     return IkeIntermediate(child, token) if due else IkeAuth(child, token)
 

@@ -33,8 +33,9 @@ def nat_hashes(sa: IkeSa, spi_r: bytes, path: Path | None = None) -> list[Payloa
 
 def judge_nat(sa: IkeSa, message: Message) -> None:
     """Take the NAT verdict of a message that came on the path of the SA into the facts."""
-    sources = [notify.data for notify in message.notifies(SOURCE)]
-    destinations = [notify.data for notify in message.notifies(DESTINATION)]
+    said = message.said
+    sources = [notify.data for notify in said.get(SOURCE, ())]
+    destinations = [notify.data for notify in said.get(DESTINATION, ())]
     sa.nat = judge(message.spi_i, message.spi_r, sa.path.local, sa.path.remote, sources, destinations)
     if sa.connection is not None and sa.connection.encap:
         sa.nat = Nat(True, sa.nat.remote, sa.nat.known)
