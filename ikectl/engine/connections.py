@@ -335,8 +335,8 @@ class Connections:
         sa = machine.sa
         connection = sa.connection
         assert connection is not None
-        self._run_ended(machine)
         if sa.VERSION == 1:
+            self._run_ended(machine)
             self._succeed(machine, now)
         elif not sa.initiator and sa.resumes is not None:
             self._close_resumed(sa.resumes, now)

@@ -199,16 +199,15 @@ class Driver(Generic[S]):
         self._next()
 
     def receive(self, header: Header, datagram: bytes, path: Path, now: float) -> None:
-        """A datagram for this SA, marker taken off, its header read."""
+        """A datagram for this SA, marker taken off, its header read.
+
+        A defect in its handling, which a peer may have found, ends this SA and nothing else.
+        """
         self.now = now
         if self._running is not None:
             if len(self._inbox) < INBOX_LIMIT:
-                self._inbox += (partial(self._guarded_take, header, datagram, path),)
+                self._inbox += (partial(self._take, header, datagram, path),)
             return
-        self._guarded_take(header, datagram, path)
-
-    def _guarded_take(self, header: Header, datagram: bytes, path: Path) -> None:
-        """Handle a datagram; a defect there, which a peer may have found, ends this SA and nothing else."""
         try:
             self._take(header, datagram, path)
         except Exception as defect:
@@ -346,7 +345,10 @@ class Driver(Generic[S]):
         while self._inbox and self._running is None:
             first, *rest = self._inbox
             self._inbox = tuple(rest)
-            first()
+            try:
+                first()
+            except Exception as defect:
+                self._fault(defect)
 
     def _next(self) -> None:
         """Begin what waits, if nothing runs: errands first, then exchanges. Whatever runs comes here when it ends."""
@@ -375,9 +377,11 @@ class Driver(Generic[S]):
             self.outside.abandon(running[2])
             running[0].close()
 
-    def _send(self, octets: bytes, path: Path) -> None:
-        self.last_sent = self.now
-        self.outside.transmit(octets, path)
+    def _send(self, datagrams: tuple[bytes, ...], path: Path) -> None:
+        """Send all datagrams of one message."""
+        for octets in datagrams:
+            self.last_sent = self.now
+            self.outside.transmit(octets, path)
 
     def _follow(self, path: Path) -> None:
         """What proved itself came on another path: go there, if the peer is behind a NAT (RFC 7296 §2.23).

@@ -323,7 +323,8 @@ class Engine:
         if state is IkeState.ESTABLISHED:
             if sa.established_at:
                 return
-            self._router.drop_half_open(driver)
+            if not sa.initiator:
+                self._router.drop_half_open(driver)
             driver.established(now)
             self.connections.joined(driver)
             self.connections.established(driver, now)

@@ -114,7 +114,7 @@ class Talk(Driver[IsakmpSa]):
         """The peer's first message came again."""
         conversation = self.conversations.get(0)
         if conversation is not None and conversation.may_repeat(mark(datagram)):
-            self._send_all(conversation.sent, path)
+            self._send(conversation.sent, path)
 
     # -- our turns -------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class Talk(Driver[IsakmpSa]):
         elif marked in conversation.marks:
             if conversation.may_repeat(marked):
                 # Not to where the copy came from: anybody may have sent that.
-                self._send_all(conversation.sent, conversation.path or sa.path)
+                self._send(conversation.sent, conversation.path or sa.path)
             return
         elif conversation.over or not _belongs(conversation.exchange, kind):
             self._drop(path, f"{kind} under a message ID that served already")
@@ -226,7 +226,7 @@ class Talk(Driver[IsakmpSa]):
         if self.sa.state is not IkeState.CONNECTING or phase1 is None or phase1.ours or not phase1.sent:
             return
         if path.remote.address == self.sa.path.remote.address and phase1.may_repeat(phase1.marks[-1]):
-            self._send_all(phase1.sent, phase1.path or self.sa.path)
+            self._send(phase1.sent, phase1.path or self.sa.path)
 
     def _undecryptable(self, kind: ExchangeType, why: str) -> None:
         """What the peer says under the keys of phase 1 makes no sense: most likely the pre-shared keys differ.
@@ -333,13 +333,9 @@ class Talk(Driver[IsakmpSa]):
         sa.octets += len(octets)
         conversation.said(self.fragmentation.cut(sa, octets))
         path = conversation.path or sa.path
-        self._send_all(conversation.sent, path)
+        self._send(conversation.sent, path)
         kind, number = conversation.exchange.type, conversation.message_id
         sa.emit(MessageSent(sa, kind, number, None, payloads, len(octets), path))
-
-    def _send_all(self, datagrams: tuple[bytes, ...], path: Path) -> None:
-        for datagram in datagrams:
-            self._send(datagram, path)
 
     def _wait(self, conversation: Conversation) -> None:
         """Repeat our message until the peer answers, where that is for us to do."""
@@ -445,7 +441,7 @@ class Talk(Driver[IsakmpSa]):
             conversation.tries += 1
             step, number = exchange.step, conversation.message_id
             self.sa.emit(Retransmitted(self.sa, exchange.type, number, conversation.tries, step))
-            self._send_all(conversation.sent, conversation.path or self.sa.path)
+            self._send(conversation.sent, conversation.path or self.sa.path)
             self._wait(conversation)
         elif stranger:
             return  # the half-open timer ends it

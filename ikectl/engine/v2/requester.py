@@ -101,7 +101,10 @@ class Requester(Dialler):
 
     def _follow_up(self, follow: tuple[Exchange, ...]) -> None:
         """What follows from a message goes before all that waits, unless something there serves it already."""
-        begun = (*self.active, *self.queue) if self.queue or self.window.in_flight else ()
+        if not self.queue and not self.window.in_flight:
+            self.queue.extend(follow)
+            return
+        begun = (*self.active, *self.queue)
         self.queue[:0] = [wanted for wanted in follow if not any(each.serves(wanted) for each in begun)]
 
     def _begin_next(self) -> None:

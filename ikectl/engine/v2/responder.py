@@ -79,7 +79,7 @@ class Responder(Settler):
 
     def repeat(self, datagram: bytes, path: Path) -> None:
         """The last request again: say the same (RFC 7296 §2.1)."""
-        self._transmit(self.window.repeat(0, datagram), path)
+        self._send(self.window.repeat(0, datagram), path)
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
         sa, number = self.sa, header.message_id
@@ -150,7 +150,7 @@ class Responder(Settler):
             return False
         if synchrony.asked == mark(datagram):
             if self.window.expected == synchrony.highest:  # else the member has its answer: it goes on
-                self._transmit(synchrony.answer, path)
+                self._send(synchrony.answer, path)
             return True
         try:
             message = open_message(sa, header, datagram)
@@ -178,7 +178,7 @@ class Responder(Settler):
         sa, payloads = self.sa, list[Payload]([message_id_sync_notify(position)])
         datagrams = write(sa, ExchangeType.INFORMATIONAL, 0, True, payloads, self._longest)
         synchrony.highest, synchrony.asked, synchrony.answer = position.receive, mark(datagram), datagrams
-        self._transmit(datagrams, path)
+        self._send(datagrams, path)
         sa.emit(MessageSent(sa, ExchangeType.INFORMATIONAL, 0, True, payloads, sum(map(len, datagrams)), path))
         sa.emit(
             Note(
@@ -207,7 +207,7 @@ class Responder(Settler):
                 sa.emit(
                     Note(sa, f"our answer to {header.exchange} seems not to arrive: sending it in smaller fragments")
                 )
-        self._transmit(reply, path)
+        self._send(reply, path)
 
     def _has_worked(self, shake: Handshake, header: Header, datagram: bytes) -> bool:
         """Whether an IKE_AUTH shows the solution that is due, in clear; one that has is enough (RFC 8019 §7.2.4)."""
@@ -296,7 +296,7 @@ class Responder(Settler):
             shake.request, shake.response = datagram, datagrams[0]
         elif shake is not None:
             self._wait_for_more()
-        self._transmit(datagrams, path)
+        self._send(datagrams, path)
         octets = sum(map(len, datagrams))
         sa.emit(MessageSent(sa, exchange, number, True, reply.payloads, octets, path))
         if reply.close is not None:

@@ -45,15 +45,10 @@ class Roamer(Driver[IkeSa]):
             return made
         return (*(request.purpose for request in self.window.in_flight), *made)
 
-    def _transmit(self, datagrams: tuple[bytes, ...], path: Path) -> None:
-        """Send all datagrams of one message."""
-        for octets in datagrams:
-            self._send(octets, path)
-
     def _send_request(self, request: InFlight) -> None:
         """Send it, once more or for the first time, where the SA is."""
         request.sent_on, request.heard_at = self.sa.path, self.last_heard
-        self._transmit(request.datagrams, self.sa.path)
+        self._send(request.datagrams, self.sa.path)
 
     def _heard(self, path: Path) -> None:
         """An authentic message came: the peer lives, and this is where (RFC 7296 §2.11, §2.23)."""
@@ -153,7 +148,7 @@ class Roamer(Driver[IkeSa]):
             return
         self.sa.mobility.probed = paths or ()
         for path in paths or ():
-            self._transmit(request.datagrams, path)
+            self._send(request.datagrams, path)
 
     def _remapped(self, child: ChildSa, remote: Endpoint) -> None:
         """With MOBIKE it is the initiator who moves the SA (§3.8). ESP alone follows, and to another port alone:
