@@ -335,7 +335,7 @@ def _rdns(der: bytes) -> tuple[Rdn, ...] | None:
         return None
 
 
-@lru_cache(128)
+@lru_cache(32)
 def _folded(kind: IdType, data: bytes) -> bytes:
     """Remembered for a while: it is asked for several times while an SA is made."""
     if kind in _TEXT_KINDS:

@@ -12,8 +12,11 @@ from ikectl.values.record import record
 from ikectl.values.selector import TrafficSelector
 from ikectl.wire.payload import Payload, payload
 
-REMEMBERED = 1024
-"""Many peers ask for the same networks; they share the objects then: payloads, and selectors of longer ones."""
+REMEMBERED_SELECTORS = 1024
+"""Many peers ask for the same networks; they share the objects then."""
+
+REMEMBERED_PAYLOADS = 32
+"""What peer after peer asks for is not even read again. What only one of them asks for is soon forgotten."""
 
 MAX_REMEMBERED_OCTETS = 100
 """Payloads of more than a few selectors are read afresh each time, for somebody unproven may have sent them."""
@@ -74,7 +77,7 @@ class TSr(Selectors):
     unknown: tuple[bytes, ...] = ()
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(REMEMBERED_PAYLOADS)
 def _read_selectors(body: bytes) -> tuple[tuple[TrafficSelector, ...], tuple[bytes, ...]]:
     """Those of types that we know, and the others."""
     (count,) = _SELECTORS.unpack_from(body)
@@ -96,7 +99,7 @@ def _read_selectors(body: bytes) -> tuple[tuple[TrafficSelector, ...], tuple[byt
     return tuple(known), tuple(unknown)
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(REMEMBERED_SELECTORS)
 def _read_selector(octets: bytes) -> TrafficSelector:
     v6 = octets[0] == _V6
     layout = _SELECTOR_V6 if v6 else _SELECTOR_V4
