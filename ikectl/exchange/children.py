@@ -9,7 +9,7 @@ from ikectl.errors import BackendError, TsUnacceptable
 from ikectl.iana.v2 import Protocol
 from ikectl.sa.asks import FreeSpi, InstallChild, MovePath, RemoveChild, SkipNumbers
 from ikectl.sa.association import Association
-from ikectl.sa.child_sa import ChildSa, ChildState, Companion
+from ikectl.sa.child_sa import NOTHING_PARTICULAR, ChildSa, ChildState, Particulars
 from ikectl.sa.events import ChildDown, ChildUp, Note
 from ikectl.sa.reqids import PolicyKey
 from ikectl.values.path import Endpoint, Path
@@ -28,16 +28,7 @@ class Terms:
     ts_local: tuple[TrafficSelector, ...]
     ts_remote: tuple[TrafficSelector, ...]
     transport: bool
-    life_time: int = 0
-    """Seconds both agreed on at most; 0: the configuration alone counts."""
-    life_bytes: int = 0
-    """Octets, likewise."""
-    companions: tuple[Companion, ...] = ()
-    """The other SAs of a bundle."""
-    peer_original: bytes = b""
-    """The peer's packed address behind its NAT, for transport mode."""
-    tfc_padding: int = 0
-    """Octets to which to pad what we send; 0: none."""
+    particulars: Particulars = NOTHING_PARTICULAR
 
 
 Selectors = tuple[TrafficSelector, ...]
@@ -139,11 +130,7 @@ def describe(
         if_id_in=if_id_in,
         if_id_out=if_id_out,
         keys=keys,
-        companions=terms.companions,
-        peer_original=terms.peer_original,
-        tfc_padding=terms.tfc_padding,
-        life_time=terms.life_time,
-        life_bytes=terms.life_bytes,
+        particulars=terms.particulars,
     )
 
 

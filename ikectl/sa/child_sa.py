@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ikectl.config.model import Child, Mode
 from ikectl.crypto.kdf_v2 import ChildKeys
@@ -69,6 +69,26 @@ class Companion:
     keys: ChildKeys | None = None
 
 
+class Particulars(NamedTuple):
+    """What only some children have."""
+
+    life_time: int = 0
+    """Seconds that both ends agreed on at most (IKEv1, RFC 2407 §4.5.4); 0: the configuration alone counts."""
+    life_bytes: int = 0
+    """Octets that both ends agreed on at most (IKEv1); 0: the configuration alone counts."""
+    companions: tuple[Companion, ...] = ()
+    """The other SAs of its bundle. With ESP the child's own `protocol` is ESP, and AH only without it."""
+    peer_original: bytes = b""
+    """The peer's packed address behind its NAT, as it says in NAT-OA (RFC 3947 §5.2) or in its selectors (RFC 7296
+    §2.23.1); transport mode only."""
+    tfc_padding: int = 0
+    """Octets to which packets are padded on their way out; 0: none, be it that the peer does not take padding."""
+
+
+NOTHING_PARTICULAR = Particulars()
+"""Shared by all others."""
+
+
 @dataclass(slots=True, eq=False)
 class ChildSa:
     """One pair of unidirectional SAs (RFC 7296 §1.3, RFC 4301).
@@ -113,17 +133,7 @@ class ChildSa:
     used_at: float = 0.0
     """When it, or what it replaced, last carried a packet, and when somebody looked; kept where `inactivity` counts."""
     looked_at: float = 0.0
-    life_time: int = 0
-    """Seconds that both ends agreed on at most (IKEv1, RFC 2407 §4.5.4); 0: the configuration alone counts."""
-    life_bytes: int = 0
-    """Octets that both ends agreed on at most (IKEv1); 0: the configuration alone counts."""
-    companions: tuple[Companion, ...] = ()
-    """The other SAs of its bundle. With ESP the child's own `protocol` is ESP, and AH only without it."""
-    peer_original: bytes = b""
-    """The peer's packed address behind its NAT, as it says in NAT-OA (RFC 3947 §5.2) or in its selectors (RFC 7296
-    §2.23.1); transport mode only."""
-    tfc_padding: int = 0
-    """Octets to which packets are padded on their way out; 0: none, be it that the peer does not take padding."""
+    particulars: Particulars = NOTHING_PARTICULAR
     given_marks: ChildMarks | None = None
     """Marks that are this child's own (`Marks`); None: those of the configuration."""
 
@@ -133,6 +143,26 @@ class ChildSa:
         return self.policies.reqid
 
     @property
+    def life_time(self) -> int:
+        return self.particulars.life_time
+
+    @property
+    def life_bytes(self) -> int:
+        return self.particulars.life_bytes
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        return self.particulars.companions
+
+    @property
+    def peer_original(self) -> bytes:
+        return self.particulars.peer_original
+
+    @property
+    def tfc_padding(self) -> int:
+        return self.particulars.tfc_padding
+
+    @property
     def marks(self) -> ChildMarks:
         """The marks of its policies and SAs."""
         return self.given_marks or ChildMarks.of(self.config)
@@ -140,7 +170,7 @@ class ChildSa:
     def forget_keys(self) -> None:
         """Both halves stand: nothing needs the keys any more."""
         self.keys = None
-        for companion in self.companions:
+        for companion in self.particulars.companions:
             companion.keys = None
 
     def move(self, state: ChildState) -> None:

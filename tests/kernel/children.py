@@ -14,7 +14,7 @@ from ikectl.crypto.kdf_v2 import ChildKeys
 from ikectl.crypto.proposal import ChildSuite, parse_proposal
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.netlink import NetlinkKernel
-from ikectl.sa.child_sa import ChildSa, Companion
+from ikectl.sa.child_sa import ChildSa, Companion, Particulars
 from ikectl.sa.env import Env
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.reqids import Policies, PolicyKey
@@ -87,7 +87,7 @@ def child(
         if_id_in=config.get("if_id_in", 0),
         if_id_out=config.get("if_id_out", 0),
         keys=keys(chosen, seed),
-        companions=tuple(companion(protocol, seed) for protocol in beside),
+        particulars=Particulars(companions=tuple(companion(protocol, seed) for protocol in beside)),
     )
 
 

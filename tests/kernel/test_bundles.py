@@ -13,7 +13,7 @@ from ikectl.errors import BackendError
 from ikectl.iana.v2 import Protocol
 from ikectl.kernel.backend import FIRST_CPI, LAST_CPI, Expired
 from ikectl.kernel.dryrun import DryRun
-from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.child_sa import ChildSa, Particulars
 from ikectl.values.path import Endpoint, Path
 from tests.kernel.children import LEFT_INNER, RIGHT_INNER, Ends, adapters, child, companion, moved, path, selectors
 from tests.kernel.test_xfrm_traffic import load_module
@@ -158,7 +158,7 @@ def test_a_successor_has_companions_of_its_own(ends: Ends, pair: Pair) -> None:
 def test_nothing_is_left_when_one_sa_of_the_bundle_cannot_stand(ends: Ends, pair: Pair) -> None:
     mine, _ = ends.pair(beside=(AH, IPCOMP))
     lame = replace(mine.companions[0], suite=None, spi_out=mine.companions[1].spi_out)  # IPComp with AH's name
-    mine.companions = (lame, mine.companions[1])
+    mine.particulars = Particulars(companions=(lame, mine.companions[1]))
     with pytest.raises(BackendError):
         ends.left.install(mine)
     assert empty(pair.left)

@@ -21,6 +21,7 @@ from ikectl.kernel.algorithms import AEADS, CIPHERS, MACS
 from ikectl.kernel.backend import Expired, Mapped
 from ikectl.kernel.netlink import NetlinkKernel
 from ikectl.kernel.policies import FIRST_INDEX
+from ikectl.sa.child_sa import Particulars
 from ikectl.values.path import Endpoint, Path
 from tests.kernel.children import LEFT_INNER, RIGHT_INNER, Ends, adapters, child, keys, moved, path, selectors
 from tests.kernel.test_xfrm_traffic import encap_socket
@@ -221,7 +222,7 @@ def test_header_options_the_other_way(ends: Ends, pair: Pair) -> None:
 def test_padding_hides_the_length(ends: Ends, pair: Pair, octets: int) -> None:
     """TFC (RFC 4303 §2.7): a small packet is as long as that on its way, and the other kernel takes it off again."""
     mine, theirs = ends.pair()
-    mine.tfc_padding = octets
+    mine.particulars = Particulars(tfc_padding=octets)
     ends.left.install(mine)
     ends.right.install(theirs)
     (outward,) = (sa for sa in sas(pair.left) if sa.spi == mine.spi_out)

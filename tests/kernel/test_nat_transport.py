@@ -22,7 +22,7 @@ import pytest
 from ikectl.config.model import Fresh, Mark, Mode
 from ikectl.errors import BackendError
 from ikectl.kernel.netlink import NetlinkKernel
-from ikectl.sa.child_sa import ChildSa
+from ikectl.sa.child_sa import ChildSa, Particulars
 from ikectl.sa.marks import Marks
 from ikectl.values.path import Endpoint, Path
 from ikectl.values.selector import TrafficSelector
@@ -111,7 +111,7 @@ class Stage:
         outside = Endpoint.parse(SERVER, NATT), Endpoint.parse(OUTSIDE, self.nat_port(client))
         theirs = child(Path(*inside), local=(remote,), remote=(local,), **facts)
         ours = child(Path(*outside), initiator=False, local=(local,), remote=(remote,), **facts, **config)
-        ours.peer_original = ip_address(INSIDE[client]).packed
+        ours.particulars = Particulars(peer_original=ip_address(INSIDE[client]).packed)
         ours.given_marks = self.marks.take(ours.config)
         ours.spi_in = theirs.spi_out = self.kernels["server"].alloc_spi(ours.protocol, ours.path)
         theirs.spi_in = ours.spi_out = self.kernels[client].alloc_spi(theirs.protocol, theirs.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ikectl.config.model import MAX_PAIRS, Child, Mode
 from ikectl.crypto.kdf_v1 import derive_child
@@ -21,7 +22,7 @@ from ikectl.exchange.v1.natt import MODES, is_draft, mode_of
 from ikectl.iana.v1 import EncapsulationMode, IdType, Phase2Attribute, ProtocolId
 from ikectl.iana.v2 import KeyExchangeMethod, Protocol
 from ikectl.sa.asks import AllocSpi, FreeSpi
-from ikectl.sa.child_sa import ChildSa, Companion
+from ikectl.sa.child_sa import ChildSa, Companion, Particulars
 from ikectl.sa.events import Note
 from ikectl.sa.isakmp_sa import IsakmpSa
 from ikectl.values.path import Path
@@ -333,16 +334,24 @@ def build(
         else:
             companions.append(made)
     assert leading is not None and leading.suite is not None
+    transport = choice.mode in TRANSPORT
     terms = Terms(
         leading.protocol,
         leading.suite,
         leading.spi_in,
         leading.spi_out,
         *(dhcp.selectors(sa, config) if dhcp.is_dhcp(config) else (pair[:1], pair[1:])),
-        choice.mode in TRANSPORT,
-        choice.lifetime.seconds,
-        choice.lifetime.kilobytes * 1024,
-        tuple(companions),
-        original if choice.mode in TRANSPORT else b"",
+        transport,
+        _of_lifetime(choice.lifetime),
     )
+    if companions:
+        terms.particulars = terms.particulars._replace(companions=tuple(companions))
+    if original and transport:
+        terms.particulars = terms.particulars._replace(peer_original=original)
     return children.describe(sa.home, config, initiator, terms, spis.path, leading.keys)
+
+
+@lru_cache(64)
+def _of_lifetime(agreed: Lifetime) -> Particulars:
+    """One object for all children of that lifetime."""
+    return Particulars(agreed.seconds, agreed.kilobytes * 1024)

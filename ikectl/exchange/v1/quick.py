@@ -466,7 +466,8 @@ def _hear_lifetime(sa: IsakmpSa, made: ChildSa, seconds: int) -> None:
     if seconds:
         if not made.life_time or seconds < made.life_time:
             sa.emit(Note(sa, f"the peer ends child {made.name} after {seconds} seconds"))
-        made.life_time = min(filter(None, (made.life_time, seconds)))
+        shorter = min(filter(None, (made.life_time, seconds)))
+        made.particulars = made.particulars._replace(life_time=shorter)
 
 
 def _tell(sa: IsakmpSa, child: str, failure: IkectlError) -> None:

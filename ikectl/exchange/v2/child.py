@@ -21,7 +21,7 @@ from ikectl.exchange.children import Selectors, Terms
 from ikectl.exchange.v2 import compression, virtual
 from ikectl.iana.v2 import KeyExchangeMethod, NotifyType, Protocol, TransformType
 from ikectl.sa.asks import AllocSpi, FreeSpi
-from ikectl.sa.child_sa import ChildSa, Companion
+from ikectl.sa.child_sa import ChildSa, Companion, Particulars
 from ikectl.sa.events import Note
 from ikectl.sa.followups import Reserved
 from ikectl.sa.ike_sa import IkeSa
@@ -186,7 +186,7 @@ class Agreed:
         terms = self.terms
         terms.spi_in = spi
         if cpi and self.cpi:
-            terms.companions = (Companion(Protocol.IPCOMP, cpi, self.cpi),)
+            terms.particulars = terms.particulars._replace(companions=(Companion(Protocol.IPCOMP, cpi, self.cpi),))
         return terms
 
 
@@ -194,12 +194,11 @@ def _terms(
     config: Child, chosen: Proposal, ts_local: Selectors, ts_remote: Selectors, transport: bool, message: Message
 ) -> Terms:
     """As the peer's `message` and what was chosen out of it have them."""
-    padding = config.tfc_padding
-    if padding and NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED in message.said:
-        padding = 0
     spi_out = int.from_bytes(chosen.spi, "big")
-    suite = ChildSuite.of(chosen)
-    return Terms(chosen.protocol, suite, 0, spi_out, ts_local, ts_remote, transport, tfc_padding=padding)
+    terms = Terms(chosen.protocol, ChildSuite.of(chosen), 0, spi_out, ts_local, ts_remote, transport)
+    if config.tfc_padding and NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED not in message.said:
+        terms.particulars = Particulars(tfc_padding=config.tfc_padding)
+    return terms
 
 
 async def accept(sa: IkeSa, made: ChildOffer, reply: Message, keying: Keying) -> ChildSa:
@@ -228,7 +227,8 @@ def agree(sa: IkeSa, made: ChildOffer, reply: Message) -> Agreed:
         sa.emit(Note(sa, _more(made, ts_local, ts_remote)))
     cpi = compression.taken(reply, made.spis.get(Protocol.IPCOMP, 0))
     terms = _terms(made.config, chosen, ts_local, ts_remote, transport, reply)
-    terms.peer_original = original
+    if original:
+        terms.particulars = terms.particulars._replace(peer_original=original)
     return Agreed(made.config, chosen, terms, cpi)
 
 
@@ -310,7 +310,8 @@ def choose(
             )
         terms = _terms(fit.config, chosen, fit.ts_local, fit.ts_remote, fit.transport, request)
         if fit.transport and sa.nat.found:
-            terms.peer_original = children.original_address(sa, request.one(TSi).selectors)
+            original = children.original_address(sa, request.one(TSi).selectors)
+            terms.particulars = terms.particulars._replace(peer_original=original)
         cpi = compression.offered(request) if fit.config.ipcomp else 0
         further = len(fitting) > 1 and _has_more(request, fit, fitting, without_ke)
         return Agreed(fit.config, chosen, terms, cpi, further)
