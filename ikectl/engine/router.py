@@ -23,7 +23,7 @@ from ikectl.iana.v2 import ExchangeType, NotifyType
 from ikectl.sa.events import Dropped, Note
 from ikectl.values.path import Path
 from ikectl.values.record import record
-from ikectl.wire.header import NO_SPI, NON_ESP_MARKER, Header
+from ikectl.wire.header import FLAG_INITIATOR, NO_SPI, NON_ESP_MARKER, Header
 from ikectl.wire.v1.message import Message as MessageV1
 from ikectl.wire.v1.notify import Notify as NotifyV1
 from ikectl.wire.v2.keying import Nonce
@@ -131,7 +131,10 @@ class Router:
                 return None
             if not header.is_response:
                 return self._initial(header, datagram, path, now)
-        ours, theirs = (header.spi_r, header.spi_i) if header.from_initiator else (header.spi_i, header.spi_r)
+        if header.flags & FLAG_INITIATOR:
+            ours, theirs = header.spi_r, header.spi_i
+        else:
+            ours, theirs = header.spi_i, header.spi_r
         machine = self.machines.get(ours)
         if machine is None or machine.sa.VERSION != MAJOR_VERSION:
             self._unknown(header, path, now)

@@ -315,7 +315,8 @@ class Responder(Settler):
             lifetimes.limit_proof(sa, self.now)
             self._watch_proof()
         self.outside.changed(self)
-        self._watch_children()
+        if sa.children:
+            self._watch_children()
         if sa.followups is not None:
             self._watch_followups(sa.followups)
 

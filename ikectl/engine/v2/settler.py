@@ -223,7 +223,8 @@ class Settler(Requester):
         if done.born is not None:
             self._bear(done.born)
         self.outside.changed(self)
-        self._watch_children()
+        if sa.children:
+            self._watch_children()
 
     def _initial_settled(self, exchange: IkeSaInit | SessionResume, request: InFlight, datagram: bytes) -> None:
         """Remember what IKE_AUTH will sign, and the way back should this response prove false."""

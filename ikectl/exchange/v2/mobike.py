@@ -73,6 +73,8 @@ def listed(addresses: Sequence[bytes]) -> list[Payload]:
 
 async def further(sa: IkeSa, connection: Connection) -> tuple[bytes, ...]:
     """Our addresses beside the one in use that the peer may send to: those the configuration allows, none inner."""
+    if connection.fixed_ends is not None and connection.fixed_ends[0] == sa.path.local.address:
+        return ()
     others = [each for each in await OwnAddresses() if each != sa.path.local.address and each not in sa.own_vips]
     if not others:
         return ()
