@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Self
@@ -53,6 +53,10 @@ class Association:
     spi_i: bytes
     spi_r: bytes
     path: Path
+    our_spi: bytes = field(init=False)
+    """The one of the two that we chose; the peer's may become known later."""
+    emit: Callable[[Event], None] = field(init=False)
+    """Tells observers."""
     connection: Connection | None = None
     state: IkeState = IkeState.CREATED
     suite: Any = None
@@ -82,6 +86,10 @@ class Association:
     """These three are instants in monotonic seconds, set by the engine; 0 stands for never."""
     rekey_at: float = 0.0
     expire_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.our_spi = self.spi_i if self.initiator else self.spi_r
+        self.emit = self.env.tell
 
     def move(self, state: IkeState) -> None:
         """Change the state. Raises RuntimeError for a change the table does not have: our bug."""
@@ -116,16 +124,8 @@ class Association:
         return self.proven or self.path
 
     @property
-    def our_spi(self) -> bytes:
-        return self.spi_i if self.initiator else self.spi_r
-
-    @property
     def their_spi(self) -> bytes:
         return self.spi_r if self.initiator else self.spi_i
-
-    def emit(self, event: Event) -> None:
-        """Tell observers."""
-        self.env.events.append(event)
 
     def take_children(self, old: Self) -> None:
         """Take over the children of an SA that this one replaces."""

@@ -116,7 +116,9 @@ class Env:
     crash_secrets: CrashSecrets = field(default_factory=CrashSecrets)
     """To prove later that we lost an IKE SA; set by the daemon, if it has a place to keep them."""
     events: list[Event] = field(default_factory=list)
-    """Where facts report; the engine drains it."""
+    """Where facts report; the engine drains it, and it stays this list."""
+    tell: Callable[[Event], None] = field(init=False)
+    """Reports one more."""
     last_child: int = 0
     last_ike: int = 0
     is_taken: Callable[[bytes], bool] = lambda spi: False
@@ -134,6 +136,9 @@ class Env:
     """The other SAs that stand between the ends of this one; set by the engine."""
     remains: Callable[[Session], Sequence[IkeSa]] = lambda session: ()
     """What is left here of a session that is resumed: its SA, and those that replaced it; set by the engine."""
+
+    def __post_init__(self) -> None:
+        self.tell = self.events.append
 
     def next_ike(self) -> int:
         """A fresh unique id for an IKE SA."""
