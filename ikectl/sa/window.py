@@ -130,9 +130,10 @@ class Window:
         """That request was answered with `reply`; keep it for a repeat.
 
         Of a request in fragments the first one stands for all: only that may fetch the reply again (RFC 7383 §2.6.1).
+        One without octets is nobody's: somebody else knows when it comes again, and asks for the `reply`.
         """
         self.expected = number + 1
-        self._reply_to = mark(request)
+        self._reply_to = mark(request) if request else b""
         self._reply = reply[0] if len(reply) == 1 else reply
 
     def recut(self, number: int, reply: tuple[bytes, ...]) -> None:

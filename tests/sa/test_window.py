@@ -47,6 +47,16 @@ def test_a_repeat_gets_the_same_octets_and_a_forged_one_nothing() -> None:
     assert Window().repeat(0, b"") == ()
 
 
+def test_what_somebody_else_recognises_is_no_repeat_here() -> None:
+    """The first message of an SA: the router keeps it, and asks for the reply itself."""
+    window = Window()
+    window.replied(0, b"", (b"the reply",))
+    assert window.repeat(0, b"") == window.repeat(0, b"anything") == ()
+    assert window.judge(0) is Verdict.REPEAT and window.reply(0) == (b"the reply",)
+    window.replied(1, b"sealed", (b"another",))
+    assert window.judge(0) is Verdict.OUTSIDE
+
+
 @pytest.mark.conformance("v2-34")
 def test_what_is_below_and_above_the_window_is_outside() -> None:
     window = Window()

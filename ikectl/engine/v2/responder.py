@@ -79,7 +79,8 @@ class Responder(Settler):
 
     def repeat(self, datagram: bytes, path: Path) -> None:
         """The last request again: say the same (RFC 7296 §2.1)."""
-        self._send(self.window.repeat(0, datagram), path)
+        if self.window.judge(0) is Verdict.REPEAT:
+            self._send(self.window.reply(0), path)
 
     def _take_request(self, header: Header, datagram: bytes, path: Path) -> None:
         sa, number = self.sa, header.message_id
@@ -290,7 +291,8 @@ class Responder(Settler):
             datagrams = (Message(sa.spi_i, NO_SPI, exchange, number, True, False, reply.payloads).write(),)
         else:
             datagrams = write(sa, exchange, number, True, reply.payloads, self._longest)
-        self.window.replied(number, datagram, datagrams)
+        # The first message of an SA is kept by the router, which knows by it that it comes again.
+        self.window.replied(number, b"" if initial else datagram, datagrams)
         shake = sa.handshake
         if initial and shake is not None:
             shake.request, shake.response = datagram, datagrams[0]
