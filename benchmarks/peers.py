@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
+from random import random
 from typing import Any
 
 from cryptography import x509
@@ -151,7 +152,7 @@ def engine(who: str, credentials: Credentials) -> Engine:
     settings = Settings(
         cookie_threshold=1 << 30, cookie_threshold_ip=1 << 30, block_threshold=1 << 30, max_sas_of_peer=1 << 30
     )
-    env = Env(lambda number: os.urandom, settings)
+    env = Env(lambda number: os.urandom, settings, chance=lambda _: random())
     return Engine(env, credentials.answers(who, lambda: next(spi)))
 
 

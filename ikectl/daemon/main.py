@@ -17,6 +17,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from random import random
 from typing import Annotated, Any
 
 import structlog
@@ -153,7 +154,7 @@ class Daemon:
         }
         if options.routes:
             _with_routes(table, routes)
-        env = Env(lambda number: secrets.token_bytes, settings)
+        env = Env(lambda number: secrets.token_bytes, settings, chance=lambda _: random())
         if options.state is not None:
             env.crash_secrets = crash_secrets.renew(Path(options.state))
         engine = Engine(env, table)

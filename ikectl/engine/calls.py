@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from ikectl.config.model import AddressSpec, Child, Connection, Tcp
 from ikectl.engine.driver import Driver, End
-from ikectl.engine.transmit import fraction
 from ikectl.engine.v2.machine import Machine
 from ikectl.errors import BackendError
 from ikectl.iana.v2 import ExchangeType
 from ikectl.sa.asks import Resolve, SourceAddress
-from ikectl.sa.association import IkeState
+from ikectl.sa.association import Association, IkeState
 from ikectl.sa.events import Note
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.values.path import Endpoint, Path, Stream
@@ -141,14 +140,14 @@ class Calls:
         elif fresh:
             self._ask(call, want, now)
 
-    def bring_back(self, connection: Connection, children: Iterable[str], now: float, random: Any) -> None:
-        """What was up is wanted back, however long it takes: the configuration says so."""
+    def bring_back(self, connection: Connection, children: Iterable[str], now: float, lost: Association) -> None:
+        """What was up with an SA that is `lost` is wanted back, however long it takes: the configuration says so."""
         call = self._calls.setdefault(connection.name, Call(connection.name))
         for child in children:
             want = call.wants.setdefault(child, Want(child))
             want.own, want.rounds = True, 0
         if call.wants and call.machine is None and call.at is None:
-            self._pause(call, now, random)
+            self._pause(call, now, lost)
         self._drop_if_idle(call)
 
     def cancel(self, name: str, why: str, but: Iterable[str] = ()) -> bool:
@@ -365,7 +364,7 @@ class Calls:
             if want.rounds and call.rounds >= want.rounds:
                 self._settle(call, want, why)
         if call.wants:
-            self._pause(call, now, machine.sa.random)
+            self._pause(call, now, machine.sa)
             assert call.at is not None
             machine.sa.emit(Note(machine.sa, f"{why}; calling again in {call.at - now:.0f} s"))
         self._drop_if_idle(call)
@@ -382,9 +381,9 @@ class Calls:
 
     # -- time ----------------------------------------------------------------------------
 
-    def _pause(self, call: Call, now: float, random: Any) -> None:
+    def _pause(self, call: Call, now: float, lost: Association) -> None:
         longest = min(FIRST_PAUSE * 2 ** min(call.rounds, 10), LONGEST_PAUSE)
-        self._alarm(call, now + longest * (1 - PAUSE_JITTER * fraction(random)))
+        self._alarm(call, now + longest * (1 - PAUSE_JITTER * lost.env.chance(lost.random)))
 
     def _alarm(self, call: Call, at: float) -> None:
         call.at = at

@@ -503,7 +503,7 @@ class Connections:
         if connection is None:
             return
         if machine.restart:
-            self.calls.bring_back(connection, machine.restart, now, machine.sa.random)
+            self.calls.bring_back(connection, machine.restart, now, machine.sa)
         for name in machine.trap:
             self.set_trap(connection.name, name, now)
 

@@ -495,7 +495,7 @@ class Driver(Generic[S]):
 
     def _watch(self, child: ChildSa) -> None:
         if not child.installed_at:
-            lifetimes.begin_child(child, self.now, self.sa.random)
+            lifetimes.begin_child(child, self.sa, self.now)
             if child.config.inactivity:
                 self._errands += ((partial(self._inherit_use, child), self._errand_done),)
         if child.rekey_at:

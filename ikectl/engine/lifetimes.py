@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ikectl.engine.transmit import fraction
 from ikectl.sa.association import Association
 from ikectl.sa.child_sa import ChildSa
-from ikectl.sa.env import Random
 from ikectl.sa.ike_sa import IkeSa
 from ikectl.sa.isakmp_sa import IsakmpSa
 
@@ -19,7 +17,7 @@ def begin_ike(sa: Association, now: float) -> None:
     sa.established_at = now
     connection = sa.connection
     if connection is not None and connection.rekey_time:
-        sa.rekey_at = now + _soft(connection.rekey_time, connection.rand_time, sa.random)
+        sa.rekey_at = now + _soft(connection.rekey_time, connection.rand_time, sa)
         sa.expire_at = now + connection.rekey_time + connection.over_time
 
 
@@ -45,7 +43,7 @@ def begin_proof(sa: IkeSa, now: float) -> None:
     if connection is not None and connection.reauth_time and not sa.reauth_by:
         sa.reauth_by = now + connection.reauth_time + connection.over_time
         if sa.caller:
-            sa.reauth_at = now + _soft(connection.reauth_time, connection.rand_time, sa.random)
+            sa.reauth_at = now + _soft(connection.reauth_time, connection.rand_time, sa)
     if sa.auth_lifetime:
         limit_proof(sa, now)
     if sa.reauth_by and (not sa.expire_at or sa.reauth_by < sa.expire_at):
@@ -55,7 +53,7 @@ def begin_proof(sa: IkeSa, now: float) -> None:
 def limit_proof(sa: IkeSa, now: float) -> None:
     """The peer says how long it takes what we proved for good (RFC 4478): be done a little earlier."""
     seconds, sa.auth_lifetime = max(float(sa.auth_lifetime), LEAST_REAUTH), 0
-    at = now + _soft(seconds - seconds / 10, seconds / 10, sa.random)
+    at = now + _soft(seconds - seconds / 10, seconds / 10, sa)
     sa.reauth_at = min(filter(None, (sa.reauth_at, at)))
 
 
@@ -74,7 +72,7 @@ def begin_isakmp(sa: IsakmpSa, now: float) -> None:
     else:
         sa.expire_at = now + period + connection.over_time if period else 0.0
     if period:
-        sa.rekey_at = now + _soft(period, min(connection.rand_time, period // 2), sa.random)
+        sa.rekey_at = now + _soft(period, min(connection.rand_time, period // 2), sa)
 
 
 def octets_left(sa: IsakmpSa) -> int | None:
@@ -84,8 +82,8 @@ def octets_left(sa: IsakmpSa) -> int | None:
     return limit - sa.octets if limit else None
 
 
-def begin_child(child: ChildSa, now: float, random: Random) -> None:
-    """Set the instants of a child that is installed now."""
+def begin_child(child: ChildSa, sa: Association, now: float) -> None:
+    """Set the instants of a child of `sa` that is installed now."""
     config = child.config
     child.installed_at = now
     if child.life_time and (not config.life_time or child.life_time < config.life_time):
@@ -93,13 +91,13 @@ def begin_child(child: ChildSa, now: float, random: Random) -> None:
         child.expire_at = now + child.life_time
         if config.rekey_time:
             spread = min(config.rand_time, child.life_time // 10)
-            child.rekey_at = now + _soft(child.life_time - child.life_time // 10, spread, random)
+            child.rekey_at = now + _soft(child.life_time - child.life_time // 10, spread, sa)
         return
     if config.rekey_time:
-        child.rekey_at = now + _soft(config.rekey_time, config.rand_time, random)
+        child.rekey_at = now + _soft(config.rekey_time, config.rand_time, sa)
     if config.life_time:
         child.expire_at = now + config.life_time
 
 
-def _soft(period: float, spread: float, random: Random) -> float:
-    return max(period - spread * fraction(random), 1.0)
+def _soft(period: float, spread: float, sa: Association) -> float:
+    return max(period - spread * sa.env.chance(sa.random), 1.0)

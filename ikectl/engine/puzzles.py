@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from ikectl.crypto import puzzle
 from ikectl.crypto.transforms import PRF, PRF_BY_ID
-from ikectl.engine.transmit import fraction
 from ikectl.iana.v2 import PrfId
-from ikectl.sa.env import Random, Settings
+from ikectl.sa.env import Random, Settings, drawn
 from ikectl.wire.v2.message import Message
 from ikectl.wire.v2.puzzle import Demand, PuzzleSolution
 from ikectl.wire.v2.sa import SA
@@ -69,7 +68,7 @@ class Puzzles:
             self._window_at, self._asked, self._let_in = now, 0, 0
         self._asked += 1
         wanted = self._settings.puzzle_legacy
-        if self._let_in >= wanted or fraction(self._random) * max(self._before, self._asked) >= wanted:
+        if self._let_in >= wanted or drawn(self._random) * max(self._before, self._asked) >= wanted:
             return False
         self._let_in += 1
         return True

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from ikectl.sa.env import Random, Settings
+from ikectl.sa.association import Association
 
 
-def wait(settings: Settings, tries: int, random: Random) -> float:
+def wait(sa: Association, tries: int) -> float:
     """Seconds to wait for an answer after `tries` repeats: growing, and shortened by jitter."""
+    env = sa.env
+    settings = env.settings
     longest = settings.retransmit_timeout * settings.retransmit_base**tries
-    return longest * (1 - settings.retransmit_jitter * fraction(random))
-
-
-def fraction(random: Random) -> float:
-    """A number from 0 up to but excluding 1."""
-    return int.from_bytes(random(4), "big") / 2**32
+    return longest * (1 - settings.retransmit_jitter * env.chance(sa.random))

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 Random = Callable[[int], bytes]
 """Octet count -> octets nobody can predict."""
 
+Chance = Callable[[Random], float]
+"""The source of an SA -> a number from 0 up to but excluding 1."""
+
+
+def drawn(random: Random) -> float:
+    """A number from 0 up to but excluding 1, as unpredictable as the source."""
+    return int.from_bytes(random(4), "big") / 2**32
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -110,6 +118,8 @@ class Env:
 
     random_for: Callable[[int], Random]
     settings: Settings = field(default_factory=Settings)
+    chance: Chance = drawn
+    """For waits, so that many tunnels do not act in step. Nobody gains by predicting it: the daemon asks no kernel."""
     reqids: Reqids = field(default_factory=Reqids)
     marks: Marks = field(default_factory=Marks)
     sentries: Sentries = field(default_factory=Sentries)

@@ -440,7 +440,7 @@ class IsakmpMachine(Talk):
             pause = min(float(connection.dpd_delay), max(connection.dpd_timeout / 3, 1.0))
         else:
             dead = self.probe_tries > settings.retransmit_tries
-            pause = wait(settings, self.probe_tries, sa.random)
+            pause = wait(sa, self.probe_tries)
         if dead:
             sa.emit(Note(sa, f"the peer answered none of {self.probe_tries} R-U-THERE in {silent_for:.0f} seconds"))
             self._close("the peer does not answer R-U-THERE", End.SILENT)

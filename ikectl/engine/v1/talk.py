@@ -10,7 +10,7 @@ from functools import partial
 
 from ikectl.engine.driver import LIVE, Driver, End
 from ikectl.engine.outside import Outside
-from ikectl.engine.transmit import fraction, wait
+from ikectl.engine.transmit import wait
 from ikectl.engine.v1.conversation import Conversation, mark
 from ikectl.engine.v1.envelope import PHASE_1, advance, open_message, write
 from ikectl.engine.v1.fragmentation import Fragmentation
@@ -340,7 +340,7 @@ class Talk(Driver[IsakmpSa]):
     def _wait(self, conversation: Conversation) -> None:
         """Repeat our message until the peer answers, where that is for us to do."""
         if conversation.exchange.REPEATS:
-            at = self.now + wait(self.sa.env.settings, conversation.tries, self.sa.random)
+            at = self.now + wait(self.sa, conversation.tries)
             self._set(("retransmit", conversation.message_id), at)
         elif conversation.exchange.type not in PHASE_1:
             # Gateways may go on with a login under another message ID, and never come back to this one.
@@ -470,5 +470,5 @@ class Talk(Driver[IsakmpSa]):
         while number in self._retries:
             number += 1
         self._retries[number] = exchange
-        delay = self.sa.env.settings.busy_retry * (1 + fraction(self.sa.random))
+        delay = self.sa.env.settings.busy_retry * (1 + self.sa.env.chance(self.sa.random))
         self._set(("retry", number), self.now + delay)

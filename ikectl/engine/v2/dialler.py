@@ -11,7 +11,6 @@ from functools import partial
 
 from ikectl.engine.chore import Chore
 from ikectl.engine.driver import STANDING, End
-from ikectl.engine.transmit import fraction
 from ikectl.engine.v2.roamer import Roamer
 from ikectl.errors import BackendError, IkectlError
 from ikectl.exchange import children
@@ -111,7 +110,7 @@ class Dialler(Roamer):
         elif opened:
             self.outside.do(CloseStream(opened[0]))
         elif wanted and number < MAX_REDIALS:
-            wait = min(2.0 ** (number - 1), LONGEST_WAIT) * (1 - JITTER * fraction(sa.random))
+            wait = min(2.0 ** (number - 1), LONGEST_WAIT) * (1 - JITTER * sa.env.chance(sa.random))
             sa.emit(Note(sa, f"{failure}; trying again in {wait:.1f} s"))
             self._set(("redial", number + 1), now + wait)
         elif wanted:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ikectl.config.model import Tcp
 from ikectl.engine.driver import LIVE, End
 from ikectl.engine.outside import Outside
-from ikectl.engine.transmit import fraction, wait
+from ikectl.engine.transmit import wait
 from ikectl.engine.v2.dialler import Dialler
 from ikectl.engine.v2.envelope import cut_anew, open_message, write
 from ikectl.engine.v2.fragmentation import REPEATS, Fragmentation, is_fragment, is_large
@@ -175,7 +175,7 @@ class Requester(Dialler):
         self._send_request(request)
         octets = sum(map(len, datagrams))
         sa.emit(MessageSent(sa, exchange.type, message_id, False, payloads, octets, sa.path))
-        self._set(("retransmit", message_id), self.now + wait(sa.env.settings, 0, sa.random))
+        self._set(("retransmit", message_id), self.now + wait(sa, 0))
 
     def _request_failed(self, exchange: Exchange, again: InFlight | None, error: BaseException) -> None:
         if again is not None:
@@ -211,7 +211,7 @@ class Requester(Dialler):
             self._send_request(request)
             octets = sum(map(len, datagrams))
             self.sa.emit(MessageSent(self.sa, old.exchange, number, False, old.payloads, octets, self.sa.path))
-            self._set(("retransmit", number), self.now + wait(self.sa.env.settings, 0, self.sa.random))
+            self._set(("retransmit", number), self.now + wait(self.sa, 0))
 
     # -- silence ---------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class Requester(Dialler):
         if request.tries > REPEATS and request.payloads is not None:
             self._cut_smaller(request)
         self._send_request(request)
-        self._set(("retransmit", message_id), self.now + wait(settings, request.tries, self.sa.random))
+        self._set(("retransmit", message_id), self.now + wait(self.sa, request.tries))
         if self.sa.mobility is not None:
             self._try_other_paths(request)
 
@@ -275,7 +275,7 @@ class Requester(Dialler):
         self._mind_moves()
         if request.sent_on != sa.path:
             self._send_request(request)
-        self._set(("retransmit", request.message_id), self.now + wait(sa.env.settings, request.tries, sa.random))
+        self._set(("retransmit", request.message_id), self.now + wait(sa, request.tries))
         return True
 
     def _cut_smaller(self, request: InFlight) -> None:
@@ -303,7 +303,7 @@ class Requester(Dialler):
         while number in self._retries:
             number += 1
         self._retries = {**self._retries, number: exchange}
-        delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + fraction(self.sa.random) / 4)
+        delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + self.sa.env.chance(self.sa.random) / 4)
         self._set(("retry", number), self.now + delay)
 
     @property

@@ -128,7 +128,7 @@ class Roamer(Driver[IkeSa]):
             if request.sent_on != sa.path:
                 self._send_request(request)
                 request.tries = 0
-                self._set(("retransmit", request.message_id), self.now + wait(sa.env.settings, 0, sa.random))
+                self._set(("retransmit", request.message_id), self.now + wait(sa, 0))
         if sa.nat.local and not sa.path.tcp and "keepalive" not in self.schedule:
             self._set("keepalive", self.now + sa.env.settings.keep_alive)
 
