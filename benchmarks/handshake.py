@@ -11,7 +11,6 @@ them, in turn with the handshakes so that a busy machine slows both alike;
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
 from dataclasses import replace
@@ -20,7 +19,7 @@ from time import process_time_ns
 
 from benchmarks.peers import CASES, GATEWAY, Case, Credentials, connection, engine
 from benchmarks.primitives import Work, primitives
-from ikectl.daemon.main import COLLECT_AFTER
+from ikectl.daemon import heap
 from ikectl.engine.commands import Initiate, LoadConnection
 from ikectl.engine.engine import Engine
 from ikectl.engine.outside import Transmit
@@ -100,9 +99,7 @@ def measure(case: Case, rounds: int) -> list[dict[str, object]]:
     bench = Bench(case)
     for _ in range(WARM_UP):
         bench.shake()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)  # as the daemon runs
+    heap.settle()  # as the daemon runs
     bare = [primitives(case, bench.credentials, role) for role in ROLES]
     samples = [(*bench.shake(), *map(_timed, bare)) for _ in range(rounds)]
     medians = [statistics.median(column) for column in zip(*samples, strict=True)]

@@ -8,7 +8,6 @@ control socket appears and systemd is told. At the end peers are told first.
 from __future__ import annotations
 
 import asyncio
-import gc
 import grp
 import os
 import secrets
@@ -25,7 +24,7 @@ import typer
 
 from ikectl.config.load import load_file
 from ikectl.config.model import Loaded
-from ikectl.daemon import answers, crash_secrets
+from ikectl.daemon import answers, crash_secrets, heap
 from ikectl.daemon.control import DaemonControl, our_version
 from ikectl.daemon.dhcp_client import DhcpHosts
 from ikectl.daemon.dhcp_relay import RelayAgent
@@ -64,9 +63,6 @@ log = structlog.get_logger(__name__)
 
 CONFIG = "/etc/swanctl/swanctl.conf"
 VICI = "/run/ikectl/ikectl.vici"
-COLLECT_AFTER = 10_000, 20, 20
-"""How many new objects have garbage looked for. What a handshake makes stays, and is hardly ever a cycle: looking
-after every 700 of them, as Python does by itself, finds nothing, and costs nearly twice as much."""
 FAREWELL_WITHIN = 2.0
 """Seconds that peers get at the end to confirm that their SAs are deleted."""
 
@@ -105,9 +101,7 @@ class Daemon:
             loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload(control)))
             watchdog = loop.create_task(_stay_alive())
             stack.callback(watchdog.cancel)
-            gc.collect()
-            gc.freeze()  # what is there now stays; collections need not look at it again
-            gc.set_threshold(*COLLECT_AFTER)
+            heap.settle()
             notify("READY=1", f"STATUS={len(self._loaded.connections)} connections loaded")
             log.info("ready", version=our_version(), pid=os.getpid(), vici=self._options.vici)
             await self._told.wait()
