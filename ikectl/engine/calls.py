@@ -383,7 +383,7 @@ class Calls:
 
     def _pause(self, call: Call, now: float, lost: Association) -> None:
         longest = min(FIRST_PAUSE * 2 ** min(call.rounds, 10), LONGEST_PAUSE)
-        self._alarm(call, now + longest * (1 - PAUSE_JITTER * lost.env.chance(lost.random)))
+        self._alarm(call, now + longest * (1 - PAUSE_JITTER * lost.chance()))
 
     def _alarm(self, call: Call, at: float) -> None:
         call.at = at

@@ -327,7 +327,7 @@ class Driver(Generic[S]):
             return
         except StopIteration as stop:
             self._finish(finish, stop.value, None)
-        except Exception as failure:
+        except Exception as failure:  # of every kind: what follows the coroutine tells refusals from defects
             self._finish(finish, None, failure)
         if self._inbox:
             self._take_waiting()
@@ -347,7 +347,7 @@ class Driver(Generic[S]):
             self._inbox = tuple(rest)
             try:
                 first()
-            except Exception as defect:
+            except Exception as defect:  # as in `receive`: it ends this SA and nothing else
                 self._fault(defect)
 
     def _next(self) -> None:

@@ -100,4 +100,4 @@ def begin_child(child: ChildSa, sa: Association, now: float) -> None:
 
 
 def _soft(period: float, spread: float, sa: Association) -> float:
-    return max(period - spread * sa.env.chance(sa.random), 1.0)
+    return max(period - spread * sa.chance(), 1.0)

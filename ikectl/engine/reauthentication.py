@@ -198,7 +198,7 @@ class Reauthentications:
         if old.sa.state in STANDING and renewal.gateway:
             old.sa.emit(Note(old.sa, f"not gone to {renewal.gateway}: {why}; staying here"))
         elif old.sa.state in STANDING and isinstance(old, Machine):
-            wait = RETRY * (1 - old.sa.env.chance(old.sa.random) / 4)
+            wait = RETRY * (1 - old.sa.chance() / 4)
             new.sa.emit(Note(new.sa, f"no reauthentication: {why}; the old IKE SA stays, next attempt in {wait:.0f} s"))
             old.reauthenticate_at(new.now + wait, new.now)
         else:

@@ -7,7 +7,6 @@ from ikectl.sa.association import Association
 
 def wait(sa: Association, tries: int) -> float:
     """Seconds to wait for an answer after `tries` repeats: growing, and shortened by jitter."""
-    env = sa.env
-    settings = env.settings
+    settings = sa.env.settings
     longest = settings.retransmit_timeout * settings.retransmit_base**tries
-    return longest * (1 - settings.retransmit_jitter * env.chance(sa.random))
+    return longest * (1 - settings.retransmit_jitter * sa.chance())

@@ -91,6 +91,10 @@ class Association:
         self.our_spi = self.spi_i if self.initiator else self.spi_r
         self.emit = self.env.tell
 
+    def chance(self) -> float:
+        """A number from 0 up to but excluding 1, by which a wait of this SA differs from those of others."""
+        return self.env.chance(self.random)
+
     def move(self, state: IkeState) -> None:
         """Change the state. Raises RuntimeError for a change the table does not have: our bug."""
         if state not in self.LEGAL[self.state]:

@@ -470,5 +470,5 @@ class Talk(Driver[IsakmpSa]):
         while number in self._retries:
             number += 1
         self._retries[number] = exchange
-        delay = self.sa.env.settings.busy_retry * (1 + self.sa.env.chance(self.sa.random))
+        delay = self.sa.env.settings.busy_retry * (1 + self.sa.chance())
         self._set(("retry", number), self.now + delay)

@@ -110,7 +110,7 @@ class Dialler(Roamer):
         elif opened:
             self.outside.do(CloseStream(opened[0]))
         elif wanted and number < MAX_REDIALS:
-            wait = min(2.0 ** (number - 1), LONGEST_WAIT) * (1 - JITTER * sa.env.chance(sa.random))
+            wait = min(2.0 ** (number - 1), LONGEST_WAIT) * (1 - JITTER * sa.chance())
             sa.emit(Note(sa, f"{failure}; trying again in {wait:.1f} s"))
             self._set(("redial", number + 1), now + wait)
         elif wanted:

@@ -303,7 +303,7 @@ class Requester(Dialler):
         while number in self._retries:
             number += 1
         self._retries = {**self._retries, number: exchange}
-        delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + self.sa.env.chance(self.sa.random) / 4)
+        delay = settings.busy_retry * 2 ** max(tries - 1, 0) * (1 + self.sa.chance() / 4)
         self._set(("retry", number), self.now + delay)
 
     @property
